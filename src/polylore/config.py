@@ -1,0 +1,62 @@
+"""The base of every configuration: strict, frozen, and self-describing.
+
+A field is followed by a one-line docstring that is its help text everywhere: in `--help`, in the
+YAML reference and in the manifest. Unknown keys are refused.
+"""
+
+import hashlib
+import json
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from polylore.errors import ConfigError
+
+
+class Config(BaseModel):
+    """Base class of all configurations."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+        validate_default=True,
+        protected_namespaces=(),
+    )
+
+    @classmethod
+    def parse(cls, values: dict[str, Any], where: str = "configuration") -> Self:
+        """Validate plain values.
+
+        Raises:
+            ConfigError: one sentence that names every offending key and what it should be.
+        """
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise ConfigError(_sentence(error, where)) from error
+
+    def plain(self) -> dict[str, Any]:
+        """JSON-compatible values, as the manifest stores them."""
+        return self.model_dump(mode="json")
+
+    def digest(self) -> str:
+        """SHA-256 of the canonical JSON of the configuration."""
+        return digest(self.plain())
+
+
+def digest(values: Any) -> str:
+    """SHA-256 (hex) of the canonical JSON of plain values."""
+    text = json.dumps(values, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _sentence(error: ValidationError, where: str) -> str:
+    parts = []
+    for item in error.errors(include_url=False):
+        key = ".".join(str(p) for p in item["loc"]) or "(top level)"
+        if item["type"] == "extra_forbidden":
+            parts.append(f"{key} is not a known setting")
+        else:
+            parts.append(f"{key}: {item['msg']} (got {item['input']!r})")
+    return f"{where}: {'; '.join(parts)}."

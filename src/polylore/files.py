@@ -1,0 +1,117 @@
+"""Files that are either whole or absent.
+
+Everything is written under a temporary name in the same folder and moved into place at the end, so
+a crash, a full disk or Ctrl-C never leaves a half-written file under its real name.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from polylore.errors import DataError, RunError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+TEMPORARY = ".tmp-"
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary sibling; on success it becomes `path`, on failure it is removed.
+
+    Works for files and for folders (an existing folder at `path` is replaced).
+
+    Raises:
+        RunError: the folder cannot be written to.
+    """
+    path = Path(path)
+    temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove(temporary)
+        yield temporary
+        if temporary.is_dir() and path.is_dir():
+            _remove(path)
+        temporary.replace(path)
+    except PermissionError as error:
+        raise RunError(
+            f"Cannot write {error.filename or path}: permission denied; choose another folder or "
+            "change its rights."
+        ) from error
+    except FileExistsError as error:
+        raise RunError(f"Cannot make {path}: {error.filename} is a file, not a folder.") from error
+    except NotADirectoryError as error:
+        raise RunError(f"Cannot write {path}: a part of that path is not a folder.") from error
+    finally:
+        _remove(temporary)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def clear_temporary(folder: Path) -> None:
+    """Remove what killed processes left behind in a folder that only we write to."""
+    for path in folder.glob(f"{TEMPORARY}*"):
+        _remove(path)
+
+
+def write_json(value: Any, path: str | Path) -> None:
+    """Write JSON, readable by people, atomically."""
+    with atomic_path(path) as temporary:
+        text = json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False)
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def read_json(path: str | Path) -> Any:
+    """Read JSON.
+
+    Raises:
+        DataError: the file is missing or is not JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise DataError(f"There is no file {path}.") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} is not valid JSON ({error}).") from error
+
+
+def write_parquet(frame: "pl.DataFrame", path: str | Path) -> None:
+    """Write a Parquet file atomically."""
+    with atomic_path(path) as temporary:
+        frame.write_parquet(temporary, compression="zstd", statistics=True)
+
+
+def read_parquet(path: str | Path) -> "pl.DataFrame":
+    """Read a Parquet file.
+
+    Raises:
+        DataError: the file is missing or damaged.
+    """
+    import polars as pl
+
+    try:
+        return pl.read_parquet(path)
+    except FileNotFoundError as error:
+        raise DataError(f"There is no file {path}.") from error
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise DataError(
+            f"{path} is not a readable Parquet file ({str(error).splitlines()[0]}); delete it and "
+            "run the same command again."
+        ) from error
+
+
+def sha256_file(path: str | Path) -> str:
+    """SHA-256 (hex) of a file's bytes."""
+    with Path(path).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,1 @@
+"""The run folder: manifest, units of work, resume, executors."""

@@ -1,0 +1,6 @@
+"""What every room needs to know about languages and strings. No heavy imports."""
+
+from polylore.text.languages import Language, check_language, language
+from polylore.text.normalise import fold, normalise
+
+__all__ = ["Language", "check_language", "fold", "language", "normalise"]
