@@ -1,0 +1,58 @@
+"""polylore: what does a language model know, in which languages, since when, and where from?
+
+The names below are the public surface. They load on first use, so importing polylore is quick.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ComposeConfig",
+    "FactSet",
+    "PolyloreError",
+    "RunFolder",
+    "TraceConfig",
+    "TrainConfig",
+    "__version__",
+    "compose",
+    "generate",
+    "load_facts",
+    "load_model",
+    "read_series",
+    "score",
+    "trace",
+    "train",
+]
+
+# Which room each public name lives in.
+_ROOMS = {
+    "corpus": ("ComposeConfig", "compose"),
+    "errors": ("PolyloreError",),
+    "facts": ("FactSet", "load_facts"),
+    "models": ("generate", "load_model", "read_series", "score"),
+    "runs": ("RunFolder",),
+    "studies.trace": ("TraceConfig", "trace"),
+    "training": ("TrainConfig", "train"),
+}
+_HOMES = {name: f"polylore.{room}" for room, names in _ROOMS.items() for name in names}
+
+if TYPE_CHECKING:
+    from polylore.corpus import ComposeConfig, compose
+    from polylore.errors import PolyloreError
+    from polylore.facts import FactSet, load_facts
+    from polylore.models import generate, load_model, read_series, score
+    from polylore.runs import RunFolder
+    from polylore.studies.trace import TraceConfig, trace
+    from polylore.training import TrainConfig, train
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'polylore' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,172 @@
+"""Command-line flags made from configuration classes.
+
+One definition serves all: each field of a `Config` becomes a key in YAML, a flag `--section.field`
+and a line of help. Later wins: defaults, then the YAML file, then flags, then `--set`.
+"""
+
+import types
+import typing
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import yaml
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from polylore.config import Config
+from polylore.errors import ConfigError
+
+C = TypeVar("C", bound=Config)
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def config_options(model: type[Config], *, positional: str | None = None) -> Callable[[F], F]:
+    """Give a command the argument STUDY (YAML file), `--set`, and one flag per field of `model`.
+
+    Args:
+        model: the configuration class.
+        positional: field that may also be given as the argument itself: an argument ending in
+            .yaml or .yml is a study file, any other is the value of this field.
+    """
+
+    def decorate(command: F) -> F:
+        for name, field in reversed(list(_leaves(model))):
+            command = click.option(
+                f"--{name.replace('_', '-')}",
+                _parameter(name),
+                metavar=_metavar(field),
+                help=_help(field),
+            )(command)
+        command = click.option(
+            "--set",
+            "settings",
+            multiple=True,
+            metavar="KEY=VALUE",
+            help="Any setting as YAML, for example facts.languages='[en, fr]'; may be repeated.",
+        )(command)
+        metavar = f"[STUDY.yaml|{positional.upper()}]" if positional else "[STUDY.yaml]"
+        return click.argument("study", required=False, metavar=metavar)(command)
+
+    return decorate
+
+
+def read_config(
+    model: type[C],
+    study: str | None,
+    settings: tuple[str, ...],
+    flags: dict[str, Any],
+    *,
+    positional: str | None = None,
+) -> C:
+    """Merge the sources and validate.
+
+    Raises:
+        ConfigError: an unreadable file, an unknown setting or a bad value.
+    """
+    values: dict[str, Any] = {}
+    where = "settings"
+    if study is not None and study.endswith((".yaml", ".yml")):
+        values, where = _read_yaml(Path(study)), study
+    elif study is not None and positional is not None:
+        _assign(values, positional, study)
+    elif study is not None:
+        raise ConfigError(f"{study} is not a study file; its name should end in .yaml.")
+    for name, _ in _leaves(model):
+        text = flags.get(_parameter(name))
+        if text is not None:
+            _assign(values, name, _value(name, text))
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {setting}: write KEY=VALUE, such as facts.limit=100.")
+        _assign(values, key.strip().replace("-", "_"), _value(key, text))
+    return model.parse(values, where)
+
+
+def _leaves(model: type[Config], prefix: str = "") -> typing.Iterator[tuple[str, FieldInfo]]:
+    for name, field in model.model_fields.items():
+        inner = _inner_config(field.annotation)
+        if inner is not None:
+            yield from _leaves(inner, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", field
+
+
+def _inner_config(annotation: Any) -> type[Config] | None:
+    options = typing.get_args(annotation) if _is_union(annotation) else (annotation,)
+    found = [a for a in options if isinstance(a, type) and issubclass(a, Config)]
+    return found[0] if len(found) == 1 else None
+
+
+def _is_union(annotation: Any) -> bool:
+    return typing.get_origin(annotation) in (typing.Union, types.UnionType)
+
+
+def _parameter(name: str) -> str:
+    return "opt_" + name.replace(".", "__")
+
+
+def _metavar(field: FieldInfo) -> str:
+    def show(annotation: Any) -> str:
+        if _is_union(annotation):
+            return "|".join(show(a) for a in typing.get_args(annotation) if a is not type(None))
+        origin = typing.get_origin(annotation)
+        if origin is typing.Literal:
+            return "|".join(str(a) for a in typing.get_args(annotation))
+        if origin in (list, tuple):
+            return f"{show(typing.get_args(annotation)[0])},..."
+        if origin is dict:
+            return "{KEY: VALUE}"
+        return getattr(annotation, "__name__", str(annotation)).upper()
+
+    return show(field.annotation)
+
+
+def _help(field: FieldInfo) -> str:
+    text = " ".join((field.description or "").split())
+    default = field.get_default(call_default_factory=False)
+    if default is PydanticUndefined:
+        return f"{text} [required]"
+    if default is None:
+        return text
+    shown = yaml.safe_dump(default, default_flow_style=True, width=200).replace("\n...", "").strip()
+    return f"{text} [default: {shown}]"
+
+
+def _value(key: str, text: str) -> Any:
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{key}={text} is not valid YAML; quote it or check brackets.") from error
+    # "en,fr" is the natural way to type a list in a shell.
+    if isinstance(value, str) and "," in value:
+        return [part.strip() for part in value.split(",") if part.strip()]
+    # YAML reads a bare `no` (Norwegian) as false; a language list must not lose it.
+    return (
+        text if isinstance(value, bool) and text in ("no", "No", "NO", "on", "On", "ON") else value
+    )
+
+
+def _assign(values: dict[str, Any], key: str, value: Any) -> None:
+    *path, last = key.split(".")
+    for part in path:
+        values = values.setdefault(part, {})
+        if not isinstance(values, dict):
+            raise ConfigError(f"{key}: {part} already has a plain value, so it has no settings.")
+    values[last] = value
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(f"There is no study file {path}.") from error
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise ConfigError(f"{path} is not a readable YAML file: {error}".split("\n")[0]) from error
+    if values is None:
+        raise ConfigError(f"{path} is empty; `polylore COMMAND --help` lists the settings.")
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path} must hold settings (KEY: VALUE), not a {type(values).__name__}.")
+    return values

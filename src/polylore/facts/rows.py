@@ -1,0 +1,132 @@
+"""What all fact readers share: collecting rows, choosing languages, reading template files."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import polars as pl
+
+from polylore.errors import ConfigError, DataError
+from polylore.facts.checks import check_template
+from polylore.files import read_json
+from polylore.tables import raw
+
+
+class Rows:
+    """Collects fact rows and refuses contradictions while file and line are still known."""
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+        self._columns: dict[str, list[object]] = {name: [] for name in raw.FACTS.schema}
+        self._seen: dict[tuple[str, str], str] = {}
+        self._relation: dict[str, tuple[str, str]] = {}
+
+    def add(
+        self,
+        fact_id: str,
+        relation: str,
+        lang: str,
+        subject: str,
+        gold: str,
+        where: str,
+        *,
+        aliases: Sequence[str] = (),
+        candidate_ids: Sequence[str] = (),
+        candidates: Sequence[str] = (),
+        gold_pos: int | None = None,
+        flags: Sequence[str] = (),
+    ) -> None:
+        """Add one row.
+
+        Raises:
+            DataError: empty text, the fact twice in a language, or its id already means another
+                relation; the message begins with `where`.
+        """
+        named = {"fact_id": fact_id, "relation": relation, "subject": subject, "object": gold}
+        for key, value in named.items():
+            if not value.strip():
+                raise DataError(f"{where}: the {key} is empty; fill it in or delete the row.")
+        first = self._seen.setdefault((fact_id, lang), where)
+        if first is not where:
+            raise DataError(
+                f"{where}: the fact {fact_id} occurs twice in '{lang}', first at {first}; give it "
+                "another index or delete one."
+            )
+        known, there = self._relation.setdefault(fact_id, (relation, where))
+        if known != relation:
+            raise DataError(
+                f"{where}: the fact {fact_id} belongs to {relation} here but to {known} at "
+                f"{there}; an index must mean the same relation in every language."
+            )
+        values = (
+            fact_id,
+            relation,
+            lang,
+            subject,
+            gold,
+            aliases,
+            candidate_ids,
+            candidates,
+            gold_pos,
+            self._source,
+            flags,
+        )
+        for column, value in zip(self._columns.values(), values, strict=True):
+            column.append(value)
+
+    def frame(self) -> pl.DataFrame:
+        """The collected rows as a frame of the contract `tables.raw.FACTS`."""
+        return pl.DataFrame(
+            [
+                pl.Series(
+                    name, [list(v) for v in values] if dtype == raw.STRINGS else values, dtype
+                )
+                for (name, dtype), values in zip(
+                    raw.FACTS.schema.items(), self._columns.values(), strict=True
+                )
+            ]
+        )
+
+
+def select_languages(
+    there: Iterable[str], languages: Sequence[str] | None, where: str | Path
+) -> list[str]:
+    """The languages to read, in the order asked for.
+
+    Raises:
+        ConfigError: a language that is not there; the message lists those that are.
+    """
+    present = list(there)
+    if languages is None:
+        return present
+    unknown = [code for code in languages if code not in present]
+    if unknown:
+        raise ConfigError(
+            f"{where} has no language {', '.join(map(repr, unknown))}; it has {', '.join(present)}."
+        )
+    return list(dict.fromkeys(languages))
+
+
+def prompts_from_json(path: Path) -> dict[str, dict[str, list[str]]]:
+    """Read `{lang: {relation: template or [templates]}}`.
+
+    Raises:
+        DataError: another layout, or a template without its slots.
+    """
+    content = read_json(path)
+    result: dict[str, dict[str, list[str]]] = {}
+    if not isinstance(content, dict) or not content:
+        raise DataError(f"{path} must hold {{language: {{relation: template}}}}.")
+    for lang, relations in content.items():
+        if not isinstance(relations, dict):
+            raise DataError(f"{path}, {lang}: must be an object {{relation: template}}.")
+        result[lang] = {}
+        for relation, value in relations.items():
+            wordings = [value] if isinstance(value, str) else value
+            if not isinstance(wordings, list) or not wordings:
+                raise DataError(f"{path}, {lang}, {relation}: must be a template or a list.")
+            for wording in wordings:
+                if not isinstance(wording, str):
+                    raise DataError(f"{path}, {lang}, {relation}: a template must be a string.")
+                check_template(wording, f"{path}, {lang}, {relation}")
+            result[lang][relation] = list(wordings)
+    return result

@@ -1,0 +1,130 @@
+"""Everything a trace can be told, with the default and the published form of each choice."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from polylore.config import Config
+
+
+class FactsConfig(Config):
+    """Which facts are asked, in which languages."""
+
+    source: str = "cldr"
+    """Fact set: cldr (built in), a folder (KLAR, BMLAMA, exported), a JSONL, CSV, Parquet file."""
+    languages: list[str] | None = None
+    """Languages to ask in (BCP 47 codes); all of the set if not given."""
+    relations: list[str] | None = None
+    """Relations to ask; all of the set if not given."""
+    limit: int | None = Field(default=None, ge=1)
+    """Ask only this many facts, drawn evenly over relations; the same ones in every language."""
+    seed: int = 0
+    """Seed of that draw."""
+    strict: bool = False
+    """Refuse a set in which a fact is missing in some language, instead of noting it."""
+
+
+class AskConfig(Config):
+    """How a fact is asked."""
+
+    variants: list[int] = Field(default=[0], min_length=1)
+    """Prompt templates to ask with, by number."""
+    n_shot: int = Field(default=3, ge=0)
+    """Demonstrations before the question; fewer where a relation has too few eligible facts."""
+    demos: Literal["parallel", "paper"] = "parallel"
+    """Demonstrations: the same facts in every language, or one running random generator."""
+    seed: int = 0
+    """Seed of the demonstrations."""
+    candidates: bool = True
+    """Score the candidates of every fact that has them."""
+    generate: bool = True
+    """Let the model answer freely (greedy)."""
+    content_free: bool = True
+    """Also score candidates after prompts without a subject, for prior-corrected ranks."""
+    max_new_tokens: int | None = Field(default=None, ge=1)
+    """Cap on generated tokens; by default 1 + the longest gold, at least 10."""
+    stop_at_newline: bool = True
+    """Stop generating at the first newline after text."""
+    delimiter: str | None = None
+    """String between prompt and answer; by default what the language writes."""
+    bos: bool = True
+    """Put the tokenizer's begin-of-text token in front, if it has one."""
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Number format of the forward pass; log-softmax is always float32."""
+
+
+class AnalyseConfig(Config):
+    """How answers become numbers."""
+
+    pivot: str = "en"
+    """Language the others are compared with."""
+    draws: int = Field(default=1000, ge=0)
+    """Bootstrap draws over facts behind every 95 % interval; 0 leaves intervals out."""
+    seed: int = 0
+    """Seed of the bootstrap."""
+    sustained: int = Field(default=3, ge=1)
+    """Right answers in a row that count as sustained knowledge."""
+
+
+class ExecutionConfig(Config):
+    """How fast, never what: nothing here changes a result."""
+
+    jobs: int = Field(default=1, ge=1)
+    """Processes that work side by side, each with its own copy of the model."""
+    threads: int = Field(default=1, ge=1)
+    """Arithmetic threads per process; one is usually fastest when several processes run."""
+    device: str = "cpu"
+    """Device of the forward pass: cpu, cuda, cuda:1, mps."""
+    token_budget: int = Field(default=16384, ge=1)
+    """Tokens per forward pass, padding included."""
+
+
+class TraceConfig(Config):
+    """Configuration of the study `trace`."""
+
+    model: str
+    """Folder with checkpoints (or one checkpoint) to ask."""
+    exposure: str | None = None
+    """Exposure table (Parquet), or a training folder of polylore that holds one."""
+    preset: Literal["default", "paper"] = "default"
+    """Corrected form (default), or the published form of demonstrations, decoding and matching."""
+    facts: FactsConfig = FactsConfig()
+    """Which facts, in which languages."""
+    ask: AskConfig = AskConfig()
+    """How a fact is asked."""
+    analyse: AnalyseConfig = AnalyseConfig()
+    """How answers become numbers."""
+    execution: ExecutionConfig = ExecutionConfig()
+    """How fast, never what."""
+
+    def effective_ask(self) -> AskConfig:
+        """`ask` with the published values where the preset is `paper` and nothing else was said.
+
+        Source: specification of `trace`, section 2.1 (three running-random demonstrations seeded
+        12345, at most ten new tokens, no stop string, a space before every answer).
+        """
+        if self.preset == "default":
+            return self.ask
+        published = {
+            "n_shot": 3,
+            "demos": "paper",
+            "seed": 12345,
+            "max_new_tokens": 10,
+            "stop_at_newline": False,
+            "delimiter": " ",
+        }
+        said = self.ask.model_fields_set
+        return self.ask.model_copy(update={k: v for k, v in published.items() if k not in said})
+
+    def question(self) -> dict[str, object]:
+        """The part of the configuration that decides the raw answers, as plain values.
+
+        Analysis can be repeated on the same answers, and execution changes no result, so neither
+        belongs to a run's identity.
+        """
+        plain = self.plain()
+        return {
+            "preset": self.preset,
+            "facts": plain["facts"],
+            "ask": self.effective_ask().plain(),
+        }
