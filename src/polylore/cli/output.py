@@ -1,0 +1,38 @@
+"""Tables on a terminal."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+def show_frame(frame: "pl.DataFrame") -> None:
+    """Print every row and column of a frame, aligned, with lists joined by commas."""
+    from rich.cells import cell_len
+
+    rows = [list(frame.columns)]
+    for row in frame.iter_rows():
+        rows.append([_cell(value) for value in row])
+    # Wide characters (zh, ja, ko) take two columns; len() would misalign them.
+    widths = [max(cell_len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    numeric = [dtype.is_numeric() for dtype in frame.dtypes]
+    for row in rows:
+        cells = []
+        for text, width, right in zip(row, widths, numeric, strict=True):
+            space = " " * (width - cell_len(text))
+            cells.append(space + text if right else text + space)
+        click.echo("  ".join(cells).rstrip())
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, (list, tuple)):
+        text = ", ".join(map(str, value))
+        return text if len(text) <= 60 else text[:57] + "..."
+    # Control characters in data must not steer the terminal.
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(value))

@@ -1,0 +1,29 @@
+"""`polylore reproduce`: published statistics, recomputed from published data."""
+
+from pathlib import Path
+
+import click
+
+
+@click.group()
+def reproduce() -> None:
+    """Recompute published statistics from published data."""
+
+
+@reproduce.command()
+@click.option(
+    "--klar", required=True, type=click.Path(path_type=Path), help="Folder of the KLAR facts."
+)
+@click.option(
+    "--frequencies",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Frequency JSON of the same facts.",
+)
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="JSON file to write.")
+def trace(klar: Path, frequencies: Path, out: Path) -> None:
+    """Data statistics and pseudo-label arithmetic of the study trace, for every language."""
+    from polylore.studies.reproduce import reproduce_trace
+
+    reproduce_trace(klar, frequencies, out)
+    click.echo(f"Wrote {out}.")

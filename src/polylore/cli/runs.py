@@ -1,0 +1,74 @@
+"""`polylore runs`: what lies in run folders."""
+
+from pathlib import Path
+
+import click
+
+from polylore.cli.output import show_frame
+
+
+@click.group()
+def runs() -> None:
+    """List run folders and show what is in one."""
+
+
+@runs.command("list")
+@click.argument("folder", type=click.Path(path_type=Path), default="runs")
+def list_(folder: Path) -> None:
+    """List the run folders under FOLDER (default: runs)."""
+    import polars as pl
+
+    from polylore.errors import PolyloreError, RunError
+    from polylore.runs import RunFolder
+
+    if not folder.is_dir():
+        raise RunError(f"There is no folder {folder}; name the one that holds your runs.")
+    rows = []
+    for manifest in sorted(folder.rglob("manifest.json")):
+        if "units" in manifest.relative_to(folder).parts:
+            continue
+        try:
+            run = RunFolder.load(manifest.parent)
+            rows.append(
+                {
+                    "run": str(manifest.parent),
+                    "kind": str(run.manifest.get("kind", "?")),
+                    "units": len(run.units()),
+                    "tables": len(run.table_names()),
+                    "created": str(run.manifest.get("created", "?")),
+                    "report": "yes" if (run.path / "report.html").exists() else "no",
+                }
+            )
+        except PolyloreError:
+            rows.append({"run": str(manifest.parent), "kind": "unreadable"})
+    if not rows:
+        click.echo(f"No runs under {folder}.")
+        return
+    show_frame(pl.DataFrame(rows, infer_schema_length=None))
+
+
+@runs.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--table", "-t", help="Print the first rows of this table.")
+@click.option("--limit", "-n", default=20, show_default=True, help="Rows to print.")
+def show(folder: Path, table: str | None, limit: int) -> None:
+    """Show a run's manifest and tables, or the rows of one table."""
+    import yaml
+
+    from polylore.errors import RunError
+    from polylore.runs import RunFolder
+    from polylore.tables import ALL
+
+    run = RunFolder.load(folder)
+    if table is not None:
+        if table not in ALL:
+            raise RunError(f"There is no table {table}; there are {', '.join(ALL)}.")
+        frame = run.table(table) if run.has_table(table) else run.read(table)
+        show_frame(frame.head(limit))
+        click.echo(f"{frame.height} rows.")
+        return
+    click.echo(yaml.safe_dump(run.manifest, allow_unicode=True, sort_keys=False).rstrip())
+    click.echo(f"finished units: {len(run.units())}")
+    click.echo(f"tables: {', '.join(run.table_names()) or 'none'}")
+    if (run.path / "report.html").exists():
+        click.echo(f"report: {run.path / 'report.html'}")
