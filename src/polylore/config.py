@@ -51,6 +51,27 @@ def digest(values: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def difference(old: Any, new: Any, prefix: str = "") -> list[str]:
+    """Readable list of the keys whose values differ between two plain structures."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        found = []
+        for key in sorted({*old, *new}):
+            path = f"{prefix}.{key}" if prefix else str(key)
+            if key not in old:
+                found.append(f"{path}: absent there, {_short(new[key])} here")
+            elif key not in new:
+                found.append(f"{path}: {_short(old[key])} there, absent here")
+            else:
+                found.extend(difference(old[key], new[key], path))
+        return found
+    return [] if old == new else [f"{prefix}: {_short(old)} there, {_short(new)} here"]
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
 def _sentence(error: ValidationError, where: str) -> str:
     parts = []
     for item in error.errors(include_url=False):

@@ -205,9 +205,9 @@ class FactSet:
         write_json(manifest, folder / MANIFEST)
 
     def digest(self) -> str:
-        """SHA-256 (hex) of the content of both tables, in order; name and notes do not count."""
+        """SHA-256 (hex) of both tables, in order; name, notes and `source` do not count."""
         content = hashlib.sha256()
-        for frame in (self.facts, self.templates):
+        for frame in (self.facts.drop("source"), self.templates):
             content.update(frame.write_ndjson().encode())
         return content.hexdigest()
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 
 from polylore.errors import ConfigError, DataError
-from polylore.facts import bmlama, klar, tabular
+from polylore.facts import bmlama, exported, klar, klar_text, tabular
 from polylore.facts.factset import MANIFEST, FactSet
 
 BUILT_IN = "cldr"
@@ -30,7 +30,8 @@ def load(
         languages: codes to keep, in this order; all if None.
         relations: relations to keep; all that every language has if None.
         candidates: BMLAMA folder whose candidates are joined by index.
-        templates: file of templates for a plain table; its siblings are searched if None.
+        templates: file of templates (see `facts.tabular`) that replace those of the source; a plain
+            table without its own is searched for siblings if None.
         strict: refuse sets in which a fact is missing in some language.
 
     Raises:
@@ -38,6 +39,9 @@ def load(
         DataError: missing, empty or contradictory data; the message names file and place.
     """
     factset = _read(source, languages, templates)
+    if templates is not None:
+        wordings = tabular.read_templates(templates)
+        factset = FactSet(factset.name, factset.facts, wordings, factset.notes)
     if languages is not None and list(languages) != factset.languages:
         factset = factset.filter(languages=languages)
     factset = _shared_relations(factset, relations)
@@ -45,7 +49,7 @@ def load(
         factset = bmlama.join_candidates(factset, candidates)
     if strict:
         _refuse_gaps(factset)
-    return factset
+    return _note_cut_templates(factset)
 
 
 def _read(
@@ -64,12 +68,12 @@ def _read(
             "path of a fact set."
         )
     if (path / MANIFEST).is_file():
-        return tabular.read_export(path)
+        return exported.read_export(path)
     root = klar.json_folder(path)
     if root is not None:
         return klar.read_json_folder(root, languages)
-    if klar.text_files(path):
-        return klar.read_text_files(path, languages)
+    if klar_text.text_files(path):
+        return klar_text.read_text_files(path, languages)
     if next(path.glob("*.tsv"), None):
         return bmlama.read_folder(path, languages)
     raise DataError(
@@ -103,8 +107,21 @@ def _shared_relations(factset: FactSet, relations: Sequence[str] | None) -> Fact
             "have; ask for fewer languages."
         )
     kept = factset.filter(relations=everywhere)
-    note = f"Relations not told in every language were left out: {'; '.join(dropped)}."
-    return FactSet(kept.name, kept.facts, kept.templates, (*kept.notes, note))
+    return _noted(
+        kept, f"Relations not told in every language were left out: {'; '.join(dropped)}."
+    )
+
+
+def _noted(factset: FactSet, note: str) -> FactSet:
+    return FactSet(factset.name, factset.facts, factset.templates, (*factset.notes, note))
+
+
+def _note_cut_templates(factset: FactSet) -> FactSet:
+    """Say once that text after <mask> will be cut; an export already carries the sentence."""
+    tail = pl.col("template").str.splitn("<mask>", 2).struct.field("field_1").str.strip_chars()
+    cut = factset.templates.filter((pl.col("kind") == "prompt") & (tail != ""))
+    note = "Some prompt templates go on after <mask>; prompts are cut there."
+    return factset if cut.is_empty() or note in factset.notes else _noted(factset, note)
 
 
 def _refuse_gaps(factset: FactSet) -> None:

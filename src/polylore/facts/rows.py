@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -16,7 +17,7 @@ class Rows:
 
     def __init__(self, source: str) -> None:
         self._source = source
-        self._columns: dict[str, list[object]] = {name: [] for name in raw.FACTS.schema}
+        self._columns: dict[str, list[Any]] = {name: [] for name in raw.FACTS.schema}
         self._seen: dict[tuple[str, str], str] = {}
         self._relation: dict[str, tuple[str, str]] = {}
 
@@ -45,12 +46,12 @@ class Rows:
         for key, value in named.items():
             if not value.strip():
                 raise DataError(f"{where}: the {key} is empty; fill it in or delete the row.")
-        first = self._seen.setdefault((fact_id, lang), where)
-        if first is not where:
+        if (fact_id, lang) in self._seen:
             raise DataError(
-                f"{where}: the fact {fact_id} occurs twice in '{lang}', first at {first}; give it "
-                "another index or delete one."
+                f"{where}: the fact {fact_id} occurs twice in '{lang}', first at "
+                f"{self._seen[fact_id, lang]}; give it another index or delete one."
             )
+        self._seen[fact_id, lang] = where
         known, there = self._relation.setdefault(fact_id, (relation, where))
         if known != relation:
             raise DataError(
@@ -70,21 +71,43 @@ class Rows:
             self._source,
             flags,
         )
-        for column, value in zip(self._columns.values(), values, strict=True):
-            column.append(value)
+        for column, cell in zip(self._columns.values(), values, strict=True):
+            column.append(cell)
 
     def frame(self) -> pl.DataFrame:
         """The collected rows as a frame of the contract `tables.raw.FACTS`."""
         return pl.DataFrame(
             [
-                pl.Series(
-                    name, [list(v) for v in values] if dtype == raw.STRINGS else values, dtype
-                )
-                for (name, dtype), values in zip(
+                list_column(name, cells) if dtype == raw.STRINGS else pl.Series(name, cells, dtype)
+                for (name, dtype), cells in zip(
                     raw.FACTS.schema.items(), self._columns.values(), strict=True
                 )
             ]
         )
+
+
+def list_column(name: str, cells: Sequence[Sequence[str]]) -> pl.Series:
+    """A column of string lists, built from one flat column.
+
+    Polars makes a series of every inner list otherwise, which takes a minute for a million rows.
+    """
+    flat = pl.DataFrame(
+        {
+            "row": pl.Series(
+                [row for row, cell in enumerate(cells) for _ in cell], dtype=pl.UInt32
+            ),
+            name: pl.Series([item for cell in cells for item in cell], dtype=pl.String),
+        }
+    )
+    rows = pl.DataFrame({"row": pl.Series(range(len(cells)), dtype=pl.UInt32)})
+    lists = flat.group_by("row", maintain_order=True).agg(name)
+    joined = rows.join(lists, on="row", how="left", maintain_order="left")
+    return joined[name].fill_null(pl.Series([[]], dtype=raw.STRINGS))
+
+
+def templates_frame(rows: Sequence[tuple[str, str, str, int, str]]) -> pl.DataFrame:
+    """Rows (relation, lang, kind, variant, template) as contract `tables.raw.TEMPLATES`."""
+    return pl.DataFrame(rows, schema=raw.TEMPLATES.schema, orient="row")
 
 
 def select_languages(

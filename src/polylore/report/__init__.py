@@ -1,0 +1,37 @@
+"""Reports: one self-contained HTML file, figures as SVG and PNG, tables as Parquet and CSV."""
+
+from polylore.report.export import export_figures, export_tables
+from polylore.report.html import render, write_html
+from polylore.report.model import (
+    ROWS,
+    Block,
+    Chart,
+    Definitions,
+    FactList,
+    Finding,
+    Page,
+    Prose,
+    Report,
+    TableView,
+    Verdict,
+)
+from polylore.report.tabular import interval
+
+__all__ = [
+    "ROWS",
+    "Block",
+    "Chart",
+    "Definitions",
+    "FactList",
+    "Finding",
+    "Page",
+    "Prose",
+    "Report",
+    "TableView",
+    "Verdict",
+    "export_figures",
+    "export_tables",
+    "interval",
+    "render",
+    "write_html",
+]

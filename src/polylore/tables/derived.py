@@ -78,8 +78,12 @@ BASELINES = Table(
         ),
         N,
         Column("acc", pl.Float64(), "expected share right", "share", True),
+        Column(
+            "ckpt_id", pl.String(), "checkpoint it was measured at; null if it has none", "", True
+        ),
+        Column("matcher", pl.String(), "matcher that graded it; null if any", "", True),
     ),
-    key=("lang", "relation", "stratum", "baseline"),
+    key=("ckpt_id", "lang", "relation", "stratum", "matcher", "baseline"),
 )
 
 CONSISTENCY = Table(
@@ -254,6 +258,9 @@ THRESHOLD = Table(
         Column(
             "fold_thresholds", pl.List(pl.Float64()), "threshold of each fold", "documents", True
         ),
+        Column("log_loss", pl.Float64(), "cross-validated log loss (rule cv)", "nats", True),
+        Column("lo", pl.Float64(), "lower end of the 95 % interval of cv_acc or acc", "", True),
+        Column("hi", pl.Float64(), "upper end of the 95 % interval of cv_acc or acc", "", True),
         REASON,
     ),
     key=("ckpt_id", "lang", "matcher", "rule"),
@@ -270,10 +277,13 @@ DATA_REPORT = Table(
             "duplicate_triples", pl.Int64(), "groups of equal (relation, subject, object)", "groups"
         ),
         Column("multi_gold", pl.Int64(), "facts whose subject has several golds", "facts"),
-        Column("same_object", pl.Int64(), "object equal to the pivot's, exact", "facts"),
-        Column("same_object_cf", pl.Int64(), "the same after NFC and case folding", "facts"),
-        Column("same_pair", pl.Int64(), "subject and object equal to the pivot's, exact", "facts"),
-        Column("same_pair_cf", pl.Int64(), "the same after NFC and case folding", "facts"),
+        # Null in the next four: the set has no pivot.
+        Column("same_object", pl.Int64(), "object equal to the pivot's, exact", "facts", True),
+        Column("same_object_cf", pl.Int64(), "the same after NFC and case folding", "facts", True),
+        Column(
+            "same_pair", pl.Int64(), "subject and object equal to the pivot's, exact", "facts", True
+        ),
+        Column("same_pair_cf", pl.Int64(), "the same after NFC and case folding", "facts", True),
         Column("answer_in_subject", pl.Int64(), "folded object contained in the subject", "facts"),
         Column("subject_equals_object", pl.Int64(), "folded object equals the subject", "facts"),
         Column(

@@ -99,6 +99,14 @@ PROMPTS = Table(
     raw=True,
 )
 
+ASKED = Table(
+    "asked",
+    "Which checkpoint was asked which prompts, where that differs between checkpoints.",
+    (CKPT, Column("prompt_id", pl.String(), "prompt that was asked"), LANG),
+    key=("ckpt_id", "prompt_id"),
+    raw=True,
+)
+
 ANSWERS = Table(
     "answers",
     "One row per checkpoint and probe: the raw outcome, ungraded.",
@@ -158,7 +166,13 @@ EXPOSURE = Table(
         ),
         Column("step_hi", pl.Int64(), "last step of the row; null without an order", "steps", True),
         Column("doc_lang", pl.String(), "language of the documents; null if mixed", "", True),
-        Column("count", pl.Int64(), "units with subject and object", "units"),
+        Column(
+            "count",
+            pl.Int64(),
+            "units with subject and object; null if the source has no number for the fact",
+            "units",
+            True,
+        ),
         Column("n_subj", pl.Int64(), "units with the subject; null if not counted", "units", True),
         Column("n_obj", pl.Int64(), "units with the object; null if not counted", "units", True),
         Column("unit", pl.String(), "document, sequence, sentence or window:<tokens>"),

@@ -1,0 +1,1 @@
+"""Long experiments behind `make acceptance`; each writes its results into docs/results/."""

@@ -1,0 +1,115 @@
+"""How often a fact was read before a checkpoint (specification of `trace`, section 2.3)."""
+
+import polars as pl
+
+from polylore.errors import DataError
+from polylore.metrics.index import check_known
+
+_ONE = ("source", "unit", "exposure_kind", "policy_id", "lang_conditioned")
+
+
+def exposure_at(
+    exposure: pl.DataFrame,
+    checkpoints: pl.DataFrame,
+    facts: pl.DataFrame,
+    *,
+    tokens_total: int | None = None,
+) -> pl.DataFrame:
+    """Exposure E of every fact and language at every checkpoint.
+
+    ``exact``: units read in steps 1..s; a row that spans the checkpoint counts in proportion to its
+    steps; a fact without rows was never read. ``total``: the count of the whole corpus, whatever
+    the checkpoint; with `tokens_total` it becomes ``scaled``, count * tokens / tokens_total (order
+    of reading unknown). A fact without a count is null then. A final model without a step has read
+    everything.
+
+    Args:
+        exposure: table EXPOSURE from one source, unit, kind, policy and conditioning; rows of
+            several document languages are added up.
+        checkpoints: table CHECKPOINTS.
+        facts: table FACTS: the cells wanted.
+        tokens_total: training tokens of the whole corpus, to scale totals.
+
+    Returns:
+        ckpt_id, fact_id, relation, lang, exposure (float64), exposure_kind.
+
+    Raises:
+        DataError: the rows mix kinds that must not be added, or scaling lacks tokens.
+    """
+    cells = facts.select("fact_id", "relation", "lang").unique(maintain_order=True)
+    grid = checkpoints.select("ckpt_id", "step", "tokens").join(cells, how="cross")
+    columns = ["ckpt_id", "fact_id", "relation", "lang", "exposure", "exposure_kind"]
+    for name in _ONE:
+        values = exposure[name].unique().sort().to_list()
+        if len(values) > 1:
+            shown = " and ".join(str(v) for v in values[:3])
+            raise DataError(
+                f"The exposure table mixes {name} {shown}; filter it to one of them, since they "
+                "count different things."
+            )
+    kind = exposure["exposure_kind"][0] if exposure.height else "none"
+    if kind == "none":
+        none = pl.lit(None, dtype=pl.Float64())
+        return grid.with_columns(exposure=none, exposure_kind=pl.lit("none")).select(columns)
+    known = exposure.join(cells.select("fact_id", "lang"), on=["fact_id", "lang"], how="semi")
+    if kind == "exact":
+        counted = _ordered(known, checkpoints)
+        joined = grid.join(counted, on=["ckpt_id", "fact_id", "lang"], how="left")
+        joined = joined.with_columns(pl.col("exposure").fill_null(0.0))
+    else:
+        totals = known.group_by("fact_id", "lang").agg(
+            pl.col("count").sum().cast(pl.Float64()).alias("exposure")
+        )
+        joined = grid.join(totals, on=["fact_id", "lang"], how="left")
+        if tokens_total is not None:
+            kind, joined = "scaled", _scaled(joined, checkpoints, tokens_total)
+        elif kind == "scaled":
+            raise DataError("Scaled exposure needs tokens_total, the tokens of the whole corpus.")
+    return joined.with_columns(exposure_kind=pl.lit(kind)).select(columns)
+
+
+def _ordered(exposure: pl.DataFrame, checkpoints: pl.DataFrame) -> pl.DataFrame:
+    """Sum of the rows read by each checkpoint, one pass per checkpoint."""
+    if exposure["step_lo"].null_count() or exposure["step_hi"].null_count():
+        raise DataError(
+            "Exposure of kind exact lacks step_lo or step_hi; give the steps at which it was read, "
+            "or call it total."
+        )
+    width = pl.col("step_hi") - pl.col("step_lo") + 1
+    parts = []
+    for ckpt, step in checkpoints.select("ckpt_id", "step").iter_rows():
+        share = pl.lit(1.0)
+        if step is not None:
+            read = (pl.lit(step) - pl.col("step_lo") + 1).clip(0, width)
+            share = read / width
+        parts.append(
+            exposure.group_by("fact_id", "lang")
+            .agg((pl.col("count") * share).sum().alias("exposure"))
+            .with_columns(ckpt_id=pl.lit(ckpt))
+        )
+    empty = {"fact_id": pl.String(), "lang": pl.String(), "exposure": pl.Float64()}
+    return pl.concat(parts or [pl.DataFrame(schema=empty | {"ckpt_id": pl.String()})])
+
+
+def _scaled(joined: pl.DataFrame, checkpoints: pl.DataFrame, tokens_total: int) -> pl.DataFrame:
+    unknown = checkpoints.filter(pl.col("tokens").is_null() & ~pl.col("final"))
+    if unknown.height or tokens_total <= 0:
+        raise DataError(
+            "Exposure can be scaled only with a positive tokens_total and the tokens of every "
+            f"checkpoint; {unknown.height} checkpoints lack them."
+        )
+    share = (pl.col("tokens") / tokens_total).fill_null(1.0)
+    return joined.with_columns(exposure=pl.col("exposure") * share)
+
+
+def checked_exposure(exposure: pl.DataFrame, fact_ids: tuple[str, ...]) -> pl.DataFrame:
+    """Rows with a count, checked against the fact set.
+
+    Raises:
+        DataError: an exposure is negative, or its fact unknown.
+    """
+    check_known(exposure, fact_ids)
+    bad = exposure.filter(pl.col("exposure") < 0)
+    if bad.height:
+        raise DataError(f"Exposure of fact {bad['fact_id'][0]} is negative; counts start at 0.")
+    return exposure.with_columns(pl.col("exposure").fill_nan(None))

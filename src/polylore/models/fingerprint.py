@@ -1,0 +1,87 @@
+"""Which weights are the same: fingerprints that do not depend on files or sharding.
+
+Specification of `trace`, section 4.1, duplicates (b).
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from polylore.models.weights import read_tensors
+
+# Output layers that may be tied to the input embedding, and are then stored or not.
+_HEADS = ("lm_head.weight", "embed_out.weight", "output.weight", "head.weight")
+
+
+@dataclass(frozen=True)
+class TensorPrint:
+    """Fingerprint of one tensor."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    sum: float
+    """Sum of all elements in float64."""
+    first: tuple[float, ...]
+    """The first eight values in storage order."""
+    sha256: str
+    """Hash of the bytes in storage order."""
+
+
+def tensor_print(name: str, tensor: torch.Tensor) -> TensorPrint:
+    """Fingerprint one tensor."""
+    flat = tensor.detach().cpu().contiguous().reshape(-1)
+    numbers = flat.sum(dtype=torch.float64).item() if flat.numel() else 0.0
+    return TensorPrint(
+        name=name,
+        shape=tuple(tensor.shape),
+        dtype=str(tensor.dtype).removeprefix("torch."),
+        sum=float(numbers),
+        first=tuple(float(value) for value in flat[:8].to(torch.float64)),
+        sha256=hashlib.sha256(flat.view(torch.uint8).numpy()).hexdigest(),
+    )
+
+
+def fold_tied(prints: Iterable[TensorPrint]) -> list[TensorPrint]:
+    """Sort by name and drop output layers that equal another tensor: tied weights count once."""
+    ordered = sorted(prints, key=lambda p: p.name)
+    bodies = {(p.shape, p.dtype, p.sha256) for p in ordered if not p.name.endswith(_HEADS)}
+    return [
+        p
+        for p in ordered
+        if not (p.name.endswith(_HEADS) and (p.shape, p.dtype, p.sha256) in bodies)
+    ]
+
+
+def fingerprint(folder: str | Path) -> list[TensorPrint]:
+    """Fingerprints of all tensors of a checkpoint folder, in order of their names.
+
+    Each tensor is read once. Equal for equal weights, however they are split over files.
+
+    Raises:
+        ModelError: the folder has no weights or a damaged file.
+    """
+    return fold_tied(tensor_print(name, tensor) for name, tensor in read_tensors(Path(folder)))
+
+
+def weight_hash(prints: Iterable[TensorPrint]) -> str:
+    """One hash (hex) over the fingerprints: equal iff names, shapes, formats and bytes are."""
+    lines = [[p.name, list(p.shape), p.dtype, p.sha256] for p in prints]
+    return hashlib.sha256(json.dumps(lines, separators=(",", ":")).encode()).hexdigest()
+
+
+def tokenizer_hash(tokenizer: Any) -> str:
+    """Hash (hex) of what a tokenizer does: its vocabulary, merges, normaliser and decoder."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    text = (
+        backend.to_str()
+        if backend is not None
+        else json.dumps(tokenizer.get_vocab(), sort_keys=True, ensure_ascii=False)
+    )
+    extra = [tokenizer.bos_token_id, tokenizer.eos_token_id]
+    return hashlib.sha256(f"{text}{extra}".encode()).hexdigest()

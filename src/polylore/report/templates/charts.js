@@ -1,0 +1,102 @@
+// Charts: drawn by Vega without eval (its expression interpreter), without network, re-drawn when
+// the theme or the width changes.
+
+const PANEL = 150;
+
+function chartRows(values) {
+  const names = Object.keys(values);
+  const n = names.length ? values[names[0]].length : 0;
+  return Array.from({ length: n }, (_, i) => Object.fromEntries(names.map((name) => [name, values[name][i]])));
+}
+
+function fitted(data, width) {
+  const spec = structuredClone(data.spec);
+  spec.datasets = { rows: chartRows(data.rows) };
+  if (data.layout === "panels") {
+    const axis = 52, gap = 18;
+    const columns = Math.max(1, Math.min(6, Math.floor((width - axis + gap) / (Math.min(PANEL, width / 2 - 40) + gap))));
+    spec.columns = columns;
+    spec.spec.width = Math.floor((width - axis - (columns - 1) * gap) / columns) - 4;
+  } else {
+    spec.width = width;
+    spec.autosize = { type: "fit-x", contains: "padding" };
+  }
+  return spec;
+}
+
+const tip = document.getElementById("tip");
+
+function showTip(handler, event, item, value) {
+  if (!value || typeof value !== "object") {
+    tip.hidden = true;
+    return;
+  }
+  const list = el("dl");
+  for (const [name, text] of Object.entries(value)) {
+    list.append(el("dt", null, name), el("dd", null, String(text)));
+  }
+  tip.replaceChildren(list);
+  tip.hidden = false;
+  const box = tip.getBoundingClientRect();
+  const point = event.touches ? event.touches[0] || event.changedTouches[0] : event;
+  const left = Math.min(point.clientX + 14, window.innerWidth - box.width - 8);
+  const above = point.clientY - box.height - 14;
+  tip.style.left = `${Math.max(8, left)}px`;
+  tip.style.top = `${above > 8 ? above : point.clientY + 18}px`;
+}
+
+// Nothing may be fetched: all data is in the page.
+const noLoader = { load: () => Promise.reject(new Error("no network")), sanitize: () => Promise.reject(new Error("no network")) };
+
+function startChart(figure) {
+  const data = blockData(figure);
+  const plot = figure.querySelector(".plot");
+  let result = null, drawnWidth = 0, turn = 0;
+
+  async function draw() {
+    const mine = ++turn;
+    drawnWidth = plot.clientWidth;
+    const config = isDark() ? shared.dark : shared.light;
+    const target = el("div");
+    const next = await vegaEmbed(target, fitted(data, drawnWidth), {
+      mode: "vega-lite", renderer: "svg", actions: false, ast: true, defaultStyle: false,
+      config, tooltip: showTip, loader: noLoader, logLevel: 1,
+    });
+    if (mine !== turn) { next.finalize(); return; }
+    if (result) result.finalize();
+    result = next;
+    // The figure's own description speaks for its hundreds of marks.
+    for (const svg of target.querySelectorAll("svg")) svg.setAttribute("aria-hidden", "true");
+    plot.replaceChildren(target);
+    plot.classList.add("drawn");
+  }
+
+  const details = figure.querySelector("details.as-table");
+  details.addEventListener("toggle", () => {
+    const box = details.querySelector(".table");
+    if (details.open && !box.hasChildNodes()) startTable(box, data.table);
+  });
+  plot.addEventListener("mouseleave", () => { tip.hidden = true; });
+  themed.push(() => { if (result) draw(); });
+  new ResizeObserver(() => { if (result && Math.abs(plot.clientWidth - drawnWidth) > 4) draw(); }).observe(plot);
+  return () => (result || turn ? Promise.resolve() : draw());
+}
+
+// What is near the screen is drawn first, the rest when the browser is idle.
+function startCharts() {
+  const waiting = new Map();
+  for (const figure of document.querySelectorAll("figure.chart")) waiting.set(figure, startChart(figure));
+  const drawOne = (figure) => {
+    const draw = waiting.get(figure);
+    waiting.delete(figure);
+    return draw ? draw() : Promise.resolve();
+  };
+  const observer = new IntersectionObserver((entries) => {
+    for (const entry of entries) if (entry.isIntersecting) { observer.unobserve(entry.target); drawOne(entry.target); }
+  }, { rootMargin: "300px" });
+  for (const figure of waiting.keys()) observer.observe(figure);
+  const idle = window.requestIdleCallback || ((work) => setTimeout(work, 60));
+  const next = () => { for (const figure of waiting.keys()) { drawOne(figure).finally(() => idle(next)); return; } };
+  idle(next);
+  window.addEventListener("beforeprint", () => { for (const figure of [...waiting.keys()]) drawOne(figure); });
+}

@@ -1,0 +1,224 @@
+"""From raw rows to derived tables: no model, no randomness but the seeded bootstrap."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import polars as pl
+
+from polylore import metrics
+from polylore.facts import FactSet, lint
+from polylore.runs import RunFolder
+from polylore.studies.trace.config import AnalyseConfig
+
+Progress = Callable[[int, int, str], None]
+
+STEPS = (
+    "data_report",
+    "grades",
+    "recall",
+    "consistency",
+    "acquisition",
+    "exposure",
+)
+"""Stages of the analysis, in order."""
+
+# The matchers that the headline tables are made for; the others are graded and stay in `recall`.
+_HEADLINE = {"default": ("default", "candidates"), "paper": ("paper", "default", "candidates")}
+
+
+def analyse(
+    run: RunFolder, config: AnalyseConfig, preset: str, progress: Progress | None = None
+) -> None:
+    """Compute and store every derived table of a trace.
+
+    Reads facts, templates, prompts, checkpoints, answers, candidate_scores and, if there,
+    exposure; writes the tables of `tables.derived`. Can be repeated at any time.
+    """
+    report = progress or (lambda done, total, what: None)
+    data = _read(run, config, preset)
+    for number, name in enumerate(STEPS):
+        report(number, len(STEPS), "analysing")
+        for table, frame in _STAGES[name](data).items():
+            run.write_table(table, frame)
+            data.made[table] = frame
+    report(len(STEPS), len(STEPS), "analysing")
+
+
+@dataclass
+class _Data:
+    """What the stages work on."""
+
+    config: AnalyseConfig
+    factset: FactSet
+    prompts: pl.DataFrame
+    checkpoints: pl.DataFrame
+    answers: pl.DataFrame
+    scores: pl.DataFrame
+    exposure: pl.DataFrame | None
+    """Frame of `metrics.exposure_at`; None without an exposure table."""
+    draws: metrics.Draws | None
+    headline: tuple[str, ...]
+    preset: str
+    made: dict[str, pl.DataFrame]
+
+    @property
+    def facts(self) -> pl.DataFrame:
+        return self.factset.facts
+
+    @property
+    def grades(self) -> pl.DataFrame:
+        """Grades of the headline matchers."""
+        return self.made["grades"].filter(pl.col("matcher").is_in(self.headline))
+
+    @property
+    def pivot(self) -> str | None:
+        """The pivot, if it was asked."""
+        return self.config.pivot if self.config.pivot in self.factset.languages else None
+
+
+def _read(run: RunFolder, config: AnalyseConfig, preset: str) -> _Data:
+    factset = FactSet("run", run.table("facts"), run.table("templates"))
+    checkpoints = run.table("checkpoints")
+    exposure = None
+    if run.has_table("exposure"):
+        exposure = metrics.exposure_at(run.table("exposure"), checkpoints, factset.facts)
+    draws = None
+    if config.draws:
+        draws = metrics.cluster_draws(factset.facts, n=config.draws, seed=config.seed)
+    asked = checkpoints["ckpt_id"].implode()
+    return _Data(
+        config=config,
+        factset=factset,
+        prompts=run.table("prompts"),
+        checkpoints=checkpoints,
+        answers=run.read("answers").filter(pl.col("ckpt_id").is_in(asked)),
+        scores=run.read("candidate_scores").filter(pl.col("ckpt_id").is_in(asked)),
+        exposure=exposure,
+        draws=draws,
+        headline=_HEADLINE[preset],
+        preset=preset,
+        made={},
+    )
+
+
+def _data_report(data: _Data) -> dict[str, pl.DataFrame]:
+    pivot = data.pivot or data.factset.languages[0]
+    return {
+        "data_report": metrics.data_report(data.facts, pivot),
+        "lint": lint(data.factset),
+    }
+
+
+def _grades(data: _Data) -> dict[str, pl.DataFrame]:
+    frames = [metrics.grade_answers(data.answers, data.facts)]
+    if data.scores.height:
+        frames.append(metrics.grade_candidates(data.scores, data.facts))
+        if data.scores["content_free_logprob"].null_count() == 0:
+            for matcher in ("candidates_pmi", "candidates_content_free"):
+                graded = metrics.grade_candidates(data.scores, data.facts, matcher=matcher)
+                frames.append(graded)
+    return {"grades": pl.concat(frames)}
+
+
+def _recall(data: _Data) -> dict[str, pl.DataFrame]:
+    grades = data.made["grades"]
+    control = grades.filter(pl.col("matcher") == "candidates_content_free")
+    # What a prompt without its subject already gives away is a floor for the ranked candidates.
+    controls = {"content_free": control.with_columns(matcher=pl.lit("candidates"))}
+    n_shot = int(data.prompts["n_shot"].cast(pl.Int64).max() or 0)  # type: ignore[arg-type]
+    credits = metrics.baseline_credits(
+        data.facts,
+        n_shot=n_shot,
+        prompts=data.prompts if n_shot else None,
+        copied=metrics.copied_demos(data.answers, data.facts, data.prompts) if n_shot else None,
+        controls=controls if control.height else None,
+    )
+    strata = metrics.strata(
+        data.facts, pivot=data.pivot, exposure=data.exposure, design=_taught(data)
+    )
+    return {
+        "baselines": metrics.baselines(credits, strata),
+        "recall": metrics.recall(
+            grades,
+            data.facts,
+            data.checkpoints,
+            strata=strata,
+            credits=credits,
+            draws=data.draws,
+        ),
+    }
+
+
+def _taught(data: _Data) -> pl.DataFrame | None:
+    """Strata `taught` and `held_out`: cells read at least once, or never, by the last checkpoint.
+
+    Taken from exact exposure, not from anybody's design, so it means the same for every corpus.
+    """
+    if data.exposure is None or (data.exposure["exposure_kind"] != "exact").any():
+        return None
+    most = data.exposure.group_by("fact_id", "lang", maintain_order=True).agg(
+        pl.col("exposure").max()
+    )
+    name = pl.when(pl.col("exposure") > 0).then(pl.lit("taught")).otherwise(pl.lit("held_out"))
+    return most.select("fact_id", "lang", name.alias("stratum"))
+
+
+def _consistency(data: _Data) -> dict[str, pl.DataFrame]:
+    if len(data.factset.languages) < 2:
+        return {}
+    return {
+        "consistency": metrics.consistency(
+            data.grades,
+            data.facts,
+            data.checkpoints,
+            pivot=data.pivot,
+            pairs="all",
+            scores=data.scores if data.scores.height else None,
+            draws=data.draws,
+        ),
+        "consistency_summary": metrics.consistency_summary(
+            data.grades, data.facts, data.checkpoints, pivot=data.pivot, draws=data.draws
+        ),
+    }
+
+
+def _acquisition(data: _Data) -> dict[str, pl.DataFrame]:
+    acquired = metrics.acquisition(data.grades, data.checkpoints, k=data.config.sustained)
+    first = int(data.prompts["variant"].min() or 0)  # type: ignore[arg-type]
+    made = {
+        "acquisition": acquired,
+        "survival": metrics.survival(acquired, data.checkpoints, variant=first, draws=data.draws),
+    }
+    if data.pivot is not None:
+        made["lag"] = metrics.lag(acquired, pivot=data.pivot)
+    return made
+
+
+def _exposure(data: _Data) -> dict[str, pl.DataFrame]:
+    if data.exposure is None or data.exposure["exposure"].null_count() == data.exposure.height:
+        return {}
+    grades, facts, checkpoints = data.grades, data.facts, data.checkpoints
+    return {
+        "freq_curve": metrics.freq_curve(
+            grades,
+            facts,
+            checkpoints,
+            data.exposure,
+            bins="paper" if data.preset == "paper" else "log",
+            draws=data.draws,
+        ),
+        "freq_corr": metrics.freq_corr(grades, facts, checkpoints, data.exposure, draws=data.draws),
+        "threshold": metrics.freq_threshold(
+            grades, facts, checkpoints, data.exposure, draws=data.draws
+        ),
+    }
+
+
+_STAGES: dict[str, Callable[[_Data], dict[str, pl.DataFrame]]] = {
+    "data_report": _data_report,
+    "grades": _grades,
+    "recall": _recall,
+    "consistency": _consistency,
+    "acquisition": _acquisition,
+    "exposure": _exposure,
+}

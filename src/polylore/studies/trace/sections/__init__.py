@@ -1,0 +1,1 @@
+"""The parts of a trace report, one file each."""

@@ -1,0 +1,163 @@
+"""The study `trace`: which facts can each checkpoint recall in each language?
+
+Facts and checkpoints in, raw rows first, then derived tables, then the report. Each stage can be
+interrupted and repeated; finished units are never asked again.
+"""
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+
+from polylore.errors import DataError, RunError
+from polylore.facts import FactSet, build_prompts, load_facts
+from polylore.files import read_parquet
+from polylore.models import read_series
+from polylore.runs import RunFolder, run_batches
+from polylore.studies.trace.analyse import analyse
+from polylore.studies.trace.ask import ask_batch, plan_batches
+from polylore.studies.trace.config import AskConfig, FactsConfig, TraceConfig
+from polylore.tables import raw
+
+Progress = Callable[[int, int, str], None]
+
+
+def trace(
+    config: TraceConfig, out: str | Path, *, progress: Progress | None = None, report: bool = True
+) -> RunFolder:
+    """Ask every checkpoint every fact in every language, analyse the answers, write the report.
+
+    Args:
+        config: what to ask of which checkpoints.
+        out: run folder; an unfinished run of the same configuration is continued, and checkpoints
+            that are new since then are added to it.
+        progress: called with (done, total, what).
+        report: also write `report.html`, figures and CSV.
+
+    Returns:
+        The run folder.
+
+    Raises:
+        PolyloreError: bad input, in one sentence; nothing that is finished is lost.
+    """
+    factset = choose_facts(config.facts)
+    checkpoints = read_series(config.model)
+    exposure = _exposure(config.exposure)
+    ask = config.effective_ask()
+    prompts, asked = _prompts(factset, ask, checkpoints)
+    inputs = {"facts": factset.digest()}
+    run = RunFolder.open(out, "trace", config.question(), inputs)
+    with run.lock():
+        _refuse_changed_weights(run, checkpoints)
+        run.write_table("facts", factset.facts)
+        run.write_table("templates", factset.templates)
+        run.write_table("checkpoints", checkpoints)
+        run.write_table("prompts", prompts)
+        if asked is not None:
+            run.write_table("asked", asked)
+        if exposure is not None:
+            run.write_table("exposure", exposure)
+        run.annotate(
+            "analysis",
+            {
+                "model": str(config.model),
+                "exposure": config.exposure,
+                "analyse": config.analyse.plain(),
+                "notes": list(factset.notes),
+            },
+        )
+        langs = factset.languages
+        batches = plan_batches(run, checkpoints, langs, ask, config.execution)
+        run_batches(
+            batches,
+            ask_batch,
+            jobs=config.execution.jobs,
+            threads=config.execution.threads,
+            units=sum(len(batch.langs) for batch in batches),
+            progress=progress,
+            what="asking",
+        )
+        analyse(run, config.analyse, config.preset, progress)
+        if report:
+            from polylore.studies.trace.publish import publish
+
+            publish(run, progress)
+    return run
+
+
+def choose_facts(config: FactsConfig) -> FactSet:
+    """The facts that a configuration names."""
+    factset = load_facts(
+        config.source,
+        languages=config.languages,
+        relations=config.relations,
+        strict=config.strict,
+    )
+    return factset if config.limit is None else factset.common().sample(config.limit, config.seed)
+
+
+def _prompts(
+    factset: FactSet, ask: AskConfig, checkpoints: pl.DataFrame
+) -> tuple[pl.DataFrame, pl.DataFrame | None]:
+    """All prompts, and which checkpoint is asked which where that differs.
+
+    In the published form one random generator runs through all checkpoints, so each checkpoint
+    sees other demonstrations; by default all see the same.
+    """
+    rng = random.Random(ask.seed)
+    frames, asked = [], []
+    per_checkpoint = ask.demos == "paper" and ask.n_shot > 0
+    for ckpt_id in checkpoints["ckpt_id"] if per_checkpoint else [None]:
+        frame = build_prompts(
+            factset,
+            variants=ask.variants,
+            n_shot=ask.n_shot,
+            seed=ask.seed,
+            demos=ask.demos,
+            delimiter=ask.delimiter,
+            bos=ask.bos,
+            rng=rng,
+        )
+        frames.append(frame)
+        if ckpt_id is not None:
+            asked.append(frame.select(pl.lit(ckpt_id).alias("ckpt_id"), "prompt_id", "lang"))
+    prompts = pl.concat(frames).unique("prompt_id", keep="first", maintain_order=True)
+    return prompts, pl.concat(asked) if asked else None
+
+
+def _exposure(source: str | None) -> pl.DataFrame | None:
+    """The exposure table of a file or of a training folder.
+
+    Raises:
+        DataError: there is none, or it is not an exposure table.
+    """
+    if source is None:
+        return None
+    path = Path(source)
+    if path.is_dir():
+        path = path / "exposure.parquet"
+    if not path.is_file():
+        raise DataError(
+            f"There is no exposure table {path}; give a Parquet file with the columns of "
+            "`polylore tables exposure`, or a training folder of polylore."
+        )
+    return raw.EXPOSURE.validate(read_parquet(path))
+
+
+def _refuse_changed_weights(run: RunFolder, checkpoints: pl.DataFrame) -> None:
+    """A checkpoint that was asked must not have other weights now.
+
+    Raises:
+        RunError: one has.
+    """
+    if not run.has_table("checkpoints"):
+        return
+    before = dict(run.table("checkpoints").select("ckpt_id", "weight_hash").iter_rows())
+    asked = {unit.rpartition("/")[0] for unit in run.units()}
+    for ckpt_id, weights in checkpoints.select("ckpt_id", "weight_hash").iter_rows():
+        if ckpt_id in asked and before.get(ckpt_id) not in (None, weights):
+            raise RunError(
+                f"Checkpoint {ckpt_id} has other weights than when {run.path} asked it; give "
+                "another folder with --out."
+            )

@@ -1,0 +1,67 @@
+"""The model that is trained: an ordinary Llama-style model of Hugging Face, freshly initialised."""
+
+import torch
+from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from polylore.training.config import TrainConfig
+
+
+def new_model(config: TrainConfig, tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
+    """Initialise a model in float32; equal configurations give equal weights.
+
+    The random state of the caller is left untouched.
+    """
+    sizes = config.model
+    llama = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=sizes.hidden_size,
+        intermediate_size=sizes.intermediate_size,
+        num_hidden_layers=sizes.layers,
+        num_attention_heads=sizes.heads,
+        num_key_value_heads=sizes.kv_heads or sizes.heads,
+        max_position_embeddings=sizes.max_positions,
+        initializer_range=sizes.init_std,
+        tie_word_embeddings=sizes.tie_embeddings,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        dtype="float32",
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        model = LlamaForCausalLM(llama)
+    model.generation_config = GenerationConfig(
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return model.train()
+
+
+def batch_loss(
+    model: torch.nn.Module, rows_BT: torch.Tensor, pad: int, dtype: torch.dtype
+) -> torch.Tensor:
+    """Sum of the cross-entropies (nats, float32) of all tokens after the first of each row.
+
+    Args:
+        model: a causal language model, possibly wrapped or compiled.
+        rows_BT: [sequences, context + 1] token ids; padding stands only at the end of a row, where
+            no earlier position can see it, so no attention mask is needed.
+        pad: id of the padding token, which is not predicted.
+        dtype: number format of the forward pass.
+    """
+    inputs, labels = rows_BT[:, :-1], rows_BT[:, 1:]
+    with torch.autocast(rows_BT.device.type, dtype=dtype, enabled=dtype != torch.float32):
+        logits_BTV = model(input_ids=inputs, use_cache=False).logits
+    return torch.nn.functional.cross_entropy(
+        logits_BTV.flatten(0, 1).float(), labels.flatten(), ignore_index=pad, reduction="sum"
+    )
+
+
+def parameter_groups(model: torch.nn.Module, weight_decay: float) -> list[dict[str, object]]:
+    """Matrices decay, vectors (norms) do not."""
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    return [
+        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+    ]
