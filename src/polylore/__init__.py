@@ -33,8 +33,10 @@ _ROOMS = {
     "facts": ("FactSet", "load_facts"),
     "models": ("generate", "load_model", "read_series", "score"),
     "runs": ("RunFolder",),
-    "studies.trace": ("TraceConfig", "trace"),
-    "training": ("TrainConfig", "train"),
+    "studies.trace.config": ("TraceConfig",),
+    "studies.trace.study": ("trace",),
+    "training.config": ("TrainConfig",),
+    "training.loop": ("train",),
 }
 _HOMES = {name: f"polylore.{room}" for room, names in _ROOMS.items() for name in names}
 
@@ -44,8 +46,10 @@ if TYPE_CHECKING:
     from polylore.facts import FactSet, load_facts
     from polylore.models import generate, load_model, read_series, score
     from polylore.runs import RunFolder
-    from polylore.studies.trace import TraceConfig, trace
-    from polylore.training import TrainConfig, train
+    from polylore.studies.trace.config import TraceConfig
+    from polylore.studies.trace.study import trace
+    from polylore.training.config import TrainConfig
+    from polylore.training.loop import train
 
 
 def __getattr__(name: str) -> Any:

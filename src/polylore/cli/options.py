@@ -59,13 +59,22 @@ def read_config(
     flags: dict[str, Any],
     *,
     positional: str | None = None,
+    base: dict[str, Any] | None = None,
 ) -> C:
     """Merge the sources and validate.
+
+    Args:
+        model: the configuration class.
+        study: the argument STUDY as given.
+        settings: every `--set`.
+        flags: the command's other keyword arguments.
+        positional: as for `config_options`.
+        base: values to start from instead of the defaults.
 
     Raises:
         ConfigError: an unreadable file, an unknown setting or a bad value.
     """
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = dict(base or {})
     where = "settings"
     if study is not None and study.endswith((".yaml", ".yml")):
         values, where = _read_yaml(Path(study)), study

@@ -217,10 +217,10 @@ def _key(seed: int, fact_id: str) -> bytes:
 
 
 def _proportional(sizes: dict[str, int], n: int) -> dict[str, int]:
-    """Split n over the sizes by largest remainder; ties go to the earlier name."""
+    """Split n over the sizes by largest remainder; ties go to the first in the alphabet."""
     total = sum(sizes.values())
     quotas = {name: n * size // total for name, size in sizes.items()}
-    by_remainder = sorted(sizes, key=lambda name: -(n * sizes[name] % total))
+    by_remainder = sorted(sizes, key=lambda name: (-(n * sizes[name] % total), name))
     for name in by_remainder[: n - sum(quotas.values())]:
         quotas[name] += 1
     return quotas

@@ -46,18 +46,18 @@ class Rows:
         for key, value in named.items():
             if not value.strip():
                 raise DataError(f"{where}: the {key} is empty; fill it in or delete the row.")
-        if (fact_id, lang) in self._seen:
-            raise DataError(
-                f"{where}: the fact {fact_id} occurs twice in '{lang}', first at "
-                f"{self._seen[fact_id, lang]}; give it another index or delete one."
-            )
-        self._seen[fact_id, lang] = where
         known, there = self._relation.setdefault(fact_id, (relation, where))
         if known != relation:
             raise DataError(
                 f"{where}: the fact {fact_id} belongs to {relation} here but to {known} at "
                 f"{there}; an index must mean the same relation in every language."
             )
+        if (fact_id, lang) in self._seen:
+            raise DataError(
+                f"{where}: the fact {fact_id} occurs twice in '{lang}', first at "
+                f"{self._seen[fact_id, lang]}; give it another index or delete one."
+            )
+        self._seen[fact_id, lang] = where
         values = (
             fact_id,
             relation,

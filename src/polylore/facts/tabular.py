@@ -49,7 +49,7 @@ def read_file(
     mapping = _mapping(columns)
     facts = Rows(path.name)
     counter: dict[tuple[str, str], int] = {}
-    for where, record in records(path):
+    for number, (where, record) in enumerate(records(path)):
         row = {ours: record.get(theirs) for ours, theirs in mapping.items()}
         missing = [mapping[key] for key in TEXTS if mapping[key] not in record]
         if missing:
@@ -58,12 +58,14 @@ def read_file(
                 f"{', '.join(record)}."
             )
         texts = {key: _text(row[key], key, where) for key in TEXTS}
-        if row["fact_id"] is None:
-            group = (texts["relation"], texts["lang"])
-            counter[group] = counter.get(group, 0) + 1
-            fact_id = f"{texts['relation']}:{counter[group] - 1}"
-        else:
+        if mapping["fact_id"] in record and number and counter:
+            raise DataError(f"{where}: there is a fact_id here but not in the rows before.")
+        if mapping["fact_id"] in record:
             fact_id = _identity(row["fact_id"], where)
+        elif number and not counter:
+            raise DataError(f"{where}: there is no fact_id here, but in the rows before.")
+        else:
+            fact_id = _numbered(texts["relation"], texts["lang"], counter)
         lists = {key: _list(row[key], key, where) for key in LISTS}
         gold_pos = _candidates(lists, row["gold_pos"], texts["object"], fact_id, where)
         facts.add(
@@ -79,6 +81,13 @@ def read_file(
     _refuse_uneven(counter, path)
     frame = facts.frame()
     return FactSet(name or path.stem, frame, read_templates(_templates_file(path, templates)))
+
+
+def _numbered(relation: str, lang: str, counter: dict[tuple[str, str], int]) -> str:
+    """`<relation>:<number of the row within relation and language>`."""
+    number = counter.get((relation, lang), 0)
+    counter[relation, lang] = number + 1
+    return f"{relation}:{number}"
 
 
 def _mapping(columns: Mapping[str, str] | None) -> dict[str, str]:

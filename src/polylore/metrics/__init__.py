@@ -23,6 +23,7 @@ from polylore.metrics.matching import default_match, object_index, paper_match
 from polylore.metrics.pseudo import null_labels, published_labels
 from polylore.metrics.rankc import rankc, rankc_chance, rankc_table, rankc_weights
 from polylore.metrics.recall import recall
+from polylore.metrics.shared_strings import shared_strings
 from polylore.metrics.strata import strata
 from polylore.metrics.surface import surface
 from polylore.metrics.survival import survival
@@ -63,6 +64,7 @@ __all__ = [
     "rankc_weights",
     "ratio_interval",
     "recall",
+    "shared_strings",
     "strata",
     "surface",
     "survival",

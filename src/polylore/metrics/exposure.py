@@ -57,8 +57,10 @@ def exposure_at(
         joined = grid.join(counted, on=["ckpt_id", "fact_id", "lang"], how="left")
         joined = joined.with_columns(pl.col("exposure").fill_null(0.0))
     else:
+        # A sum with an unknown part is unknown.
+        whole = pl.col("count").is_not_null().all()
         totals = known.group_by("fact_id", "lang").agg(
-            pl.col("count").sum().cast(pl.Float64()).alias("exposure")
+            pl.when(whole).then(pl.col("count").sum().cast(pl.Float64())).alias("exposure")
         )
         joined = grid.join(totals, on=["fact_id", "lang"], how="left")
         if tokens_total is not None:

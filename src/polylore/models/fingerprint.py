@@ -43,7 +43,7 @@ def tensor_print(name: str, tensor: torch.Tensor) -> TensorPrint:
         dtype=str(tensor.dtype).removeprefix("torch."),
         sum=float(numbers),
         first=tuple(float(value) for value in flat[:8].to(torch.float64)),
-        sha256=hashlib.sha256(flat.view(torch.uint8).numpy()).hexdigest(),
+        sha256=hashlib.sha256(flat.view(torch.uint8).numpy().data).hexdigest(),
     )
 
 

@@ -130,5 +130,5 @@ def _pick(logits_KV: torch.Tensor, place_P: torch.Tensor, token_P: torch.Tensor)
     # In chunks: large temporaries cost page faults on CPUs and memory on accelerators.
     elements = _CHUNK.get(logits_KV.device.type, _CHUNK_ELSEWHERE)
     chunk = max(1, elements // logits_KV.shape[1])
-    norm_K = torch.cat([part.float().logsumexp(-1) for part in logits_KV.split(chunk)])
+    norm_K = torch.cat([part.float().logsumexp(-1) for part in torch.split(logits_KV, chunk)])
     return logits_KV[place_P, token_P].float() - norm_K[place_P]

@@ -11,11 +11,9 @@ from typing import Any
 import torch
 
 from polylore.errors import ConfigError, ModelError
-from polylore.models.cache import make_room
 from polylore.models.forward import evaluation, head_reads
 from polylore.models.loading import LanguageModel
 from polylore.models.memory import Budget, out_of_memory
-from polylore.models.scoring import check_context
 from polylore.models.spans import token_ids
 
 Progress = Callable[[int, int, str], None]
@@ -130,7 +128,7 @@ def generate_prepared(
     if len(caps) != total or any(cap < 1 for cap in caps):
         raise ConfigError("max_new_tokens must be at least 1 for each prompt.")
     for prompt, ids, cap in zip(prepared.prompts, prepared.ids, caps, strict=True):
-        check_context(lm, prompt, len(ids) + cap, f"and {cap} new tokens ")
+        lm.check_context(prompt, len(ids) + cap, f"and {cap} new tokens ")
     # Equal lengths stand together, so most batches need no padding.
     order = sorted(range(total), key=lambda k: (-len(prepared.ids[k]) - caps[k], k))
     spans = [range(len(prepared.ids[k]) + caps[k]) for k in order]
@@ -208,9 +206,7 @@ class _Batch:
             alive = [k for k, row in enumerate(rows) if self.reasons[row] is None]
             if not alive:
                 return
-            if cache is None:
-                cache = output.past_key_values
-                make_room(cache, max(self.caps))
+            cache = output.past_key_values
             if len(alive) <= (1 - _COMPACT) * len(rows):
                 keep = torch.tensor(alive, device=self.lm.device)
                 cache.batch_select_indices(keep)
@@ -232,12 +228,11 @@ class _Batch:
             self.reasons[row] = "eos"
             return
         self.new[row].append(token)
-        if self.stop_at_newline and self._has_newline(token):
-            # Only the whole text shows whether anything but white space came before the newline.
-            if "\n" in self._text(row).lstrip():
-                self.reasons[row] = "newline"
-                return
-        if len(self.new[row]) >= self.caps[row]:
+        # Only the whole text shows whether anything but white space came before the newline.
+        newline = self.stop_at_newline and self._has_newline(token)
+        if newline and "\n" in self._text(row).lstrip():
+            self.reasons[row] = "newline"
+        elif len(self.new[row]) >= self.caps[row]:
             self.reasons[row] = "length"
 
     def _has_newline(self, token: int) -> bool:
@@ -267,7 +262,5 @@ def _end_ids(lm: LanguageModel) -> frozenset[int]:
 
 
 def _decode(tokenizer: Any, ids: Sequence[int]) -> str:
-    text: str = tokenizer.decode(
-        ids, skip_special_tokens=False, clean_up_tokenization_spaces=False
-    )
+    text: str = tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
     return text

@@ -13,6 +13,8 @@ from typing import Any
 import altair as alt
 import polars as pl
 
+from polylore.report.model import ROWS
+
 _GAP = 0.1
 """Distance of zero from the smallest positive value, as a share of the axis, at least 0.3 decades."""
 
@@ -77,7 +79,7 @@ class LogAxis:
 
 def rows() -> Any:
     """The named data source that a chart's frame fills."""
-    return alt.NamedData(name="rows")
+    return alt.NamedData(name=ROWS)
 
 
 
@@ -87,7 +89,7 @@ def share(field: str, title: str | None, top: float = 1.0, *, axis: Any = alt.X)
         f"{field}:Q",
         title=title,
         scale=alt.Scale(domain=[0, top]),
-        axis=alt.Axis(format=".0%", tickCount=5),
+        axis=alt.Axis(format=".0%", tickCount=3 if axis is alt.Y else 5),
     )
 
 

@@ -72,9 +72,15 @@ def vega_bundle() -> str:
     """
     import vl_convert
 
-    return str(
-        vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=vegalite_version())
+    bundle = vl_convert.javascript_bundle(
+        "window.vegaEmbed = vegaEmbed;", vl_version=vegalite_version()
     )
+    return own_scope(str(bundle))
+
+
+def own_scope(code: str) -> str:
+    """A script that leaves no names behind: the bundle has thousands at its top level."""
+    return f"(() => {{\n{code}\n}})();"
 
 
 def vegalite_version() -> str:

@@ -37,7 +37,7 @@ def render(report: Report) -> str:
         lstrip_blocks=True,
     )
     vega = embed.vega_bundle() if any(report.charts()) else ""
-    script = "\n".join(_asset(name) for name in _SCRIPTS)
+    script = embed.own_scope("\n".join(_asset(name) for name in _SCRIPTS))
     style = _style()
     return environment.get_template("page.html").render(
         report=report,

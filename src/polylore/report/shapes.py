@@ -10,6 +10,7 @@ from typing import Any
 import altair as alt
 
 from polylore.report.axes import rows
+from polylore.report.model import ROWS
 
 Tips = Mapping[str, tuple[str, str]]
 """Column to (words, d3 format, or an empty string for text) in the pop-up of a mark."""
@@ -26,7 +27,7 @@ def _colour(series: str | None, order: Sequence[str]) -> dict[str, Any]:
     if series is None or len(order) < 2:
         return {}
     scale = alt.Scale(domain=list(order))
-    return {"color": alt.Color(f"{series}:N", scale=scale, legend=alt.Legend(title=None))}
+    return {"color": alt.Color(f"{series}:N", scale=scale, legend=alt.Legend(title=None, symbolOpacity=1))}
 
 
 def plain(chart: Any) -> dict[str, Any]:
@@ -34,7 +35,17 @@ def plain(chart: Any) -> dict[str, Any]:
     spec: dict[str, Any] = chart.to_dict()
     spec.pop("config", None)
     spec.pop("$schema", None)
-    return spec
+    return {"data": {"name": ROWS}, **_without_data(spec)}
+
+
+def _without_data(spec: dict[str, Any]) -> dict[str, Any]:
+    # A layer with a source of its own would escape the facet it stands in.
+    kept = {key: value for key, value in spec.items() if key != "data"}
+    if "layer" in kept:
+        kept["layer"] = [_without_data(layer) for layer in kept["layer"]]
+    if "spec" in kept:
+        kept["spec"] = _without_data(kept["spec"])
+    return kept
 
 
 def lines(
@@ -76,7 +87,8 @@ def panels(layers: Sequence[Any], field: str, order: Sequence[str], height: int 
     header = alt.Header(title=None)
     chart = alt.layer(*layers, data=rows()).properties(height=height, width=150)
     facet = alt.Facet(f"{field}:N", sort=list(order), title=None, header=header)
-    return plain(chart.facet(facet, columns=4))
+    # Flush: marks that touch a panel's edge must not push its neighbours out of line.
+    return plain(chart.facet(facet, columns=4, bounds="flush"))
 
 
 def single(layers: Sequence[Any], height: int = 240) -> Any:
@@ -145,21 +157,24 @@ def heat_map(
     return plain(cells.properties(height=max(40, row * rows_count)))
 
 
-def stacked(
-    x: Any, field: str, order: Sequence[str], series: str, series_order: Sequence[str], tips: Tips
+def spans(
+    x: Any,
+    end: str,
+    field: str,
+    order: Sequence[str],
+    series: str,
+    series_order: Sequence[str],
+    tips: Tips,
 ) -> Any:
-    """One bar per value of `field`, divided into the shares of a few series."""
+    """One bar per value of `field`, made of spans from `x` to `end`.
+
+    Spans of the series named are coloured, all others are grey.
+    """
     y = alt.Y(f"{field}:N", sort=list(order), title=None, axis=alt.Axis(labelLimit=150))
-    # The place of a part within its bar is a column of the frame, so that order is stated once.
-    bars = (
-        alt.Chart(rows())
-        .mark_bar()
-        .encode(
-            x=x,
-            y=y,
-            order=alt.Order("part:Q"),
-            tooltip=_tips(tips),
-            **_colour(series, series_order),
-        )
-    )
-    return plain(bars.properties(height=max(60, 20 * len(order))))
+    chart = alt.Chart(rows())
+    named = alt.FieldOneOfPredicate(field=series, oneOf=list(series_order))
+    place = {"x": x, "x2": end, "y": y, "tooltip": _tips(tips)}
+    grey = chart.mark_bar(style="reference-area").transform_filter(alt.LogicalNotPredicate(**{"not": named}))
+    coloured = chart.mark_bar().transform_filter(named)
+    layers = [grey.encode(**place), coloured.encode(**place, **_colour(series, series_order))]
+    return plain(alt.layer(*layers, data=rows()).properties(height=max(60, 20 * len(order))))

@@ -1,14 +1,5 @@
-"""Training from scratch on a composed corpus."""
+"""Training from scratch on a composed corpus.
 
-from polylore.training.config import ModelConfig, ScheduleConfig, TokenizerConfig, TrainConfig
-from polylore.training.loop import train
-from polylore.training.schedule import checkpoint_steps
-
-__all__ = [
-    "ModelConfig",
-    "ScheduleConfig",
-    "TokenizerConfig",
-    "TrainConfig",
-    "checkpoint_steps",
-    "train",
-]
+`config` says how, `loop.train` does it. Nothing is imported here, so that the command line can
+print the settings without loading torch.
+"""

@@ -86,7 +86,7 @@ class TrainConfig(Config):
     compile: Literal["auto", "always", "never"] = "auto"
     """Use torch.compile; auto tries it only for jobs long enough to pay back."""
     threads: int | None = Field(default=None, ge=1)
-    """CPU threads; if not given, one and all cores (at most 8) are measured. A resumed run keeps it."""
+    """CPU threads; one and all cores (at most 8) are measured if not given. Resuming keeps them."""
     log_every: int = Field(default=10, ge=1)
     """Steps between rows of the training log."""
     state_every: int = Field(default=200, ge=1)

@@ -1,9 +1,9 @@
 """Threads, number format, attention code and compilation, measured on the actual model and batch.
 
 bfloat16 is fast on processors that multiply it natively and slow elsewhere; compiling costs about a
-minute and gains about a third, so it pays only for jobs of some length; on a machine that others use
-too, several threads wait for each other and can be many times slower than one. None of this is worth
-guessing.
+minute and gains about a third, so it pays only for jobs of some length; where others use the
+machine too, several threads wait for each other and can be many times slower than one. None of
+this is worth guessing.
 """
 
 import time

@@ -13,14 +13,19 @@ function fitted(data, width) {
   const spec = structuredClone(data.spec);
   spec.datasets = { rows: chartRows(data.rows) };
   if (data.layout === "panels") {
-    const axis = 52, gap = 18;
-    const columns = Math.max(1, Math.min(6, Math.floor((width - axis + gap) / (Math.min(PANEL, width / 2 - 40) + gap))));
+    const axis = 44, gap = 18;
+    const panels = new Set(data.rows[spec.facet.field]).size;
+    const most = Math.max(1, Math.floor((width - axis + gap) / (Math.min(PANEL, width / 2 - 40) + gap)));
+    // No more columns than the number of rows needs, so that the last row is not left ragged.
+    const columns = Math.max(1, Math.ceil(panels / Math.ceil(panels / Math.min(most, panels || 1))));
     spec.columns = columns;
-    spec.spec.width = Math.floor((width - axis - (columns - 1) * gap) / columns) - 4;
+    spec.spec.width = Math.max(60, Math.min(320, Math.floor((width - axis - (columns - 1) * gap) / columns)));
   } else {
     spec.width = width;
     spec.autosize = { type: "fit-x", contains: "padding" };
   }
+  // Long series names stand below each other where there is no room side by side.
+  spec.config = { legend: { columns: Math.max(1, Math.floor(width / 240)) } };
   return spec;
 }
 

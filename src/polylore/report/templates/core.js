@@ -34,21 +34,20 @@ function inLanguage(text, code) {
 const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 const short = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 });
 
-function percent(value, unit = " %") {
+function percent(value, unit = "\u00a0%") {
   return (100 * value).toFixed(1).replace("-", "\u2212") + unit;
 }
 
-function number(value) {
+function number(value, digits = 3) {
   if (typeof value === "string") return value;
-  if (value === 0) return "0";
   const size = Math.abs(value);
-  const text = size >= 1000 ? whole.format(value) : size >= 0.001 ? String(Number(value.toPrecision(3))) : value.toExponential(1);
+  const text = size >= 1000 || Number.isInteger(value) && size >= 10 ? whole.format(value) : value.toFixed(size >= 10 ? 1 : digits);
   return text.replace("-", "\u2212");
 }
 
 const FORMATS = {
   share: (v) => percent(v),
-  number,
+  number: (v) => number(v),
   int: (v) => (typeof v === "number" ? whole.format(v).replace("-", "\u2212") : v),
   tokens: (v) => (typeof v === "number" ? short.format(v) : v),
 };

@@ -66,7 +66,7 @@ function startFacts(block) {
     const strip = el("span", { class: "strip", "aria-hidden": "true" }, ...states.map((s) => el("span", { class: `cell ${square(s.mark, s.read)[0]}` })));
     const details = el("details", { class: "fact" }, el("summary", null,
       el("span", { class: "what" }, inLanguage(fact.s[shown], code), " \u2192 ", inLanguage(fact.o[shown], code), " ", el("span", { class: "rel" }, data.relations[fact.r])),
-      el("span", { class: "tally" }, strip, `right in ${right} of ${asked}`)));
+      el("span", { class: "tally" }, strip, el("span", { class: "count" }, `right in ${right} of ${asked}`))));
     details.addEventListener("toggle", () => {
       if (details.open && details.children.length === 1) details.append(history(fact));
     });

@@ -1,6 +1,6 @@
 // Tables: sorted and paged here, so that thousands of rows stay quick and readable.
 
-const PAGE = 50;
+const PAGE = 25;
 
 function sortKey(value, format) {
   if (value === null || value === undefined) return null;
@@ -29,11 +29,11 @@ function ordered(data, column, descending) {
 function cellContent(value, format, row, data) {
   if (value === null || value === undefined) return [el("span", { class: "vh" }, "none"), el("span", { "aria-hidden": "true" }, "\u2013")];
   if (format.startsWith("interval")) {
-    const show = format === "interval" ? (v) => percent(v, "") : number;
+    const show = format === "interval" ? (v) => percent(v, "") : (v) => number(v, 2);
     const [middle, low, high] = value;
     if (middle === null) return ["\u2013"];
-    const text = format === "interval" ? percent(middle) : number(middle);
-    return low === null || high === null ? [text] : [text, el("span", { class: "ci" }, `[${show(low)}, ${show(high)}]`)];
+    const text = format === "interval" ? percent(middle) : number(middle, 2);
+    return low === null || high === null ? [text] : [text, " ", el("span", { class: "ci" }, `[${show(low)}, ${show(high)}]`)];
   }
   if (format === "lang") return [languageOf(value).name];
   if (format.startsWith("text@")) return [inLanguage(value, data.values[format.slice(5)][row])];
@@ -70,7 +70,7 @@ function startTable(box, data) {
     const rows = order.slice(page * PAGE, (page + 1) * PAGE).map((row) => el("tr", null, ...data.columns.map((column, i) => {
       const value = data.values[column.name][row];
       const content = cellContent(value, column.format, row, data);
-      const long = typeof value === "string" && value.length > 60;
+      const long = typeof value === "string" && (value.length > 60 || value.includes("\n"));
       const style = isNumeric(column.format) ? "n" : long ? "long" : null;
       return i === 0 ? el("th", { scope: "row", class: style }, ...content) : el("td", { class: style }, ...content);
     })));

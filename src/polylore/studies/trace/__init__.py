@@ -1,12 +1,5 @@
-"""The study `trace`: when does a model come to know a fact in each language?"""
+"""The study `trace`: when does a model come to know a fact in each language?
 
-from polylore.studies.trace.config import (
-    AnalyseConfig,
-    AskConfig,
-    ExecutionConfig,
-    FactsConfig,
-    TraceConfig,
-)
-from polylore.studies.trace.study import trace
-
-__all__ = ["AnalyseConfig", "AskConfig", "ExecutionConfig", "FactsConfig", "TraceConfig", "trace"]
+`config` says what can be asked, `study.trace` does it. Nothing is imported here, so that the
+command line can print the settings without loading a model library.
+"""

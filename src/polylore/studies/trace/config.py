@@ -64,6 +64,8 @@ class AnalyseConfig(Config):
     """Seed of the bootstrap."""
     sustained: int = Field(default=3, ge=1)
     """Right answers in a row that count as sustained knowledge."""
+    seen_variants: list[int] | None = None
+    """Prompt templates whose very wording occurred in training, if that is known."""
 
 
 class ExecutionConfig(Config):

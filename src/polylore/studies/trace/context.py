@@ -120,7 +120,7 @@ class Context:
     @property
     def axis_title(self) -> str:
         """Title of the training axis."""
-        return "training tokens" if self.axis_column == "tokens" else "training step"
+        return "training tokens" if self.axis_column == "tokens" else "training steps"
 
     @cached_property
     def axis(self) -> LogAxis:
@@ -172,6 +172,11 @@ class Context:
         best = end.sort("acc", "lang", descending=[True, False], nulls_last=True)["lang"].to_list()
         rest = sorted(set(recall["lang"]) - set(best))
         return (*best, *rest)
+
+    def place(self, column: str) -> pl.Expr:
+        """Rank of a column's language in `languages`, for sorting."""
+        ranks = {code: i for i, code in enumerate(self.languages)}
+        return pl.col(column).replace_strict(ranks, default=len(ranks), return_dtype=pl.Int64)
 
     @property
     def names(self) -> list[str]:

@@ -253,7 +253,7 @@ def acquisition_finding(context: Context) -> Finding | None:
     text = (
         f"Half of all facts are acquired by {quantity(early[0])} {_unit(unit)} in "
         f"{language_name(first)}, the earliest language, and by {quantity(late[0])} in "
-        f"{language_name(last)}, the latest"
+        f"{language_name(last)}, the latest of {len(reached)}"
     )
     text += f"; {_count(never, 'language')} never came that far." if never else "."
     detail = (

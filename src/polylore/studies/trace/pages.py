@@ -38,11 +38,14 @@ def build_report(
 
     Args:
         run: run folder with its tables; parts whose tables are absent are left out.
-        analyse: the analysis settings the tables were made with.
+        analyse: the analysis settings the tables were made with; the run's own if not given.
         seen_wordings: prompt variants whose wording occurred in training, if that is known.
     """
     seen = None if seen_wordings is None else frozenset(seen_wordings)
-    context = Context(run, analyse or AnalyseConfig(), seen)
+    settings = analyse or _analysis(run)
+    if seen is None and settings.seen_variants is not None:
+        seen = frozenset(settings.seen_variants)
+    context = Context(run, settings, seen)
     pages: list[Page] = [page for part in _PARTS if (page := part(context)) is not None]
     return Report(
         title=f"Trace of {_model(context)}",
@@ -53,6 +56,11 @@ def build_report(
         pages=tuple(pages),
         provenance=_provenance(context),
     )
+
+
+def _analysis(run: RunFolder) -> AnalyseConfig:
+    noted = run.manifest.get("analysis", {})
+    return AnalyseConfig.parse(noted.get("analyse", {}), f"{run.path}/manifest.json")
 
 
 def _model(context: Context) -> str:

@@ -59,8 +59,8 @@ def _survival(context: Context) -> Chart | None:
                 "hi", "pivot")
     )  # fmt: skip
     layers = shapes.lines(
-        axis.encode("x", "training tokens" if column == "tokens" else "training step"),
-        share("share_acquired", "acquired", upper(frame, "hi", "share_acquired", "pivot"),
+        axis.encode("x", None),
+        share("share_acquired", None, upper(frame, "hi", "share_acquired", "pivot"),
               axis=alt.Y),
         {"language": ("language", ""), "step": ("step", ","), "tokens": ("tokens", ","),
          "share_acquired": ("acquired", ".1%"), "lo": ("from", ".1%"), "hi": ("to", ".1%"),
@@ -73,7 +73,8 @@ def _survival(context: Context) -> Chart | None:
     return Chart(
         "acquired",
         "Share of facts acquired",
-        "Kaplan–Meier estimate over all facts, those never acquired included, with its 95 % band; "
+        f"Over training {column}{'' if column == 'tokens' else 's'} (log scale). Kaplan–Meier estimate "
+        "over all facts, those never acquired included, with its 95 % band; "
         "dashed: the pivot. " + context.conditions(facts),
         "Small multiples of the share of facts acquired over training, one per language, with the "
         "pivot's curve for comparison.",
@@ -100,34 +101,33 @@ def _order(context: Context) -> Chart | None:
     rows = lag_rows(context)
     if rows is None:
         return None
-    words = list(ORDER.values())
     frame = (
         rows.group_by("language", "order", maintain_order=True)
         .len("facts")
         .with_columns(
             share=pl.col("facts") / pl.col("facts").sum().over("language"),
             series=pl.col("order").replace_strict(ORDER, return_dtype=pl.String),
-            part=pl.col("order").replace_strict(
-                {name: i for i, name in enumerate(ORDER)}, return_dtype=pl.Int64
-            ),
         )
-        .sort("language", "part")
+        .sort("language", pl.col("order").replace_strict(list(ORDER), [0, 1, 2]))
+        .with_columns(end=pl.col("share").cum_sum().over("language"))
+        .with_columns(start=pl.col("end") - pl.col("share"))
     )
     totals = frame.group_by("language").agg(pl.col("facts").sum())["facts"]
-    spec = shapes.stacked(
-        share("share", "share of facts that both acquired"),
+    spec = shapes.spans(
+        share("start", "share of facts that both acquired"),
+        "end",
         "language",
         [n for n in context.names if n in set(frame["language"])],
         "series",
-        words,
+        [ORDER["pivot_first"], ORDER["language_first"]],
         {"language": ("language", ""), "series": ("order", ""), "facts": ("facts", ","),
          "share": ("share", ".1%")},
     )  # fmt: skip
     return Chart(
         "acquisition-order",
         "Who came first?",
-        "Facts that both the pivot and the language acquired; overlapping intervals cannot be told "
-        "apart. " + context.conditions(totals),
+        "Facts that both the pivot and the language acquired; grey: their intervals overlap, so the "
+        "order cannot be told. " + context.conditions(totals),
         "Stacked bars: share of facts that the pivot acquired first, at the same time, or later "
         "than each language.",
         spec,

@@ -60,8 +60,8 @@ def _over_training(context: Context, rows: pl.DataFrame) -> Chart | None:
         return None
     frame = frame.select("language", "x", "step", "tokens", "n", "jaccard", "lo", "hi", "j0", "jmax")
     layers = shapes.lines(
-        context.axis.encode("x", context.axis_title),
-        share("jaccard", "Jaccard", axis=alt.Y),
+        context.axis.encode("x", None),
+        share("jaccard", None, axis=alt.Y),
         {"language": ("language", ""), "step": ("step", ","), "tokens": ("tokens", ","),
          "jaccard": ("Jaccard", ".3f"), "lo": ("from", ".3f"), "hi": ("to", ".3f"),
          "j0": ("if independent", ".3f"), "jmax": ("at most", ".3f"), "n": ("facts", ",")},
@@ -71,7 +71,7 @@ def _over_training(context: Context, rows: pl.DataFrame) -> Chart | None:
     return Chart(
         "consistency-over-training",
         "Overlap with the pivot over training",
-        "Line: facts right in both over facts right in either (Jaccard), with its 95 % band. Grey "
+        f"Over {context.axis_title} (log scale). Line: facts right in both over facts right in either (Jaccard), with its 95 % band. Grey "
         "ribbon: from what two independent languages of the same accuracy would share up to the "
         "most they could. On the lower edge nothing is shared beyond chance. "
         + context.conditions(frame["n"]),

@@ -10,7 +10,7 @@ from polylore.studies.trace.context import Context, with_names
 
 def exposure_page(context: Context) -> Page | None:
     """None unless some table relates recall to exposure."""
-    makers = (_curve, _auc, _correlations, _thresholds)
+    makers = (_curve, _auc, _gain, _correlations, _thresholds)
     blocks: list[Block] = [b for make in makers if (b := make(context)) is not None]
     if not blocks:
         return None
@@ -50,7 +50,7 @@ def _curve(context: Context) -> Chart | None:
             pl.format("{} to under {}", pl.col("lo_edge").round(1), pl.col("hi_edge").round(1))
         ),
     ).select("language", "exposure", "bin", "x", "n", "right", "p", "lo", "hi", "zero", "some")
-    x, y = axis.encode("x", "documents read"), share("some", "share right", axis=alt.Y)
+    x, y = axis.encode("x", None), share("some", None, axis=alt.Y)
     chart = alt.Chart(alt.NamedData(name="rows"))
     tips = [
         alt.Tooltip("language:N", title="language"),
@@ -61,7 +61,7 @@ def _curve(context: Context) -> Chart | None:
         alt.Tooltip("n:Q", title="facts", format=","),
     ]
     layers = [
-        chart.mark_bar(size=9, style="reference-bar").encode(x=x, y="zero:Q", tooltip=tips),
+        chart.mark_bar(size=9, style="reference-tick", fillOpacity=1).encode(x=x, y="zero:Q", tooltip=tips),
         chart.mark_rule(opacity=0.45, strokeWidth=1.5).encode(x=x, y=alt.Y("lo:Q"), y2="hi"),
         chart.mark_line().encode(x=x, y=y),
         chart.mark_point(size=26, opacity=1).encode(x=x, y=y, tooltip=tips),
@@ -69,8 +69,8 @@ def _curve(context: Context) -> Chart | None:
     return Chart(
         "exposure-curve",
         "Share right by documents read",
-        "One panel per language. Points: facts grouped by how many documents told them in that "
-        "language; bar on the left: facts never read. Vertical lines: 95 % intervals. "
+        "One panel per language, share right over documents read (log scale). Points: facts grouped "
+        "by how many documents told them in that language; bar on the left: facts never read. Vertical lines: 95 % intervals. "
         + context.conditions(frame["n"]),
         "Small multiples of the share of facts answered right against the number of documents "
         "read, one per language, with a separate bar for facts never read.",
@@ -113,6 +113,52 @@ def _auc(context: Context) -> Chart | None:
         {"auc_ci": "interval.number"},
         "half",
     )
+
+
+def _gain(context: Context) -> Chart | None:
+    rows = _end(context, "threshold")
+    if rows is None:
+        return None
+    words = {"paper": "published: same facts", "cv": "cross-validated"}
+    # Only a judgement on other facts than those it was chosen on may be called a prediction.
+    judged = pl.when(pl.col("rule") == "cv").then("cv_acc").otherwise("acc")
+    frame = (
+        rows.filter(pl.col("rule").is_in(list(words)))
+        .with_columns(
+            accuracy=judged, series=pl.col("rule").replace_strict(words, return_dtype=pl.String)
+        )
+        .with_columns(gain=100 * (pl.col("accuracy") - pl.col("majority")))
+        .drop_nulls("gain")
+        .select("language", "series", "n", "t", "accuracy", "majority", "gain")
+    )
+    if not frame.height:
+        return None
+    spec = shapes.dots(
+        alt.X("gain:Q", title="points gained over the commoner outcome"),
+        "language",
+        [n for n in context.names if n in set(frame["language"])],
+        {"language": ("language", ""), "series": ("judged on", ""), "gain": ("gain", ".1f"),
+         "accuracy": ("accuracy", ".1%"), "majority": ("majority", ".1%"), "n": ("facts", ",")},
+        series="series",
+        series_order=[w for w in words.values() if w in set(frame["series"])],
+        interval=None,
+        rule=0.0,
+    )  # fmt: skip
+    return Chart(
+        "exposure-gain",
+        "Does a threshold predict recall?",
+        "Accuracy of “right iff read at least t times” minus that of always naming the commoner "
+        "outcome. The published form judges the threshold on the facts it was chosen on. "
+        + context.conditions(frame["n"]),
+        "Dot plot by language of the accuracy gained over the majority by a threshold on exposure, "
+        "in sample and cross-validated.",
+        spec,
+        frame,
+        {"language": "Language", "series": "Judged on", "n": "n", "t": "t",
+         "accuracy": "Accuracy", "majority": "Majority", "gain": "Gain, points"},
+        {"accuracy": "share", "majority": "share"},
+        "half",
+    )  # fmt: skip
 
 
 def _correlations(context: Context) -> TableView | None:

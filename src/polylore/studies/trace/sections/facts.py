@@ -2,6 +2,7 @@
 
 import polars as pl
 
+from polylore import metrics
 from polylore.report import FactList, Page
 from polylore.studies.trace.context import Context
 
@@ -55,30 +56,16 @@ def exposure_at(context: Context) -> pl.DataFrame | None:
     """Documents read up to each checkpoint per fact and language: `exposure`.
 
     Only where the order of training is known (kind `exact`): a corpus-wide total says nothing
-    about what had been read by a checkpoint. Of several sources the first is taken.
+    about what had been read by a checkpoint.
     """
-    table = context.table("exposure")
-    facts = context.table("facts")
-    if table is None or facts is None:
+    exposure, facts = context.table("exposure"), context.table("facts")
+    checkpoints = context.table("checkpoints")
+    if exposure is None or facts is None or checkpoints is None:
         return None
-    exact = table.filter((pl.col("exposure_kind") == "exact") & pl.col("step_hi").is_not_null())
-    if not exact.height:
+    if context.exposure_kind != "exact":
         return None
-    one = exact.filter(pl.col("source") == exact["source"].sort()[0])
-    timed = context.checkpoints.drop_nulls("step").select("ckpt_id", "step").sort("step")
-    cells = facts.select("fact_id", "lang").unique(maintain_order=True).join(timed, how="cross")
-    sums = (
-        one.group_by("fact_id", "lang", "step_hi")
-        .agg(pl.col("count").sum())
-        .sort("step_hi")
-        .with_columns(exposure=pl.col("count").cum_sum().over("fact_id", "lang"))
-        .select("fact_id", "lang", "step_hi", "exposure")
-    )
-    joined = cells.sort("step").join_asof(
-        sums, left_on="step", right_on="step_hi", by=["fact_id", "lang"], check_sortedness=False
-    )
-    # A fact that the ledger never names in a language was never read in it.
-    return joined.select(*_CELL, pl.col("exposure").fill_null(0))
+    counts = metrics.exposure_at(exposure, checkpoints, facts)
+    return counts.select(*_CELL, pl.col("exposure").round().cast(pl.Int64))
 
 
 def _answers(context: Context) -> pl.DataFrame:

@@ -37,9 +37,7 @@ def headline_rows(context: Context, recall: pl.DataFrame) -> pl.DataFrame:
     named = with_names(rows).with_columns(
         series=pl.col("stratum").replace_strict(SERIES, return_dtype=pl.String)
     )
-    return named.sort(pl.col("lang").replace_strict(
-        {code: i for i, code in enumerate(context.languages)}, return_dtype=pl.Int64
-    ))  # fmt: skip
+    return named.sort(context.place("lang"), maintain_order=True)
 
 
 def _panels(context: Context, rows: pl.DataFrame) -> Chart:
@@ -49,9 +47,9 @@ def _panels(context: Context, rows: pl.DataFrame) -> Chart:
     )  # fmt: skip
     order = [SERIES[s] for s in context.strata]
     top = upper(frame, "acc", "hi")
-    y = share("acc", "recall", top, axis=alt.Y)
+    y = share("acc", None, top, axis=alt.Y)
     layers = shapes.lines(
-        context.axis.encode("x", context.axis_title),
+        context.axis.encode("x", None),
         y,
         {
             "language": ("language", ""),
@@ -72,13 +70,14 @@ def _panels(context: Context, rows: pl.DataFrame) -> Chart:
     return Chart(
         "recall-over-training",
         "Recall over training",
-        "One panel per language, best recall at the end first. Solid: share of facts answered "
+        "One panel per language, best recall at the end first, over "
+        f"{context.axis_title} (log scale with a place for 0). Solid: share of facts answered "
         "right, with its 95 % band. Dashed: the best a guesser reaches without knowing anything. "
         + _colours(context)
         + context.conditions(frame["n"]),
         _describe(context, rows),
         shapes.panels(layers, "language", context.names),
-        frame.drop("x").with_columns(interval("acc")),
+        frame.with_columns(interval("acc")),
         {
             "language": "Language", "series": "Facts", "step": "Step", "tokens": "Tokens",
             "n": "n", "acc_ci": "Recall", "baseline": "Baseline", "baseline_name": "Which",

@@ -212,8 +212,16 @@ _FORMATS = {
 
 def _table(context: Context, end: pl.DataFrame) -> TableView:
     rows = end.filter(pl.col("stratum").is_in(context.strata))
+    # The headline first: all relations, its matcher, languages as everywhere.
     frame = rows.with_columns(
         facts=pl.col("stratum").replace_strict(SERIES, return_dtype=pl.String)
+    ).sort(
+        pl.col("relation") != "all",
+        pl.col("matcher") != context.matcher,
+        "matcher",
+        pl.col("stratum") != context.strata[0],
+        "relation",
+        context.place("lang"),
     )
     return TableView(
         "recall-table",
@@ -224,7 +232,7 @@ def _table(context: Context, end: pl.DataFrame) -> TableView:
         {"lang": "Language", "relation": "Relation", "facts": "Facts", "matcher": "Matcher"}
         | _COLUMNS,
         _FORMATS,
-        ("acc", True),
+        None,
     )
 
 

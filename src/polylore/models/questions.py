@@ -1,0 +1,105 @@
+"""What is asked of a model, and the same tokenised once for all its checkpoints."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from polylore.errors import ModelError
+from polylore.models.loading import LanguageModel
+from polylore.models.packing import Row, Trie, plain_rows
+from polylore.models.spans import Encoded, encode
+
+
+@dataclass(frozen=True)
+class Question:
+    """A prompt and the answers to compare."""
+
+    prompt: str
+    """Everything before the answer, without trailing delimiter."""
+    delimiter: str
+    """What stands between prompt and answer: a space, or nothing."""
+    candidates: tuple[str, ...]
+    """The answers, in any order."""
+
+
+@dataclass(frozen=True)
+class EngineReport:
+    """Which engine answered, and why."""
+
+    engine: str
+    """packed or plain."""
+    reason: str
+    """Why this engine."""
+    checked: int
+    """Questions on which the engines were compared."""
+    difference: float | None
+    """Largest difference found, in units of the tolerance; null if not compared."""
+
+
+@dataclass
+class Prepared:
+    """Questions tokenised and arranged once, for every checkpoint with this tokenizer."""
+
+    questions: tuple[Question, ...]
+    strings: list[Encoded]
+    """One per question and candidate, in order."""
+    owner: list[int]
+    """The question each string belongs to."""
+    tokenizer_hash: str
+    longest: int
+    """Tokens of the longest string."""
+    rows: dict[tuple[str, int], list[Row]] = field(default_factory=dict, repr=False)
+    """Arranged rows by engine and length limit; filled on first use."""
+    trie: Trie | None = field(default=None, repr=False)
+    report: EngineReport | None = None
+    """Which engine answered in the last run."""
+
+    def arranged(self, engine: str, limit: int) -> list[Row]:
+        """The rows of an engine."""
+        key = (engine, limit)
+        if key not in self.rows:
+            self.rows[key] = (
+                plain_rows(self.strings) if engine == "plain" else self.tree().rows(limit)
+            )
+        return self.rows[key]
+
+    def tree(self) -> Trie:
+        """The strings as a trie."""
+        if self.trie is None:
+            self.trie = Trie(self.strings, self.owner)
+        return self.trie
+
+
+def prepare(lm: LanguageModel, questions: Sequence[Question], *, bos: bool) -> Prepared:
+    """Tokenise questions once; the result serves all models with the same tokenizer.
+
+    Args:
+        lm: the model, for its tokenizer and context.
+        questions: what to ask.
+        bos: put the begin-of-text token in front, if the tokenizer has one.
+
+    Raises:
+        ModelError: a tokenizer without offsets, a candidate without tokens, nothing in front of an
+            answer, or a string longer than the model's context.
+    """
+    questions = tuple(questions)
+    pairs = [(k, candidate) for k, q in enumerate(questions) for candidate in q.candidates]
+    strings = encode(
+        lm.tokenizer,
+        [questions[k].prompt + questions[k].delimiter for k, _ in pairs],
+        [candidate for _, candidate in pairs],
+        bos=bos,
+    )
+    for (k, candidate), string in zip(pairs, strings, strict=True):
+        if string.start == 0:
+            raise ModelError(
+                f"Nothing stands before the answer '{candidate}', so its probability is not "
+                "defined; give it a prompt, or a begin-of-text token with bos=True."
+            )
+        lm.check_context(questions[k].prompt, len(string.ids), f"with the answer '{candidate}' ")
+    return Prepared(
+        questions=questions,
+        strings=strings,
+        owner=[k for k, _ in pairs],
+        tokenizer_hash=lm.tokenizer_hash,
+        longest=max((len(s.ids) for s in strings), default=0),
+    )

@@ -1,0 +1,281 @@
+"""The ordered checkpoints of one run, from local folders.
+
+Specification of `trace`, section 4.1.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from polylore.errors import DataError, ModelError
+from polylore.files import read_json
+from polylore.models.fingerprint import fingerprint, weight_hash
+from polylore.models.names import CheckpointName, continuous, parse_name
+from polylore.models.weights import has_weights
+from polylore.tables.raw import CHECKPOINTS
+
+_log = logging.getLogger(__name__)
+
+MAIN = "main"
+"""Identity of a final model that lies beside its checkpoints, not in a folder of its own."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """A series and what was left out of it."""
+
+    checkpoints: pl.DataFrame
+    """Table `checkpoints`, in order of training, final models last."""
+    skipped: tuple[tuple[str, str], ...]
+    """Folders that look like checkpoints but were left out: (path, reason)."""
+
+
+@dataclass(frozen=True)
+class _Found:
+    parsed: CheckpointName
+    folder: Path
+
+
+def read_series(
+    path: str | Path,
+    name: str | None = None,
+    *,
+    pattern: str | None = None,
+    phases: Mapping[str, int] | None = None,
+    tokens_per_step: int | None = None,
+) -> pl.DataFrame:
+    """Table `checkpoints` of a local series; see `scan_series`."""
+    return scan_series(
+        path, name, pattern=pattern, phases=phases, tokens_per_step=tokens_per_step
+    ).checkpoints
+
+
+def scan_series(
+    path: str | Path,
+    name: str | None = None,
+    *,
+    pattern: str | None = None,
+    phases: Mapping[str, int] | None = None,
+    tokens_per_step: int | None = None,
+) -> Series:
+    """Find, order and fingerprint the checkpoints below a folder.
+
+    The folder may hold checkpoint folders (perhaps beside a final model), a folder ``checkpoints``
+    that does, or be one model, which is a series of one. Steps and tokens come from the folder
+    names and from ``polylore.json`` or ``trainer_state.json`` inside; they must agree.
+
+    Args:
+        path: the folder.
+        name: name of the series; the folder's name if absent.
+        pattern, phases, tokens_per_step: how names are read, see `parse_name`.
+
+    Raises:
+        ModelError: no such folder, no checkpoint in it, a name that says no step, two folders for
+            one step, a name and a file that disagree, or damaged weights.
+    """
+    root = Path(path)
+    if not root.is_dir():
+        raise ModelError(f"There is no folder {root}.")
+    hint = name or root.resolve().name
+    options: dict[str, Any] = {
+        "repo": hint,
+        "pattern": pattern,
+        "phases": phases,
+        "tokens_per_step": tokens_per_step,
+    }
+    found, skipped = _below(root, options, phases or {})
+    if not found and not has_weights(root) and (root / "checkpoints").is_dir():
+        hint = options["repo"] = name or root.resolve().name
+        found, skipped = _below(root / "checkpoints", options, phases or {})
+    if has_weights(root):
+        found.append(_top(root, alone=not found, options=options))
+    if not found:
+        listed = f"; left out: {', '.join(Path(p).name for p, _ in skipped)}" if skipped else ""
+        raise ModelError(f"There is no checkpoint with weights in {root}{listed}.")
+    for folder, reason in skipped:
+        _log.warning("Left out %s: %s.", folder, reason)
+    names = continuous([f.parsed for f in found])
+    ordered = sorted(
+        (replace(f, parsed=n) for f, n in zip(found, names, strict=True)),
+        key=lambda f: (f.parsed.order, f.parsed.name),
+    )
+    _refuse_twice(ordered)
+    rows = [_row(f, hint) for f in ordered]
+    _add_stages(rows)
+    mark_duplicates(rows)
+    for row in rows:
+        if row["suspect"]:
+            _log.warning(
+                "Checkpoint %s of %s has the weights of another checkpoint and is left out of "
+                "trajectories.",
+                row["ckpt_id"],
+                hint,
+            )
+    return Series(CHECKPOINTS.build(rows), tuple(skipped))
+
+
+def mark_duplicates(rows: Sequence[dict[str, Any]]) -> None:
+    """Fill `duplicate_of` and `suspect` of checkpoint rows, which stand in order of training.
+
+    A final model equal to the highest step is normal: one checkpoint with two names. Every other
+    checkpoint that equals another one is suspect; without a final model among them all are.
+    """
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        row["duplicate_of"], row["suspect"] = None, False
+        if row.get("weight_hash"):
+            groups.setdefault(row["weight_hash"], []).append(row)
+    steps = [row for row in rows if not row["final"]]
+    top = max((row.get("stage") or 0 for row in steps), default=0)
+    # The last step of each branch of the last stage.
+    highest = {
+        row.get("ingredient"): row["ckpt_id"] for row in steps if (row.get("stage") or 0) == top
+    }
+    ends = set(highest.values())
+    for group in groups.values():
+        if len(group) == 1:
+            continue
+        finals = [row for row in group if row["final"]]
+        normal = [row for row in group if row["ckpt_id"] in ends] if finals else []
+        reference = (normal or finals or group)[0]
+        for row in group:
+            if row is not reference:
+                row["duplicate_of"] = reference["ckpt_id"]
+            row["suspect"] = not any(row is other for other in (*finals, *normal))
+
+
+def _below(
+    root: Path, options: dict[str, Any], phases: Mapping[str, int]
+) -> tuple[list[_Found], list[tuple[str, str]]]:
+    found: list[_Found] = []
+    skipped: list[tuple[str, str]] = []
+    refused: list[str] = []
+    for folder in _candidates(root, phases):
+        label = folder.relative_to(root).as_posix()
+        complete = has_weights(folder)
+        noted = _noted(folder)
+        try:
+            parsed = parse_name(label, **options)
+        except ModelError as error:
+            if not complete:
+                continue  # some other folder, such as logs
+            if noted is None:
+                refused.append(str(error))
+                continue
+            parsed = CheckpointName(label, "plain", noted[0])
+        if parsed is None:
+            skipped.append((str(folder), "a long-context variant"))
+        elif not complete:
+            skipped.append((str(folder), "it holds no weights"))
+        else:
+            found.append(_Found(_agreed(parsed, noted, folder), folder))
+    if refused:
+        more = f" ({len(refused) - 1} more folders are like it.)" if len(refused) > 1 else ""
+        raise ModelError(f"In {root}: {refused[0]}{more}")
+    return found, skipped
+
+
+def _candidates(root: Path, phases: Mapping[str, int]) -> list[Path]:
+    folders = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+    nested = [p for f in folders if f.name in phases for p in sorted(f.iterdir()) if p.is_dir()]
+    return [f for f in folders if f.name not in phases] + nested
+
+
+def _top(root: Path, *, alone: bool, options: dict[str, Any]) -> _Found:
+    """The model in the folder itself."""
+    noted = _noted(root)
+    if not alone:
+        return _Found(CheckpointName(MAIN, "final", None, final=True), root)
+    label = root.resolve().name
+    try:
+        parsed = parse_name(label, **options)
+    except ModelError:
+        parsed = None
+    if parsed is None:
+        parsed = (
+            CheckpointName(label, "final", None, final=True)
+            if noted is None
+            else CheckpointName(label, "plain", noted[0])
+        )
+    return _Found(_agreed(parsed, noted, root), root)
+
+
+def _noted(folder: Path) -> tuple[int, int | None] | None:
+    """Step and tokens as files in a checkpoint folder say, null if none does."""
+    result: tuple[int, int | None] | None = None
+    for file, step_key, tokens_key in (
+        ("trainer_state.json", "global_step", "num_input_tokens_seen"),
+        ("polylore.json", "step", "tokens"),
+    ):
+        if not (folder / file).is_file():
+            continue
+        try:
+            values = read_json(folder / file)
+        except DataError as error:
+            raise ModelError(str(error)) from error
+        step = values.get(step_key) if isinstance(values, dict) else None
+        if not isinstance(step, int) or step < 0:
+            raise ModelError(f"{folder / file} does not say its step ('{step_key}').")
+        if result is not None and result[0] != step:
+            raise ModelError(
+                f"In {folder}, trainer_state.json says step {result[0]} and polylore.json {step}."
+            )
+        # The HF Trainer writes 0 tokens where it did not count.
+        tokens = values.get(tokens_key)
+        known = isinstance(tokens, int) and (tokens > 0 or step == 0)
+        result = (step, int(tokens) if known else result[1] if result else None)
+    return result
+
+
+def _agreed(
+    parsed: CheckpointName, noted: tuple[int, int | None] | None, folder: Path
+) -> CheckpointName:
+    if noted is None:
+        return parsed
+    step, tokens = noted
+    if parsed.step is not None and parsed.step != step:
+        raise ModelError(
+            f"The name of {folder} says step {parsed.step}, but a file in it says step {step}; "
+            "rename the folder or correct the file."
+        )
+    if tokens is None:
+        return parsed
+    return replace(parsed, tokens=tokens, tokens_exact=True)
+
+
+def _refuse_twice(ordered: Sequence[_Found]) -> None:
+    for first, second in pairwise(ordered):
+        if not second.parsed.final and first.parsed.order == second.parsed.order:
+            raise ModelError(
+                f"{first.folder} and {second.folder} are both step {second.parsed.step}; keep one."
+            )
+
+
+def _row(found: _Found, model: str) -> dict[str, Any]:
+    parsed = found.parsed
+    return {
+        "ckpt_id": parsed.name,
+        "family": parsed.family,
+        "model": model,
+        "path": str(found.folder),
+        "stage": parsed.stage,
+        "ingredient": parsed.ingredient,
+        "step": parsed.step,
+        "tokens": parsed.tokens,
+        "tokens_exact": parsed.tokens is not None and parsed.tokens_exact,
+        "final": parsed.final,
+        "weight_hash": weight_hash(fingerprint(found.folder)),
+    }
+
+
+def _add_stages(rows: Sequence[dict[str, Any]]) -> None:
+    """Count the tokens of stage 1 into the later stages of OLMo 2; unknown if it is not there."""
+    first = [r["tokens"] or 0 for r in rows if r["family"] == "olmo2" and r["stage"] == 1]
+    for row in rows:
+        if row["family"] == "olmo2" and row["stage"] and row["stage"] > 1 and row["tokens"]:
+            row["tokens"] = row["tokens"] + max(first) if first else None
