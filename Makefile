@@ -21,7 +21,7 @@ test: $(DEV_VENV)/ready
 	$(DEV_VENV)/bin/python -m pytest $(ARGS)
 
 acceptance: $(DEV_VENV)/ready
-	$(DEV_VENV)/bin/python -m polylore_acceptance $(ARGS)
+	bash acceptance/run.sh $(DEV_VENV)/bin/python
 
 bench: $(DEV_VENV)/ready
 	$(DEV_VENV)/bin/polylore bench $(ARGS)

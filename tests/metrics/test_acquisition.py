@@ -1,5 +1,7 @@
 """Events, lags and survival (T12)."""
 
+from itertools import pairwise
+
 import numpy as np
 import polars as pl
 import pytest
@@ -7,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from polylore import metrics
+from polylore.errors import DataError
 
 
 def history(make, text, *, lang="en", fact="0", steps=None):
@@ -107,7 +110,7 @@ def test_events_equal_a_plain_reading(make, text):
         "final_run": steps[tail] if tail < len(right) else None,
     }
     assert {e: found[e]["step_hi"] for e in expected} == expected
-    assert found["first"]["flips"] == sum(a != b for a, b in zip(right, right[1:], strict=False))
+    assert found["first"]["flips"] == sum(a != b for a, b in pairwise(right))
     if first is not None:
         forget = next((s for s, y in seen if not y and s > first), None)
         assert found["forget"]["step_hi"] == forget
@@ -133,6 +136,27 @@ def test_lag_bounds_and_order(make):
     assert lags(make, "11111111", "00000000").height == 0
     # Touching half-open intervals (1, 2] and (2, 3] do not overlap.
     assert lags(make, "01111111", "00111111").row(0, named=True)["order"] == "pivot_first"
+
+
+def test_simulated_lag_without_differences_is_zero(make):
+    checkpoints = make.checkpoints([1, 2, 3, 4])
+    cells = [
+        (f"c{s}", str(i), lang) for s in range(1, 5) for i in range(40) for lang in ("en", "fr")
+    ]
+    names = ["ckpt_id", "fact_id", "lang"]
+    exposure = pl.DataFrame(cells, schema=names, orient="row").with_columns(
+        relation=pl.lit("r"), exposure=pl.col("ckpt_id").str.slice(1).cast(pl.Float64())
+    )
+    curve = checkpoints.select("ckpt_id", intercept=pl.lit(-2.0), slope=pl.lit(4.0))
+    row = metrics.simulated_lag(exposure, checkpoints, curve, pivot="en", k=2, n=200).row(
+        0, named=True
+    )
+    assert row["lang"] == "fr"
+    assert row["lo"] < 0 < row["hi"]
+    assert row["lag_steps"] == pytest.approx(0, abs=0.05)
+    with pytest.raises(DataError, match="c4"):
+        metrics.simulated_lag(exposure, checkpoints, curve.head(3), pivot="en")
+    assert metrics.simulated_lag(exposure, checkpoints, curve, pivot="de").height == 0
 
 
 def test_survival_counts_the_censored(make):

@@ -18,7 +18,9 @@ def places(order: str) -> np.ndarray:
 
 
 def test_weights_and_chance():
-    assert metrics.rankc_weights(4) == pytest.approx([0.643914, 0.236883, 0.087144, 0.032059], abs=1e-6)
+    assert metrics.rankc_weights(4) == pytest.approx(
+        [0.643914, 0.236883, 0.087144, 0.032059], abs=1e-6
+    )
     chance = {n: metrics.rankc_chance(n) for n in (6, 8, 10)}
     assert chance == pytest.approx({6: 0.261178, 8: 0.197412, 10: 0.158152}, abs=1e-6)
     mix = (789 * chance[10] + 150 * chance[8] + 258 * chance[6]) / 1197

@@ -129,7 +129,9 @@ def test_truncated_only_at_the_cap(countries):
 def test_missing_answers_are_null(countries):
     table = metrics.grade_answers(answer([("0", "en", None)]), countries)
     assert table["y"].to_list() == [None, None]
-    failed = metrics.grade_answers(answer([("0", "en", "Guinea")], error="out of memory"), countries)
+    failed = metrics.grade_answers(
+        answer([("0", "en", "Guinea")], error="out of memory"), countries
+    )
     assert failed["y"].to_list() == [None, None]
     content_free = answer([("0", "en", "Guinea")], mode="content_free")
     assert metrics.grade_answers(content_free, countries).height == 0
@@ -137,8 +139,10 @@ def test_missing_answers_are_null(countries):
 
 
 def test_bad_input_is_named(countries):
-    with pytest.raises(DataError, match="for example 99"):
+    with pytest.raises(DataError, match=r"for example 99 \(en\)"):
         metrics.grade_answers(answer([("99", "en", "x")]), countries)
+    with pytest.raises(DataError, match=r"0 \(fr\)"):
+        metrics.grade_answers(answer([("0", "fr", "x")]), countries)
     with pytest.raises(ConfigError, match="fuzzy"):
         metrics.grade_answers(answer([("0", "en", "x")]), countries, matchers=("fuzzy",))
 

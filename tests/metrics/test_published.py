@@ -183,9 +183,10 @@ def test_pooled_correlations(klar):
 
 
 def test_pooled_values(klar):
-    f, y = klar.f.ravel(), klar.index.dense(
-        klar.grades, "y", pl.DataFrame({"lang": klar.langs})
-    ).ravel()
+    f, y = (
+        klar.f.ravel(),
+        klar.index.dense(klar.grades, "y", pl.DataFrame({"lang": klar.langs})).ravel(),
+    )
     assert int(y.sum()) == 3061
     assert pearson(f, y) == pytest.approx(0.183151, abs=1e-6)
     assert spearman(f, y) == pytest.approx(0.660371, abs=1e-6)
@@ -224,7 +225,8 @@ def test_lag_without_transfer(klar):
     """T8: English leads everywhere although nothing transfers."""
     steps = list(range(1, 11))
     rows = [
-        {"ckpt_id": f"c{c}", "step": c, "tokens": c, "final": False, "suspect": False} for c in steps
+        {"ckpt_id": f"c{c}", "step": c, "tokens": c, "final": False, "suspect": False}
+        for c in steps
     ]
     checkpoints = pl.concat(
         [
@@ -257,6 +259,13 @@ def test_lag_without_transfer(klar):
         *((pl.col("order") == o).sum().alias(o) for o in ("pivot_first", "tie", "language_first")),
     )
     rows = {row["lang"]: row for row in summary.iter_rows(named=True)}
+    curve = checkpoints.select("ckpt_id", intercept=pl.lit(-4.0), slope=pl.lit(1.5))
+    worlds = metrics.simulated_lag(
+        exposure, checkpoints, curve, pivot="en", event="first", n=1000, seed=0
+    )
+    simulated = {row["lang"]: row for row in worlds.iter_rows(named=True)}
+    ranges = {"fr": (0.69, 1.16), "ar": (0.87, 2.46), "zh": (1.42, 2.72), "ru": (0.91, 2.05)}
+    ranges |= {"ja": (1.17, 2.76), "ko": (0.32, 2.37)}
     for lang, first, tie, last, mean in (
         ("fr", 190, 273, 51, 1.0506),
         ("ar", 23, 30, 5, 1.1379),
@@ -268,6 +277,8 @@ def test_lag_without_transfer(klar):
         row = rows[lang]
         assert (row["pivot_first"], row["tie"], row["language_first"]) == (first, tie, last)
         assert row["lag_steps"] == pytest.approx(mean, abs=1e-4)
+        assert simulated[lang]["lo"] <= mean <= simulated[lang]["hi"]
+        assert [simulated[lang][k] for k in ("lo", "hi")] == pytest.approx(ranges[lang], abs=0.15)
 
 
 def test_uniform_numbers(klar):

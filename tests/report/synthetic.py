@@ -13,7 +13,9 @@ import polars as pl
 
 from polylore.runs import RunFolder
 
-LANGUAGES = ("en", "fr", "de", "es", "it", "pt", "ru", "uk", "el", "tr", "fi", "ar", "he", "zh", "ja", "ko")  # fmt: skip
+LANGUAGES = tuple(
+    ["en", "fr", "de", "es", "it", "pt", "ru", "uk", "el", "tr", "fi", "ar", "he", "zh", "ja", "ko"]
+)
 SUBJECTS = {
     "ar": "فرنسا", "he": "צרפת", "zh": "法国", "ja": "フランス", "ko": "프랑스", "ru": "Франция",
     "uk": "Франція", "el": "Γαλλία",
@@ -47,7 +49,8 @@ class Spec:
 def write_run(folder: Path, spec: Spec | None = None) -> RunFolder:
     """A run folder filled with every table that the specification asks for."""
     spec = spec or Spec()
-    run = RunFolder.open(folder, "trace", {"preset": "default", "facts": {"source": "made up"}, "ask": {"n_shot": 3}}, {"facts": "0" * 64})  # fmt: skip
+    config = {"preset": "default", "facts": {"source": "made up"}, "ask": {"n_shot": 3}}
+    run = RunFolder.open(folder, "trace", config, {"facts": "0" * 64})
     for name, frame in {**tables(spec), **spec.extra}.items():
         if name not in spec.leave_out:
             run.write_table(name, frame)
@@ -196,7 +199,7 @@ class _World:
                 {
                     "ckpt_id": self.ckpt(s), "fact_id": f, "lang": lang, "variant": v,
                     "mode": "generate", "prompt_id": f"{f}-{lang}-{v}",
-                    "raw_text": f" {self.object(lang, i if self.y['default'][s, k, i] else i + 1)}\nmore",
+                    "raw_text": f" {self.said(lang, k, i)}\nmore",
                     "n_new_tokens": 4, "stop_reason": "newline", "dtype": "float32",
                 }
                 for (k, lang), (i, f) in self.cells()
@@ -204,13 +207,17 @@ class _World:
             ]
         )  # fmt: skip
 
+    def said(self, lang: str, k: int, i: int) -> str:
+        right = self.y["default"][self.n_s - 1, k, i]
+        return self.object(lang, i if right else i + 1)
+
     def prompts(self) -> pl.DataFrame:
         return pl.DataFrame(
             [
                 {
                     "prompt_id": f"{f}-{lang}-{v}", "fact_id": f, "lang": lang, "variant": v,
                     "n_shot": 1, "demo_fact_ids": [self.ids[-1]], "delimiter": " ", "bos": True,
-                    "text": f"{self.subject(lang, 1)} → {self.object(lang, 1)}\n{self.subject(lang, i)} →",
+                    "text": f"{self.subject(lang, 1)} → …\n{self.subject(lang, i)} →",
                     "sha256": "0" * 64,
                 }
                 for (_, lang), (i, f) in self.cells()
@@ -229,7 +236,8 @@ class _World:
                             "source": "ledger", "fact_id": f, "lang": lang,
                             "step_lo": self.spec.steps[s - 1] + 1, "step_hi": self.spec.steps[s],
                             "doc_lang": lang, "count": more, "unit": "document", "exact": True,
-                            "exposure_kind": "exact", "lang_conditioned": True, "policy_id": "ledger",
+                            "exposure_kind": "exact", "lang_conditioned": True,
+                            "policy_id": "ledger",
                         }
                     )  # fmt: skip
         return pl.DataFrame(rows) if rows else self.no_exposure()
@@ -339,7 +347,9 @@ class _World:
             }  # fmt: skip
             for form, values in forms.items():
                 value = float(np.mean(values)) if values else None
-                lo, hi = (max(0.0, value - 0.03), value + 0.03) if value is not None else (None, None)
+                lo, hi = (
+                    (max(0.0, value - 0.03), value + 0.03) if value is not None else (None, None)
+                )
                 rows.append(
                     {**self.axis(s), "matcher": m, "form": form, "value": value, "lo": lo, "hi": hi}
                 )
@@ -476,10 +486,11 @@ class _World:
         return pl.DataFrame(rows, infer_schema_length=None)
 
     def data_report(self) -> pl.DataFrame:
-        counts = (
+        names = (
             "duplicate_triples multi_gold same_object same_object_cf same_pair same_pair_cf "
             "answer_in_subject subject_equals_object prefix_conflicts object_bytes_over_20 non_nfc"
-        ).split()
+        )
+        counts = names.split()
         return pl.DataFrame(
             [
                 {
@@ -491,7 +502,9 @@ class _World:
                 for lang in self.spec.languages
                 for relation in ("all", *self.spec.relations)
             ],
-            schema_overrides={"missing_languages": pl.List(pl.String), "gold_last_share": pl.Float64},
+            schema_overrides={
+                "missing_languages": pl.List(pl.String), "gold_last_share": pl.Float64,
+            },
         )  # fmt: skip
 
     def lint(self) -> pl.DataFrame:

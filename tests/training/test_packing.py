@@ -83,30 +83,33 @@ def test_fact_longer_than_the_context_is_refused(corpus, trained, config, tmp_pa
 
 
 def test_long_background_is_split_and_counted_at_its_end(factset, trained, config, tmp_path):
-    long = " ".join(f"word{n}" for n in range(400))
-    (tmp_path / "a.txt").write_text("\n\n".join([long] + [f"short {n}" for n in range(50)]))
+    paragraphs = [f"begin {n} " + " ".join(f"{n} {i}" for i in range(90)) for n in range(8)]
+    paragraphs += [f"short {n}" for n in range(92)]
+    (tmp_path / "a.txt").write_text("\n\n".join(paragraphs))
     plan = ComposeConfig(
-        min_dose=1, max_dose=1, held_out=0, background=(str(tmp_path / "a.txt"),),
-        background_share=0.24,
-    )  # fmt: skip
+        min_dose=1,
+        max_dose=1,
+        held_out=0,
+        background=(str(tmp_path / "a.txt"),),
+        background_share=0.3,
+    )
     corpus = compose(factset, plan, tmp_path / "c")
-    frame = corpus.documents().collect().with_row_index()
-    row = frame.filter(pl.col("text") == long)
-    assert row.height == 1
-    doc = row["doc_id"].item()
+    long = corpus.documents().filter(pl.col("text").str.starts_with("begin")).collect()
+    assert long.height > 2
     tokenizer = open_tokenizer(trained / "tokenizer")
     one = config.model_copy(update={"batch_size": 1})
     pack_corpus(open_documents(tmp_path / "c"), tokenizer, one, tmp_path / "data")
     packed = open_packed(tmp_path / "data", one)
-    ids = tokenizer(long)["input_ids"] + [tokenizer.eos_token_id]
-    pieces = [ids[i : i + 80] for i in range(0, len(ids), 80)]
-    where = [
-        step
-        for piece in pieces
-        for step in range(1, packed.steps + 1)
-        if str(piece)[1:-1] in str(packed.batch(step)[0, 1:].tolist())
-    ]
-    assert len(where) == len(pieces) > 4
     consumed = pl.read_parquet(tmp_path / "data" / "consumed.parquet")
-    assert consumed.filter(doc_id=doc)["step"].item() == max(where)
-    assert consumed.filter(doc_id=doc)["n_tokens"].item() == len(ids) - 1
+    rows = [f" {' '.join(map(str, row))} " for row in packed.sequences[:, 1:].tolist()]
+    for doc_id, text in long.select("doc_id", "text").iter_rows():
+        ids = [*tokenizer(text)["input_ids"], tokenizer.eos_token_id]
+        pieces = [f" {' '.join(map(str, ids[i : i + 80]))} " for i in range(0, len(ids), 80)]
+        ends = [[step for step, row in enumerate(rows, 1) if piece in row] for piece in pieces]
+        assert all(ends)
+        row = consumed.filter(doc_id=doc_id)
+        assert [max(steps) for steps in zip(*ends, strict=True)] == row["step"].to_list()
+        assert row["n_tokens"].item() == len(ids) - 1
+    # Every token is there, none twice.
+    expected = consumed["n_tokens"].sum() + consumed.height
+    assert packed.tokens()[-1] == expected == int((packed.sequences[:, 1:] != packed.pad).sum())

@@ -44,7 +44,7 @@ def test_log_and_speed(trained, config):
     expected = [1, *range(3, packed.steps, 3), packed.steps]
     assert log["step"].to_list() == speed["step"].to_list() == sorted(set(expected))
     assert log["tokens"].to_list() == [packed.tokens()[step] for step in log["step"]]
-    assert log["loss"][-1] < log["loss"][0] - 1
+    assert log["loss"][-1] < log["loss"][0] - 0.5
     assert (speed["seconds"] > 0).all()
 
 
@@ -62,7 +62,7 @@ def test_first_logged_loss_is_that_of_the_initial_model(trained, config):
     assert log["loss"][0] == pytest.approx(total / n, abs=5e-3)
     model.train()
     mine = batch_loss(model, torch.from_numpy(packed.batch(1)), packed.pad, torch.float32)
-    assert float(mine) / n == pytest.approx(total / n, abs=1e-5)
+    assert mine.item() / n == pytest.approx(total / n, abs=1e-5)
 
 
 def test_a_finished_run_is_left_alone(corpus, trained, config):

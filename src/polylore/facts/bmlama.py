@@ -204,8 +204,8 @@ def join_candidates(factset: FactSet, folder: str | Path) -> FactSet:
     (`subject_text_differs` likewise, without an alias). Ties must never be broken by position.
 
     Raises:
-        DataError: no file for a language, an index outside its rows, or the set's own spelling of
-            the object is also another candidate.
+        ConfigError: no file for a language.
+        DataError: no folder, a broken file, or an index outside its rows.
     """
     folder = Path(folder)
     if not folder.is_dir():

@@ -24,6 +24,7 @@ from polylore.metrics.pseudo import null_labels, published_labels
 from polylore.metrics.rankc import rankc, rankc_chance, rankc_table, rankc_weights
 from polylore.metrics.recall import recall
 from polylore.metrics.shared_strings import shared_strings
+from polylore.metrics.simulated_lag import simulated_lag
 from polylore.metrics.strata import strata
 from polylore.metrics.surface import surface
 from polylore.metrics.survival import survival
@@ -65,6 +66,7 @@ __all__ = [
     "ratio_interval",
     "recall",
     "shared_strings",
+    "simulated_lag",
     "strata",
     "surface",
     "survival",

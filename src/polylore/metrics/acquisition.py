@@ -50,13 +50,13 @@ def acquisition(grades: pl.DataFrame, checkpoints: pl.DataFrame, *, k: int = RUN
     column_T = np.arange(y_UT.shape[1])
     changes_UT = (right_UT[:, 1:] & wrong_UT[:, :-1]) | (wrong_UT[:, 1:] & right_UT[:, :-1])
     flips_U = changes_UT.sum(axis=1)
-    first_U = _first(right_UT)
+    first_U = first_true(right_UT)
     tail_U = _tail(right_UT, length_U)
     starts = {
         "first": first_U,
-        "sustained": _first(_run_starts(right_UT, k)),
+        "sustained": first_true(run_starts(right_UT, k)),
         "final_run": np.where(tail_U > 0, length_U - tail_U, -1),
-        "forget": _first(wrong_UT & (column_T > first_U[:, None]) & (first_U >= 0)[:, None]),
+        "forget": first_true(wrong_UT & (column_T > first_U[:, None]) & (first_U >= 0)[:, None]),
     }
     last_U = length_U - 1
     known_absent = {
@@ -107,12 +107,13 @@ def _pack(y_UT: Array) -> tuple[Array, Array, Array]:
     return np.take_along_axis(y_UT, place_UT, axis=1), place_UT, (~np.isnan(y_UT)).sum(axis=1)
 
 
-def _first(flags_UT: Array) -> Array:
+def first_true(flags_UT: Array) -> Array:
     """First true column of each row, -1 without one."""
     return np.where(flags_UT.any(axis=1), flags_UT.argmax(axis=1), -1)
 
 
-def _run_starts(right_UT: Array, k: int) -> Array:
+def run_starts(right_UT: Array, k: int) -> Array:
+    """Columns at which k consecutive true ones begin: bool (U, T)."""
     width = right_UT.shape[1]
     starts = np.zeros_like(right_UT)
     if k <= width:

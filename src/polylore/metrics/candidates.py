@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 from polylore.errors import ConfigError
-from polylore.metrics.index import Array, check_known
+from polylore.metrics.index import Array, check_asked
 from polylore.tables.derived import GRADES
 
 _SUM = pl.col("logprob_sum")
@@ -52,15 +52,19 @@ def rank_candidates(scores: pl.DataFrame, matcher: str = "candidates") -> Rankin
     Raises:
         ConfigError: unknown matcher.
     """
-    if matcher not in SCORES:
-        raise ConfigError(f"'{matcher}' is not a candidate matcher; use {', '.join(SCORES)}.")
-    score = scores.select(SCORES[matcher].cast(pl.Float64()).fill_null(np.nan)).to_series()
+    score = scores.select(_score(matcher).cast(pl.Float64()).fill_null(np.nan)).to_series()
     question = codes(scores, QUESTION)
     order = np.lexsort((_hash_places(scores["candidate_id"]), -score.to_numpy(), question))
     changes = np.flatnonzero(np.diff(question[order])) + 1
     starts = np.concatenate([np.zeros(min(1, len(order)), dtype=np.int64), changes])
     rows = scores.select(*QUESTION, "candidate_id")[order]
     return Ranking(rows, score.to_numpy()[order], starts)
+
+
+def _score(matcher: str) -> pl.Expr:
+    if matcher not in SCORES:
+        raise ConfigError(f"'{matcher}' is not a candidate matcher; use {', '.join(SCORES)}.")
+    return SCORES[matcher]
 
 
 def codes(frame: pl.DataFrame, keys: list[str]) -> Array:
@@ -103,17 +107,17 @@ def grade_candidates(
         ConfigError: unknown matcher.
         DataError: scores about unknown facts.
     """
-    check_known(scores, facts["fact_id"].unique().to_list())
+    _score(matcher)
+    check_asked(scores, facts)
     golds = facts.select(
         "fact_id",
         "lang",
         "relation",
         pl.col("candidate_ids").list.get(pl.col("gold_pos"), null_on_oob=True).alias("_gold"),
     )
-    known = scores.join(golds.select("fact_id", "lang"), on=["fact_id", "lang"], how="semi")
-    if not known.height:
+    if not scores.height:
         return GRADES.empty()
-    ranking = rank_candidates(known, matcher)
+    ranking = rank_candidates(scores, matcher)
     first = ranking.rows[ranking.starts_Q].rename({"candidate_id": "answer_id"})
     asked = first.join(golds, on=["fact_id", "lang"], how="left", maintain_order="left")
     gold_N = asked["_gold"].gather(ranking.question_N)

@@ -51,6 +51,7 @@ def freq_corr(
                     y_N[kept],
                     edges,
                     pooled=key["lang"] == POOLED,
+                    positive=subset == "positive" and bool(len(e_N)),
                     weights_ND=None if weights_FD is None else weights_FD[facts_N[kept]],
                 )
             )
@@ -59,13 +60,13 @@ def freq_corr(
 
 
 def _correlations(
-    e: Array, y: Array, edges: Array, *, pooled: bool, weights_ND: Array | None
+    e: Array, y: Array, edges: Array, *, pooled: bool, positive: bool, weights_ND: Array | None
 ) -> dict[str, float | int | str | None]:
     out: dict[str, float | int | str | None] = dict.fromkeys(
         ("pearson", "spearman", "auc", "auc_lo", "auc_hi", "binned_r", "reason")
     )
     out["n"] = len(e)
-    reason = "no exposure known" if not len(e) else None
+    reason = None if len(e) else ("no positive exposure" if positive else "no exposure known")
     reason = reason or ("only one class of answers" if y.all() or not y.any() else None)
     reason = reason or ("exposure is constant" if np.ptp(e) == 0 else None)
     out["reason"] = reason

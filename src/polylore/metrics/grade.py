@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from polylore.errors import ConfigError
-from polylore.metrics.index import check_known
+from polylore.metrics.index import check_asked
 from polylore.metrics.matching import (
     ObjectIndex,
     first_line,
@@ -56,7 +56,7 @@ def grade_answers(
     unknown = [m for m in matchers if m not in TEXT_MATCHERS]
     if unknown:
         raise ConfigError(f"'{unknown[0]}' is not a text matcher; use default or paper.")
-    check_known(answers, facts["fact_id"].unique().to_list())
+    check_asked(answers, facts)
     rows = _with_fact(answers.filter(pl.col("mode") == mode), facts)
     golds = gold_table(facts, unbounded=unbounded, articles=articles)
     parts = [_grade(rows, golds, matcher) for matcher in matchers]

@@ -144,6 +144,22 @@ def check_known(frame: pl.DataFrame, fact_ids: Sequence[str]) -> None:
         )
 
 
+def check_asked(frame: pl.DataFrame, facts: pl.DataFrame) -> None:
+    """Refuse rows about (fact, language) cells that the fact set does not have.
+
+    Raises:
+        DataError: with the first ten unknown cells.
+    """
+    keys = ["fact_id", "lang"]
+    unknown = frame.select(keys).unique().join(facts, on=keys, how="anti").sort(keys)
+    if unknown.height:
+        shown = ", ".join(f"{fact} ({lang})" for fact, lang in unknown.head(10).iter_rows())
+        raise DataError(
+            f"{unknown.height} facts (languages) are not in the fact set, for example {shown}; use "
+            "the fact set that these rows were made from."
+        )
+
+
 def cells_of(frame: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
     """Distinct keys in order of first appearance."""
     return frame.select(keys).unique(maintain_order=True)

@@ -27,7 +27,7 @@ def surface(facts: pl.DataFrame, pivot: str | None) -> pl.DataFrame:
             for c in ("subject", "object")
         ),
     )
-    other = cleaned.filter(pl.col("lang") == pivot).select(
+    other = cleaned.filter(pl.col("lang") == (pivot or "")).select(
         "fact_id", pl.col("_subject").alias("_s"), pl.col("_object").alias("_o")
     )
     foreign = pl.col("lang") != (pivot or "")

@@ -7,6 +7,7 @@ questions before every run and keeps ``packed`` only if they agree.
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy.typing as npt
 from polylore.errors import ModelError
 from polylore.models.forward import collate, target_logprobs
 from polylore.models.loading import LanguageModel
-from polylore.models.memory import Budget, out_of_memory
+from polylore.models.memory import Budget, attempt, out_of_memory
 from polylore.models.packing import Row, Trie, plain_rows
 from polylore.models.questions import EngineReport, Prepared
 
@@ -44,16 +45,9 @@ def run_rows(
     strings, values, done = [], [], 0
     while done < len(rows):
         count = budget.take(rows, done, heads)
-        try:
-            batch = collate(rows[done : done + count], lm.device)
-            logprobs = target_logprobs(lm.model, batch, tree=tree)
-        except Exception as error:
-            if not out_of_memory(error):
-                raise
-            failed = True
-        else:
-            failed = False
-        if failed:  # outside the handler, whose traceback holds on to the memory
+        batch = collate(rows[done : done + count], lm.device)
+        logprobs = attempt(partial(target_logprobs, lm.model, batch, tree=tree))
+        if logprobs is None:
             budget.halve(count)
             continue
         values.append(logprobs.double().cpu().numpy())

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 
 from polylore.errors import ModelError
+from polylore.models.checking import quiet
 from polylore.models.packing import Row
 
 _CHUNK = {"cpu": 2**18}
@@ -22,7 +23,8 @@ def evaluation(model: Any) -> Iterator[None]:
     training = model.training
     model.eval()
     try:
-        with torch.inference_mode():
+        # quiet: transformers warns about padding tokens without a mask, which are harmless here.
+        with torch.inference_mode(), quiet():
             yield
     finally:
         model.train(training)

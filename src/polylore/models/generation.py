@@ -13,7 +13,7 @@ import torch
 from polylore.errors import ConfigError, ModelError
 from polylore.models.forward import evaluation, head_reads
 from polylore.models.loading import LanguageModel
-from polylore.models.memory import Budget, out_of_memory
+from polylore.models.memory import Budget, attempt
 from polylore.models.spans import token_ids
 
 Progress = Callable[[int, int, str], None]
@@ -139,10 +139,11 @@ def generate_prepared(
         while done < total:
             members = order[done : done + budget.take(spans, done)]
             batch = _Batch(lm, prepared, members, caps, stop_at_newline)
-            if not batch.finished_within_memory():
+            made = attempt(batch.finish)
+            if made is None:
                 budget.halve(len(members))
                 continue
-            for index, result in zip(members, batch.results(), strict=True):
+            for index, result in zip(members, made, strict=True):
                 results[index] = result
             done += len(members)
             if progress:
@@ -170,16 +171,9 @@ class _Batch:
         self.new: list[list[int]] = [[] for _ in members]
         self.reasons: list[str | None] = [None for _ in members]
 
-    def finished_within_memory(self) -> bool:
-        try:
-            self._run()
-        except Exception as error:
-            if not out_of_memory(error):
-                raise
-            return False
-        return True
-
-    def results(self) -> list[Generation]:
+    def finish(self) -> list[Generation]:
+        """Continue all prompts to their ends."""
+        self._run()
         return [
             Generation(self._text(row), len(tokens), str(reason))
             for row, (tokens, reason) in enumerate(zip(self.new, self.reasons, strict=True))
@@ -206,7 +200,12 @@ class _Batch:
             alive = [k for k, row in enumerate(rows) if self.reasons[row] is None]
             if not alive:
                 return
-            cache = output.past_key_values
+            cache = getattr(output, "past_key_values", None)
+            if cache is None:
+                raise ModelError(
+                    f"{type(self.lm.model).__name__} keeps no key/value cache, without which "
+                    "polylore cannot generate; ask it for scores only."
+                )
             if len(alive) <= (1 - _COMPACT) * len(rows):
                 keep = torch.tensor(alive, device=self.lm.device)
                 cache.batch_select_indices(keep)

@@ -1,7 +1,7 @@
 """How much is read at once: a token budget that shrinks when memory runs out."""
 
 import gc
-from collections.abc import Sequence, Sized
+from collections.abc import Callable, Sequence, Sized
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -10,6 +10,7 @@ import torch
 from polylore.errors import ConfigError, ModelError
 
 R = TypeVar("R", bound=Sized)
+T = TypeVar("T")
 
 _LOGITS = 2**27
 """Logits held at once at the start, in numbers; half a gigabyte in float32."""
@@ -60,6 +61,16 @@ class Budget:
                 break
             count += 1
         return count
+
+
+def attempt(work: Callable[[], T]) -> T | None:
+    """Do some work; None if memory ran out, with everything that the work held released."""
+    try:
+        return work()
+    except Exception as error:
+        if not out_of_memory(error):
+            raise
+    return None
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -16,10 +16,12 @@ from polylore.report.model import (
     Verdict,
 )
 from polylore.report.tabular import interval
+from polylore.report.verdicts import Case, judge, tally
 
 __all__ = [
     "ROWS",
     "Block",
+    "Case",
     "Chart",
     "Definitions",
     "FactList",
@@ -32,6 +34,8 @@ __all__ = [
     "export_figures",
     "export_tables",
     "interval",
+    "judge",
     "render",
+    "tally",
     "write_html",
 ]

@@ -16,7 +16,7 @@ import polars as pl
 from polylore.report.model import ROWS
 
 _GAP = 0.1
-"""Distance of zero from the smallest positive value, as a share of the axis, at least 0.3 decades."""
+"""Distance of zero from the smallest positive value: share of the axis, at least 0.3 decades."""
 
 
 @dataclass(frozen=True)
@@ -82,19 +82,23 @@ def rows() -> Any:
     return alt.NamedData(name=ROWS)
 
 
-
 def share(field: str, title: str | None, top: float = 1.0, *, axis: Any = alt.X) -> Any:
     """A channel (x unless told) for a share, from 0 to `top`."""
+    vertical = axis is alt.Y
+    # A little air above, so that a point on the uppermost line is whole.
+    domain = [0, top * (1.06 if vertical else 1)]
     return axis(
         f"{field}:Q",
         title=title,
-        scale=alt.Scale(domain=[0, top]),
-        axis=alt.Axis(format=".0%", tickCount=3 if axis is alt.Y else 5),
+        scale=alt.Scale(domain=domain, nice=False),
+        axis=alt.Axis(format=".0%", tickCount=3 if vertical else 5),
     )
 
 
 def upper(frame: pl.DataFrame, *names: str) -> float:
     """A round upper end for a share axis that holds all the given columns."""
-    tops = [frame[n].max() for n in names if n in frame.columns and frame[n].null_count() < len(frame)]
+    tops = [
+        frame[n].max() for n in names if n in frame.columns and frame[n].null_count() < len(frame)
+    ]
     top = max((float(t) for t in tops if isinstance(t, int | float)), default=1.0)
     return next((step for step in (0.1, 0.2, 0.4, 0.6, 0.8) if top <= step), 1.0)

@@ -85,7 +85,7 @@ def _histories(
 def _differences(counts: list[int | None]) -> str | None:
     if any(count is None for count in counts):
         return None
-    steps = [b - a for a, b in zip([0, *counts[:-1]], counts, strict=True)]  # type: ignore[operator, list-item]
+    steps = [b - a for a, b in zip([0, *counts[:-1]], counts, strict=True)]  # type: ignore[operator]
     return ",".join(str(step) if step else "" for step in steps)
 
 

@@ -16,6 +16,9 @@ from polylore.report.tabular import columns, language_codes, plotted, table_valu
 _SCRIPTS = ("core.js", "charts.js", "tables.js", "facts.js", "start.js")
 
 
+_NBSP = "\N{NO-BREAK SPACE}"
+
+
 def write_html(report: Report, path: str | Path) -> Path:
     """Write the report to `path`; returns it."""
     path = Path(path)
@@ -35,6 +38,7 @@ def render(report: Report) -> str:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=_typeset,
     )
     vega = embed.vega_bundle() if any(report.charts()) else ""
     script = embed.own_scope("\n".join(_asset(name) for name in _SCRIPTS))
@@ -50,6 +54,15 @@ def render(report: Report) -> str:
         data=_block_data,
         lang=languages.properties,
     )
+
+
+def _typeset(value: Any) -> Any:
+    # A number and its unit stay on one line.
+    if isinstance(value, str) and not isinstance(value, Markup):
+        return value.replace(" %", "\N{NO-BREAK SPACE}%").replace(
+            "n = ", "n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}"
+        )
+    return value
 
 
 def _asset(name: str) -> str:

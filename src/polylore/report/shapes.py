@@ -18,16 +18,22 @@ Tips = Mapping[str, tuple[str, str]]
 
 def _tips(tips: Tips) -> list[Any]:
     return [
-        alt.Tooltip(f"{c}:Q", title=words, format=form) if form else alt.Tooltip(f"{c}:N", title=words)
-        for c, (words, form) in tips.items()
-    ]  # fmt: skip
+        alt.Tooltip(f"{column}:Q", title=words, format=form)
+        if form
+        else alt.Tooltip(f"{column}:N", title=words)
+        for column, (words, form) in tips.items()
+    ]
 
 
 def _colour(series: str | None, order: Sequence[str]) -> dict[str, Any]:
     if series is None or len(order) < 2:
         return {}
     scale = alt.Scale(domain=list(order))
-    return {"color": alt.Color(f"{series}:N", scale=scale, legend=alt.Legend(title=None, symbolOpacity=1))}
+    return {
+        "color": alt.Color(
+            f"{series}:N", scale=scale, legend=alt.Legend(title=None, symbolOpacity=1)
+        )
+    }
 
 
 def plain(chart: Any) -> dict[str, Any]:
@@ -111,7 +117,12 @@ def dots(
     """One row per value of `field`: a dot, its interval, and a tick for what it is held against."""
     colour = _colour(series, series_order)
     several = len(series_order) > 1
-    y = alt.Y(f"{field}:N", sort=list(order), title=None, axis=alt.Axis(labelLimit=150))
+    y = alt.Y(
+        f"{field}:N",
+        sort=list(order),
+        title=None,
+        axis=alt.Axis(labelLimit=150, labelPadding=10),
+    )
     offset: dict[str, Any] = {}
     if several:
         scale = alt.Scale(domain=list(series_order), paddingOuter=0.35)
@@ -172,9 +183,11 @@ def spans(
     """
     y = alt.Y(f"{field}:N", sort=list(order), title=None, axis=alt.Axis(labelLimit=150))
     chart = alt.Chart(rows())
-    named = alt.FieldOneOfPredicate(field=series, oneOf=list(series_order))
+    named = {"field": series, "oneOf": list(series_order)}
     place = {"x": x, "x2": end, "y": y, "tooltip": _tips(tips)}
-    grey = chart.mark_bar(style="reference-area").transform_filter(alt.LogicalNotPredicate(**{"not": named}))
+    grey = chart.mark_bar(style="reference-area").transform_filter(
+        alt.LogicalNotPredicate(**{"not": named})
+    )
     coloured = chart.mark_bar().transform_filter(named)
     layers = [grey.encode(**place), coloured.encode(**place, **_colour(series, series_order))]
     return plain(alt.layer(*layers, data=rows()).properties(height=max(60, 20 * len(order))))

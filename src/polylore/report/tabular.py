@@ -55,6 +55,9 @@ def table_values(view: TableView) -> dict[str, Any]:
         DataError: the view names a column that its frame does not have.
     """
     labels = dict(view.labels) or {name: name for name in view.frame.columns}
+    # A column that says nothing anywhere, such as reasons when nothing failed, is left out.
+    void = [n for n in list(labels)[1:] if n in view.frame and view.frame[n].is_null().all()]
+    labels = {name: label for name, label in labels.items() if name not in void}
     formats = {
         name: view.formats.get(name) or _guess(view.frame.schema[name])
         for name in labels

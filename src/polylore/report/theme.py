@@ -70,9 +70,20 @@ DARK = Palette(
 
 def variables(palette: Palette) -> str:
     """The palette as CSS custom properties."""
-    names = (
-        "page card ink muted line accent good bad open good_soft bad_soft open_soft"
-    ).split()
+    names = [
+        "page",
+        "card",
+        "ink",
+        "muted",
+        "line",
+        "accent",
+        "good",
+        "bad",
+        "open",
+        "good_soft",
+        "bad_soft",
+        "open_soft",
+    ]
     return "".join(f"--{n.replace('_', '-')}:{getattr(palette, n)};" for n in names)
 
 
@@ -98,7 +109,7 @@ def chart_config(palette: Palette, *, font: str = FONT) -> dict[str, Any]:
         },
         "axisX": {"grid": False, "domain": True, "domainColor": palette.line, "ticks": True,
                   "tickColor": palette.line, "tickSize": 4},
-        "axisBand": {"domain": False, "ticks": False, "grid": False},
+        "axisBand": {"domain": False, "ticks": False, "grid": False, "labelSeparation": 6},
         "header": {
             "labelColor": palette.ink,
             "labelFontSize": 12,
@@ -126,7 +137,7 @@ def chart_config(palette: Palette, *, font: str = FONT) -> dict[str, Any]:
         },
         "title": {"color": palette.ink, "subtitleColor": palette.muted, "anchor": "start",
                   "fontSize": 15, "fontWeight": 600, "subtitleFontSize": 11, "offset": 14},
-        "facet": {"spacing": {"row": 18, "column": 18}},
+        "facet": {"spacing": {"row": 36, "column": 18}},
         "range": {
             "category": list(palette.series),
             "ordinal": list(palette.ramp),

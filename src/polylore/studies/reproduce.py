@@ -251,6 +251,7 @@ def _frequencies(data: _Published) -> dict[str, Any]:
             "above_english": int((f > english).sum()),
             "pearson_log10_1p_with_english": data.log_r(PIVOT, lang),
         }
+    nowhere = data.counts.filter((pl.col("lang") == PIVOT) & (pl.col("count") == 0))
     pairs = data.counts.group_by("subject", "object").agg(pl.col("count").n_unique())
     strings = pl.concat([data.counts["subject"].alias("s"), data.counts["object"].alias("s")])
     known = data.f_FL[data.known_FL]
@@ -263,6 +264,7 @@ def _frequencies(data: _Published) -> dict[str, Any]:
             "sum": int(known.sum()),
             "max": int(known.max()),
         },
+        "english_zero_objects": nowhere["object"].sort().to_list(),
         "distinct_pairs": pairs.height,
         "distinct_strings": strings.n_unique(),
         "equal_pairs_with_other_counts": pairs.filter(pl.col("count") > 1).height,

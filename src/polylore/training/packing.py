@@ -135,9 +135,9 @@ def pack_corpus(
 ) -> None:
     """Write sequences, tokens per sequence and the step of every document, atomically.
 
-    Only background documents longer than a sequence are split; they count as read at the step of
-    their last piece. The files: `sequences.bin` (unsigned 16 or 32 bits, row by row),
-    `n_tokens.npy`, `consumed.parquet` (contract `tables.raw.CONSUMED`), `packing.json`.
+    Only background documents longer than a sequence are split; they count as read when
+    the last of their pieces is read. The files: `sequences.bin` (unsigned 16 or 32 bits, row by
+    row), `n_tokens.npy`, `consumed.parquet` (contract `tables.raw.CONSUMED`), `packing.json`.
 
     Raises:
         ConfigError: a fact or mention is longer than the context.

@@ -9,6 +9,12 @@ function chartRows(values) {
   return Array.from({ length: n }, (_, i) => Object.fromEntries(names.map((name) => [name, values[name][i]])));
 }
 
+function seriesNames(spec) {
+  const colour = spec.encoding && spec.encoding.color;
+  if (colour && colour.scale && typeof colour.scale.domain[0] === "string") return colour.scale.domain;
+  return [...(spec.layer || []), ...(spec.spec ? [spec.spec] : [])].flatMap(seriesNames);
+}
+
 function fitted(data, width) {
   const spec = structuredClone(data.spec);
   spec.datasets = { rows: chartRows(data.rows) };
@@ -25,7 +31,8 @@ function fitted(data, width) {
     spec.autosize = { type: "fit-x", contains: "padding" };
   }
   // Long series names stand below each other where there is no room side by side.
-  spec.config = { legend: { columns: Math.max(1, Math.floor(width / 240)) } };
+  const longest = Math.max(1, ...seriesNames(spec).map((name) => String(name).length));
+  spec.config = { legend: { columns: Math.max(1, Math.floor((width - 60) / (40 + 6.4 * longest))) } };
   return spec;
 }
 

@@ -41,7 +41,7 @@ function percent(value, unit = "\u00a0%") {
 function number(value, digits = 3) {
   if (typeof value === "string") return value;
   const size = Math.abs(value);
-  const text = size >= 1000 || Number.isInteger(value) && size >= 10 ? whole.format(value) : value.toFixed(size >= 10 ? 1 : digits);
+  const text = size >= 1000 || (Number.isInteger(value) && digits === 3) ? whole.format(value) : value.toFixed(size >= 10 ? 1 : digits);
   return text.replace("-", "\u2212");
 }
 

@@ -71,7 +71,7 @@ function startTable(box, data) {
       const value = data.values[column.name][row];
       const content = cellContent(value, column.format, row, data);
       const long = typeof value === "string" && (value.length > 60 || value.includes("\n"));
-      const style = isNumeric(column.format) ? "n" : long ? "long" : null;
+      const style = isNumeric(column.format) ? "n" : long ? "long" : typeof value === "string" && value.length <= 24 ? "short" : null;
       return i === 0 ? el("th", { scope: "row", class: style }, ...content) : el("td", { class: style }, ...content);
     })));
     body.replaceChildren(...rows);

@@ -1,16 +1,10 @@
-"""The summary: plain sentences computed from the tables, each judged by a stated rule.
+"""The summary: plain sentences computed from the tables, each judged by `report.verdicts`."""
 
-A claim about languages is judged language by language: its interval lies wholly on the claimed
-side (for), wholly on the other (against), or neither (open; also where there is no interval).
-Confirmed: for in all. Not confirmed: for in none, against in at least one. Undecided: the rest.
-"""
-
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import polars as pl
 
-from polylore.report import Finding, Verdict
+from polylore.report import Case, Finding, judge, tally
 from polylore.report.languages import name as language_name
 from polylore.studies.trace.context import (
     UNREAD,
@@ -22,46 +16,6 @@ from polylore.studies.trace.context import (
 )
 from polylore.studies.trace.sections.consistency import against_pivot, named
 from polylore.studies.trace.sections.overview import headline_rows
-
-
-@dataclass(frozen=True)
-class Case:
-    """One language's evidence for a claim "value > bar"."""
-
-    name: str
-    low: float | None
-    high: float | None
-    bar: float
-
-    @property
-    def side(self) -> str:
-        """for, against or open."""
-        if self.low is None or self.high is None:
-            return "open"
-        if self.low > self.bar:
-            return "for"
-        return "against" if self.high <= self.bar else "open"
-
-
-def judge(cases: Sequence[Case]) -> Verdict:
-    """The verdict over all languages, by the rule of this file."""
-    sides = [case.side for case in cases]
-    if sides and all(side == "for" for side in sides):
-        return "confirmed"
-    if "for" not in sides and "against" in sides:
-        return "not confirmed"
-    return "undecided"
-
-
-def tally(cases: Sequence[Case]) -> str:
-    """How many languages are for, open and against, and which are not for."""
-    words = []
-    for side, say in (("for", "confirmed"), ("open", "undecided"), ("against", "not confirmed")):
-        names = [case.name for case in cases if case.side == side]
-        which = f" ({', '.join(names)})" if names and side != "for" else ""
-        if names or side == "for":
-            words.append(f"{say} in {len(names)}{which}")
-    return f"Of {len(cases)}: " + ", ".join(words) + "."
 
 
 def findings(context: Context) -> tuple[Finding, ...]:
@@ -192,7 +146,8 @@ def unread_finding(context: Context) -> Finding | None:
     detail = (
         f"Claim: guess-corrected recall of facts {UNREAD} is above 0 in every language but the "
         f"pivot. {tally(cases)} Highest: {most['language']}, "
-        f"{with_interval(most['acc'], most['lo'], most['hi'])} against {percent(most['baseline'])}. "
+        f"{with_interval(most['acc'], most['lo'], most['hi'])} "
+        f"against {percent(most['baseline'])}. "
         "Above the baseline means that something other than reading in that language led there; "
         "it does not yet say from which language it came, and identical spelling is one way."
     )

@@ -73,8 +73,8 @@ def _survival(context: Context) -> Chart | None:
     return Chart(
         "acquired",
         "Share of facts acquired",
-        f"Over training {column}{'' if column == 'tokens' else 's'} (log scale). Kaplan–Meier estimate "
-        "over all facts, those never acquired included, with its 95 % band; "
+        f"Over training {'tokens' if column == 'tokens' else 'steps'} (log scale). Kaplan–Meier "
+        "estimate over all facts, those never acquired included, with its 95 % band; "
         "dashed: the pivot. " + context.conditions(facts),
         "Small multiples of the share of facts acquired over training, one per language, with the "
         "pivot's curve for comparison.",
@@ -93,7 +93,9 @@ def lag_rows(context: Context) -> pl.DataFrame | None:
     if table is None:
         return None
     rows = context.headline(table)
-    rows = rows.filter((pl.col("variant") == rows["variant"].min()) & (pl.col("lang") != context.pivot))
+    rows = rows.filter(
+        (pl.col("variant") == rows["variant"].min()) & (pl.col("lang") != context.pivot)
+    )
     return with_names(rows) if rows.height else None
 
 
@@ -126,8 +128,8 @@ def _order(context: Context) -> Chart | None:
     return Chart(
         "acquisition-order",
         "Who came first?",
-        "Facts that both the pivot and the language acquired; grey: their intervals overlap, so the "
-        "order cannot be told. " + context.conditions(totals),
+        "Facts that both the pivot and the language acquired; grey: their intervals overlap, so "
+        "the order cannot be told. " + context.conditions(totals),
         "Stacked bars: share of facts that the pivot acquired first, at the same time, or later "
         "than each language.",
         spec,

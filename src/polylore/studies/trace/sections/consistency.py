@@ -58,7 +58,9 @@ def _over_training(context: Context, rows: pl.DataFrame) -> Chart | None:
     frame = context.on_axis(rows)
     if frame["ckpt_id"].n_unique() < 2:
         return None
-    frame = frame.select("language", "x", "step", "tokens", "n", "jaccard", "lo", "hi", "j0", "jmax")
+    frame = frame.select(
+        "language", "x", "step", "tokens", "n", "jaccard", "lo", "hi", "j0", "jmax"
+    )
     layers = shapes.lines(
         context.axis.encode("x", None),
         share("jaccard", None, axis=alt.Y),
@@ -71,9 +73,10 @@ def _over_training(context: Context, rows: pl.DataFrame) -> Chart | None:
     return Chart(
         "consistency-over-training",
         "Overlap with the pivot over training",
-        f"Over {context.axis_title} (log scale). Line: facts right in both over facts right in either (Jaccard), with its 95 % band. Grey "
-        "ribbon: from what two independent languages of the same accuracy would share up to the "
-        "most they could. On the lower edge nothing is shared beyond chance. "
+        f"Over {context.axis_title} (log scale). Line: facts right in both over facts right in "
+        "either (Jaccard), with its 95 % band. Grey ribbon: from what two independent languages of "
+        "the same accuracy would share up to the most they could. On the lower edge nothing is "
+        "shared beyond chance. "
         + context.conditions(frame["n"]),
         "Small multiples of the Jaccard overlap with the pivot language over training, each with "
         "the range from independence to the possible maximum.",
@@ -126,7 +129,8 @@ def _rankc(context: Context, rows: pl.DataFrame) -> Chart | None:
         return None
     frame = frame.select("language", "n", "rankc", "rankc_chance", "rankc_norm")
     spec = shapes.dots(
-        alt.X("rankc:Q", title="RankC with the pivot", scale=alt.Scale(domain=[0, 1])),
+        alt.X("rankc:Q", title="RankC with the pivot", scale=alt.Scale(domain=[0, 1]),
+              axis=alt.Axis(tickCount=5)),
         "language",
         [n for n in context.names if n in set(frame["language"])],
         {"language": ("language", ""), "rankc": ("RankC", ".3f"),
@@ -150,9 +154,7 @@ def _rankc(context: Context, rows: pl.DataFrame) -> Chart | None:
     )  # fmt: skip
 
 
-def _matrix(
-    context: Context, rows: pl.DataFrame, value: str, title: str, id_: str
-) -> Chart | None:
+def _matrix(context: Context, rows: pl.DataFrame, value: str, title: str, id_: str) -> Chart | None:
     half = context.at_end(rows).drop_nulls(value)
     if half.select("lang_a", "lang_b").n_unique() < 2:
         return None

@@ -61,7 +61,9 @@ def _curve(context: Context) -> Chart | None:
         alt.Tooltip("n:Q", title="facts", format=","),
     ]
     layers = [
-        chart.mark_bar(size=9, style="reference-tick", fillOpacity=1).encode(x=x, y="zero:Q", tooltip=tips),
+        chart.mark_bar(size=9, style="reference-tick", fillOpacity=1).encode(
+            x=x, y="zero:Q", tooltip=tips
+        ),
         chart.mark_rule(opacity=0.45, strokeWidth=1.5).encode(x=x, y=alt.Y("lo:Q"), y2="hi"),
         chart.mark_line().encode(x=x, y=y),
         chart.mark_point(size=26, opacity=1).encode(x=x, y=y, tooltip=tips),
@@ -69,8 +71,9 @@ def _curve(context: Context) -> Chart | None:
     return Chart(
         "exposure-curve",
         "Share right by documents read",
-        "One panel per language, share right over documents read (log scale). Points: facts grouped "
-        "by how many documents told them in that language; bar on the left: facts never read. Vertical lines: 95 % intervals. "
+        "One panel per language, share right over documents read (log scale). Points: facts "
+        "grouped by how many documents told them in that language; bar on the left: facts never "
+        "read. Vertical lines: 95 % intervals. "
         + context.conditions(frame["n"]),
         "Small multiples of the share of facts answered right against the number of documents "
         "read, one per language, with a separate bar for facts never read.",
@@ -91,7 +94,8 @@ def _auc(context: Context) -> Chart | None:
     if not frame.height:
         return None
     spec = shapes.dots(
-        alt.X("auc:Q", title="AUC of documents read", scale=alt.Scale(domain=[0.2, 1])),
+        alt.X("auc:Q", title="AUC of documents read", scale=alt.Scale(domain=[0, 1]),
+              axis=alt.Axis(tickCount=5)),
         "language",
         [n for n in context.names if n in set(frame["language"])],
         {"language": ("language", ""), "auc": ("AUC", ".3f"), "auc_lo": ("from", ".3f"),

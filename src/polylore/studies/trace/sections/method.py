@@ -112,6 +112,6 @@ def _limits(context: Context) -> tuple[tuple[str, str], ...]:
         ),
         (
             "Wording",
-            "A language whose prompts read badly looks ignorant. Compare wordings before languages.",
+            "A language whose prompts read badly looks ignorant. Compare wordings first.",
         ),
     )

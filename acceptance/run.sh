@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# All acceptance experiments, one after another; each writes its page in docs/results/.
+set -euo pipefail
+python=$1
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+"$python" -m acceptance.demo --folder "$work/demo" --results docs/results/demo.md
+"$python" -m acceptance.kills --folder "$work/kills" --results docs/results/kills.md
