@@ -127,7 +127,7 @@ def test_swap_translates_stored_names(saved: Save) -> None:
         ),
         (
             lambda t: t.update({"model.norm.weight": torch.ones(31)}),
-            r"model.norm.weight",
+            r"model.norm.weight in .* does not fit the model",
         ),
     ],
 )
@@ -147,12 +147,10 @@ def test_wrong_tensors_are_refused(
 
 def test_swap_refuses_another_model_or_tokenizer(saved: Save) -> None:
     lm = load_model(saved("a"))
-    edit_config(
-        saved("b"), rope_theta=5.0, rope_parameters={"rope_type": "default", "rope_theta": 5.0}
-    )
-    with pytest.raises(ModelError, match="another configuration.*rope"):
-        swap_weights(lm, lm_folder := Path(lm.name).parent / "b")
-    edit_config(lm_folder, architectures=["LlamaForCausalLM"])
+    other = saved("b")
+    edit_config(other, rope_parameters={"rope_type": "default", "rope_theta": 5.0})
+    with pytest.raises(ModelError, match=r"another configuration.*rope"):
+        swap_weights(lm, other)
     other = saved("c")
     text = json.loads((other / "tokenizer.json").read_text())
     text["model"]["merges"] = text["model"]["merges"][:-1]
@@ -206,7 +204,7 @@ def test_tokenizer_that_does_not_fit(saved: Save) -> None:
     with pytest.raises(ModelError, match="do not belong together"):
         load_model(folder)
     (folder / "tokenizer.json").write_text("{")
-    with pytest.raises(ModelError, match="tokenizer in .* cannot be loaded"):
+    with pytest.raises(ModelError, match=r"tokenizer in .* cannot be loaded"):
         load_model(folder)
 
 

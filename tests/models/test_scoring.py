@@ -1,5 +1,6 @@
 """Scores equal one forward per candidate, whatever the engine, budget, script or architecture."""
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -7,7 +8,16 @@ import pytest
 import torch
 
 from polylore.errors import ConfigError, ModelError
-from polylore.models import LanguageModel, Question, Score, engines, prepare, score, score_prepared
+from polylore.models import (
+    LanguageModel,
+    Question,
+    Score,
+    engines,
+    prepare,
+    score,
+    score_prepared,
+    wrap,
+)
 from polylore.models.spans import encode
 
 PACKED = ["llama", "gpt2", "neox", "qwen3", "cohere", "granite", "olmo2", "opt"]
@@ -92,14 +102,13 @@ def test_scores_do_not_depend_on_the_batch(make_model: Make, engine: Any, rows: 
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
-def test_the_tokenizers_padding_side_does_not_matter(
-    make_model: Make, tokenizer: Any, side: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_tokenizers_padding_side_does_not_matter(make_model: Make, side: str) -> None:
     lm = make_model("gpt2")
-    monkeypatch.setattr(tokenizer, "padding_side", side)
-    monkeypatch.setattr(tokenizer, "pad_token", "</s>")
+    padding = copy.deepcopy(lm.tokenizer)
+    padding.padding_side, padding.pad_token = side, "</s>"
+    lm = wrap(lm.model, padding)
     for engine in ("plain", "packed"):
-        scores = score(lm, QUESTIONS, token_budget=300, bos=False, engine=engine)
+        scores = score(lm, QUESTIONS, token_budget=300, bos=False, engine=engine)  # type: ignore[arg-type]
         assert differences(scores, naive(lm, QUESTIONS, bos=False)) < 1e-5
 
 
@@ -176,7 +185,7 @@ def test_running_out_of_memory_halves_the_budget(
 
 def test_too_long_is_refused_with_both_lengths(make_model: Make) -> None:
     lm = make_model()
-    question = Question("The capital of France is " * 10, " ", ("Paris",))
+    question = Question("The capital of France is " * 30, " ", ("Paris",))
     with pytest.raises(ModelError, match=r"'Paris' needs \d+ tokens.*reads at most 64"):
         score(lm, [question], token_budget=100, bos=True)
 
@@ -227,3 +236,18 @@ def test_progress_reaches_the_end(make_model: Make) -> None:
     )
     assert [done for done, _, _ in seen] == sorted({done for done, _, _ in seen})
     assert seen[-1][0] == seen[-1][1]
+
+
+def test_engines_are_compared_once_per_model(
+    make_model: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lm, other = make_model("llama"), make_model("llama")
+    question = Question("The capital of France is", " ", ("Paris", "Berlin"))
+    prepared = prepare(lm, [question], bos=True)
+    first = score_prepared(lm, prepared, token_budget=512)
+    monkeypatch.setattr(engines, "_difference", lambda *_: 7.0)
+    assert score_prepared(lm, prepared, token_budget=512) == first
+    assert prepared.report is not None
+    assert prepared.report.engine == "packed"
+    score_prepared(other, prepared, token_budget=512)
+    assert prepared.report.engine == "plain"

@@ -93,7 +93,7 @@ def test_target_without_tokens_is_refused() -> None:
     model.pre_tokenizer = pre_tokenizers.Whitespace()
     model.normalizer = normalizers.Replace("b", "")
     tokenizer = tf.PreTrainedTokenizerFast(tokenizer_object=model)
-    with pytest.raises(ModelError, match="'b' after 'a ' has no token of its own"):
+    with pytest.raises(ModelError, match="'b' after 'a' has no token of its own"):
         encode(tokenizer, ["a "], ["b"], bos=False)
 
 

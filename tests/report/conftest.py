@@ -10,6 +10,7 @@ import pytest
 
 from polylore.report import Report, render
 from polylore.runs import RunFolder
+from polylore.studies.trace.config import AnalyseConfig
 from polylore.studies.trace.pages import build_report
 
 
@@ -55,7 +56,7 @@ def evil_run(synthetic: ModuleType, small, tmp_path_factory: pytest.TempPathFact
 @pytest.fixture(scope="session")
 def evil_report(evil_run: RunFolder) -> Report:
     """Its report."""
-    return build_report(evil_run, seen_wordings=[0, 1])
+    return build_report(evil_run, AnalyseConfig(seen_variants=[0, 1]))
 
 
 @pytest.fixture(scope="session")

@@ -13,9 +13,9 @@ import polars as pl
 
 from polylore.runs import RunFolder
 
-LANGUAGES = tuple(
-    ["en", "fr", "de", "es", "it", "pt", "ru", "uk", "el", "tr", "fi", "ar", "he", "zh", "ja", "ko"]
-)
+LANGUAGES = (
+    "en", "fr", "de", "es", "it", "pt", "ru", "uk", "el", "tr", "fi", "ar", "he", "zh", "ja", "ko",
+)  # fmt: skip
 SUBJECTS = {
     "ar": "فرنسا", "he": "צרפת", "zh": "法国", "ja": "フランス", "ko": "프랑스", "ru": "Франция",
     "uk": "Франція", "el": "Γαλλία",

@@ -12,9 +12,7 @@ def show_frame(frame: "pl.DataFrame") -> None:
     """Print every row and column of a frame, aligned, with lists joined by commas."""
     from rich.cells import cell_len
 
-    rows = [list(frame.columns)]
-    for row in frame.iter_rows():
-        rows.append([_cell(value) for value in row])
+    rows = [list(frame.columns), *([_cell(v) for v in values] for values in frame.iter_rows())]
     # Wide characters (zh, ja, ko) take two columns; len() would misalign them.
     widths = [max(cell_len(row[i]) for row in rows) for i in range(len(rows[0]))]
     numeric = [dtype.is_numeric() for dtype in frame.dtypes]

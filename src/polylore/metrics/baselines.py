@@ -95,12 +95,16 @@ def baseline_credits(
         parts.append(_copy_shown(facts, prompts))
     if copied is not None:
         keys = ["ckpt_id", "lang", "relation", "fact_id"]
-        rate = copied.group_by(keys).agg(pl.col("copied").cast(pl.Float64()).mean().alias("credit"))
+        rate = copied.group_by(keys, maintain_order=True).agg(
+            pl.col("copied").cast(pl.Float64()).mean().alias("credit")
+        )
         parts.append(rate.with_columns(baseline=pl.lit("copy_rate")))
     for name, grades in (controls or {}).items():
         keys = ["ckpt_id", "matcher", "lang", "relation", "fact_id"]
         answered = grades.drop_nulls("y")
-        control = answered.group_by(keys).agg(pl.col("y").cast(pl.Float64()).mean().alias("credit"))
+        control = answered.group_by(keys, maintain_order=True).agg(
+            pl.col("y").cast(pl.Float64()).mean().alias("credit")
+        )
         parts.append(control.with_columns(baseline=pl.lit(name)))
     whole = [
         p.with_columns(pl.lit(None, dtype=CREDITS[c]).alias(c) for c in CREDITS if c not in p)

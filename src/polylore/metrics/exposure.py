@@ -59,7 +59,7 @@ def exposure_at(
     else:
         # A sum with an unknown part is unknown.
         whole = pl.col("count").is_not_null().all()
-        totals = known.group_by("fact_id", "lang").agg(
+        totals = known.group_by("fact_id", "lang", maintain_order=True).agg(
             pl.when(whole).then(pl.col("count").sum().cast(pl.Float64())).alias("exposure")
         )
         joined = grid.join(totals, on=["fact_id", "lang"], how="left")
@@ -85,7 +85,7 @@ def _ordered(exposure: pl.DataFrame, checkpoints: pl.DataFrame) -> pl.DataFrame:
             read = (pl.lit(step) - pl.col("step_lo") + 1).clip(0, width)
             share = read / width
         parts.append(
-            exposure.group_by("fact_id", "lang")
+            exposure.group_by("fact_id", "lang", maintain_order=True)
             .agg((pl.col("count") * share).sum().alias("exposure"))
             .with_columns(ckpt_id=pl.lit(ckpt))
         )

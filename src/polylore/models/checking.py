@@ -1,7 +1,7 @@
 """Whether a folder holds what it should: each check raises one clear sentence."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ import torch
 
 from polylore.errors import ModelError
 from polylore.models.fingerprint import tokenizer_hash
-from polylore.models.weights import has_weights, weight_files
+from polylore.models.weights import has_weights, said, weight_files
 
 # Settings that may differ between checkpoints of one run without changing what is computed.
 _IRRELEVANT = {"_name_or_path", "transformers_version", "dtype", "torch_dtype", "use_cache"}
@@ -71,6 +71,11 @@ def check_loaded(folder: Path, model: Any, info: dict[str, Any]) -> None:
                 f"The weights in {folder} {what} tensor {names[0]}{more}; the file is incomplete "
                 "or belongs to another model."
             )
+    for entry in sorted(info["mismatched_keys"]):
+        # transformers 4 lists names, transformers 5 (name, stored shape, wanted shape).
+        name = entry if isinstance(entry, str) else entry[0]
+        shapes = "" if isinstance(entry, str) else _shapes(*entry[1:])
+        raise ModelError(f"The tensor {name} in {folder} {shapes}does not fit the model.")
     for name, parameter in model.named_parameters():
         check_numbers(folder, name, parameter)
 
@@ -144,10 +149,8 @@ def check_tensors(
     stored: dict[int, str] = {}
     for name, tensor in tensors.items():
         if tensor.shape != own[name].shape:
-            raise ModelError(
-                f"The tensor {name} in {folder} has shape {tuple(tensor.shape)} instead of "
-                f"{tuple(own[name].shape)}, so it does not fit the model."
-            )
+            shapes = _shapes(tensor.shape, own[name].shape)
+            raise ModelError(f"The tensor {name} in {folder} {shapes}does not fit the model.")
         check_numbers(folder, name, tensor)
         first = stored.setdefault(own[name].data_ptr(), name)
         if first != name and not torch.equal(tensors[first], tensor):
@@ -156,7 +159,5 @@ def check_tensors(
             )
 
 
-def said(error: BaseException) -> str:
-    """The first line of an error's message, without a full stop."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__).rstrip(".")
+def _shapes(stored: Sequence[int], wanted: Sequence[int]) -> str:
+    return f"has shape {tuple(stored)} instead of {tuple(wanted)} and "

@@ -15,12 +15,12 @@ from polylore.models.checking import (
     check_tensors,
     check_tokenizer,
     quiet,
-    said,
     same_names,
     tokenizer_files,
 )
 from polylore.models.fingerprint import tokenizer_hash
-from polylore.models.weights import read_tensors
+from polylore.models.spans import tail
+from polylore.models.weights import read_tensors, said
 
 _DTYPES = {
     "float32": torch.float32,
@@ -60,8 +60,9 @@ class LanguageModel:
         """
         if needed > self.context:
             raise ModelError(
-                f"The prompt '{prompt}' {addition}needs {needed} tokens, but {self.name} reads at "
-                f"most {self.context}; use fewer demonstrations or a model with a longer context."
+                f"The prompt '{tail(prompt)}' {addition}needs {needed} tokens, but {self.name} "
+                f"reads at most {self.context}; use fewer demonstrations or a model with a longer "
+                "context."
             )
 
 
@@ -115,6 +116,7 @@ def load_model(
                 dtype=_DTYPES[dtype],
                 local_files_only=True,
                 trust_remote_code=False,
+                ignore_mismatched_sizes=True,  # refused by check_loaded, which names them
                 output_loading_info=True,
             )
         except Exception as error:
@@ -168,7 +170,11 @@ def _translated(lm: LanguageModel, folder: Path) -> dict[str, torch.Tensor]:
     with quiet():
         try:
             model, info = type(lm.model).from_pretrained(
-                folder, dtype=lm.model.dtype, local_files_only=True, output_loading_info=True
+                folder,
+                dtype=lm.model.dtype,
+                local_files_only=True,
+                ignore_mismatched_sizes=True,
+                output_loading_info=True,
             )
         except Exception as error:
             raise ModelError(f"The model in {folder} cannot be loaded ({said(error)}).") from error

@@ -1,7 +1,9 @@
 """What is asked of a model, and the same tokenised once for all its checkpoints."""
 
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from polylore.errors import ModelError
 from polylore.models.loading import LanguageModel
@@ -52,6 +54,17 @@ class Prepared:
     trie: Trie | None = field(default=None, repr=False)
     report: EngineReport | None = None
     """Which engine answered in the last run."""
+    _judged: tuple[weakref.ref[Any], str, EngineReport] | None = field(default=None, repr=False)
+
+    def verdict(self, model: Any, engine: str) -> EngineReport | None:
+        """What was found when this model object was first asked; None if it was not."""
+        if self._judged is not None and self._judged[0]() is model and self._judged[1] == engine:
+            return self._judged[2]
+        return None
+
+    def remember(self, model: Any, engine: str, report: EngineReport) -> None:
+        """Keep what was found for this model object."""
+        self._judged = (weakref.ref(model), engine, report)
 
     def arranged(self, engine: str, limit: int) -> list[Row]:
         """The rows of an engine."""

@@ -11,6 +11,7 @@ from polylore.models.engines import Engine, Progress, choose, row_limit, run_row
 from polylore.models.forward import evaluation
 from polylore.models.loading import LanguageModel
 from polylore.models.questions import Prepared, Question, prepare
+from polylore.models.spans import tail
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,9 @@ def score_prepared(
     """Log-probability of every candidate given its prompt, in the order of the questions.
 
     float32 log-softmax at the target positions only. The numbers do not depend on the token budget
-    or on what else is asked (float32: to 1e-5). `prepared.report` says which engine answered.
+    or on what else is asked (float32: to 1e-5). `prepared.report` says which engine answered; the
+    engines are compared once per model object, since exactness belongs to the architecture and not
+    to the weights that are swapped into it.
 
     Args:
         lm: the model.
@@ -72,7 +75,10 @@ def score_prepared(
         return [() for _ in prepared.questions]
     limit = row_limit(lm, prepared, token_budget)
     with evaluation(lm.model):
-        report = choose(lm, prepared, engine, limit, token_budget)
+        report = prepared.verdict(lm.model, engine)
+        if report is None:
+            report = choose(lm, prepared, engine, limit, token_budget)
+            prepared.remember(lm.model, engine, report)
         rows = prepared.arranged(report.engine, limit)
         tree = report.engine == "packed"
         sums = run_rows(lm, rows, len(prepared.strings), token_budget, tree=tree, progress=progress)
@@ -87,7 +93,7 @@ def _scores(
     if len(wrong):
         prompt = prepared.questions[prepared.owner[int(wrong[0])]].prompt
         raise ModelError(
-            f"{lm.name} gives no number for the prompt '{prompt}' in {lm.dtype}; try float32."
+            f"{lm.name} gives no number for the prompt '{tail(prompt)}' in {lm.dtype}; try float32."
         )
     result, index = [], 0
     for question in prepared.questions:

@@ -24,6 +24,12 @@ class Encoded(NamedTuple):
     """Index after the last target token."""
 
 
+def tail(prompt: str, length: int = 80) -> str:
+    """The end of a prompt on one line, for messages: the question, not its demonstrations."""
+    line = " ".join(prompt.split())
+    return line if len(line) <= length else f"...{line[-length:]}"
+
+
 def target_span(offsets: Offsets, start: int, stop: int) -> tuple[int, int] | None:
     """Token span ``[first, last + 1)`` that overlaps the characters ``[start, stop)``.
 
@@ -87,7 +93,7 @@ def encode(
         span = target_span(offsets, len(prompt), len(text))
         if span is None:
             raise ModelError(
-                f"'{text[len(prompt) :]}' after '{prompt}' has no token of its own in this "
+                f"'{text[len(prompt) :]}' after '{tail(prompt)}' has no token of its own in this "
                 "tokenizer, so it cannot be scored; remove or correct it."
             )
         row, shift = _with_bos(tokenizer, ids, bos)

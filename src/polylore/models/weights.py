@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 
 from polylore.errors import ModelError
 
@@ -64,10 +64,14 @@ def read_tensors(folder: Path) -> Iterator[tuple[str, torch.Tensor]]:
                         yield name, file.get_tensor(name)
             else:
                 yield from torch.load(path, map_location="cpu", weights_only=True).items()
-        except (SafetensorError, OSError, RuntimeError, EOFError, ValueError) as error:
+        except Exception as error:  # damaged files fail in every way
+            advice = (
+                "copy or download it again"
+                if path.suffix == ".safetensors"
+                else "save the model again as safetensors"
+            )
             raise ModelError(
-                f"The weight file {path} is damaged or cut short ({_first_line(error)}); copy or "
-                "download it again."
+                f"The weight file {path} is damaged or cut short ({said(error)}); {advice}."
             ) from error
 
 
@@ -79,5 +83,7 @@ def _parts(index: Path) -> list[str]:
         raise ModelError(f"{index} is not a valid index of weight files.") from error
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+def said(error: BaseException) -> str:
+    """The first line of an error's message, without a full stop."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__).rstrip(".")

@@ -91,7 +91,9 @@ def share(field: str, title: str | None, top: float = 1.0, *, axis: Any = alt.X)
         f"{field}:Q",
         title=title,
         scale=alt.Scale(domain=domain, nice=False),
-        axis=alt.Axis(format=".0%", tickCount=3 if vertical else 5),
+        axis=alt.Axis(format=".0%", values=[0, top / 2, top])
+        if vertical
+        else alt.Axis(format=".0%", tickCount=5),
     )
 
 

@@ -18,6 +18,7 @@ from polylore.report.tabular import columns, plotted
 
 _FONT = "Arial, Liberation Sans, Noto Sans, DejaVu Sans, sans-serif"
 _WIDTHS = {"wide": 640, "half": 420}
+_WRAP = {"wide": 120, "half": 88, "panels": 120}
 _PANEL = 150
 _PANEL_COLUMNS = 4
 PNG_SCALE = 2.0
@@ -55,7 +56,10 @@ def figure(chart: Chart) -> dict[str, Any]:
     names = list(values)
     rows = [dict(zip(names, row, strict=True)) for row in zip(*values.values(), strict=True)]
     spec["datasets"] = {ROWS: rows}
-    spec["title"] = {"text": chart.title, "subtitle": textwrap.wrap(chart.caption, 110)}
+    spec["title"] = {
+        "text": chart.title,
+        "subtitle": textwrap.wrap(chart.caption, _WRAP[chart.layout]),
+    }
     if chart.layout == "panels":
         spec["columns"] = _PANEL_COLUMNS
         spec["spec"] = {**spec["spec"], "width": _PANEL}

@@ -59,9 +59,7 @@ def render(report: Report) -> str:
 def _typeset(value: Any) -> Any:
     # A number and its unit stay on one line.
     if isinstance(value, str) and not isinstance(value, Markup):
-        return value.replace(" %", "\N{NO-BREAK SPACE}%").replace(
-            "n = ", "n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}"
-        )
+        return value.replace(" %", f"{_NBSP}%").replace("n = ", f"n{_NBSP}={_NBSP}")
     return value
 
 

@@ -5,6 +5,9 @@ from typing import Any
 from polylore.errors import ConfigError
 from polylore.text import Language, language
 
+ALL = "all"
+"""Where a table has it as its language: all languages pooled."""
+
 
 def _find(code: str) -> Language | None:
     try:
@@ -15,6 +18,8 @@ def _find(code: str) -> Language | None:
 
 def name(code: str) -> str:
     """English name of a language; the code itself where nobody knows it."""
+    if code == ALL:
+        return "All languages"
     found = _find(code)
     return found.name if found else code
 
@@ -24,7 +29,7 @@ def properties(code: str) -> dict[str, Any]:
     found = _find(code)
     if found is None:
         # "und" is the tag for an undetermined language; a made-up tag would mislead a voice.
-        return {"tag": "und", "name": code, "dir": "auto"}
+        return {"tag": "und", "name": name(code), "dir": "auto"}
     return {
         "tag": code.replace("_", "-"),
         "name": found.name,

@@ -185,9 +185,7 @@ def spans(
     chart = alt.Chart(rows())
     named = {"field": series, "oneOf": list(series_order)}
     place = {"x": x, "x2": end, "y": y, "tooltip": _tips(tips)}
-    grey = chart.mark_bar(style="reference-area").transform_filter(
-        alt.LogicalNotPredicate(**{"not": named})
-    )
+    grey = chart.mark_bar(style="reference-area").transform_filter({"not": named})
     coloured = chart.mark_bar().transform_filter(named)
     layers = [grey.encode(**place), coloured.encode(**place, **_colour(series, series_order))]
     return plain(alt.layer(*layers, data=rows()).properties(height=max(60, 20 * len(order))))

@@ -6,7 +6,7 @@ lightness. Up to twenty languages are never told apart by colour: they get panel
 own, and colour is kept for the few things that are compared within one.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "Helvetica Neue", sans-serif'
@@ -47,7 +47,7 @@ LIGHT = Palette(
     good_soft="#e0f2ec",
     bad_soft="#fbe9df",
     open_soft="#f7efd3",
-    series=("#0b6cb3", "#cf5200", "#00845f", "#a8487f", "#8a6d00", "#5f6b7a"),
+    series=("#0b6cb3", "#bf4b00", "#00845f", "#a8487f", "#8a6d00", "#5f6b7a"),
     ramp=("#f3f5f7", "#cfe1ee", "#96c0dd", "#549ac6", "#1d72aa", "#0b4f82", "#06335a"),
 )
 DARK = Palette(
@@ -70,21 +70,12 @@ DARK = Palette(
 
 def variables(palette: Palette) -> str:
     """The palette as CSS custom properties."""
-    names = [
-        "page",
-        "card",
-        "ink",
-        "muted",
-        "line",
-        "accent",
-        "good",
-        "bad",
-        "open",
-        "good_soft",
-        "bad_soft",
-        "open_soft",
-    ]
-    return "".join(f"--{n.replace('_', '-')}:{getattr(palette, n)};" for n in names)
+    colours = {f.name: getattr(palette, f.name) for f in fields(palette)}
+    return "".join(
+        f"--{name.replace('_', '-')}:{colour};"
+        for name, colour in colours.items()
+        if isinstance(colour, str)
+    )
 
 
 def chart_config(palette: Palette, *, font: str = FONT) -> dict[str, Any]:

@@ -98,8 +98,11 @@ def demo(
         exposure=str(model / "exposure.parquet"),
         facts=config.facts,
         ask=config.ask,
-        # Prompts 0 and 1 are the beginnings of training statements; the others never occur.
-        analyse=AnalyseConfig(pivot=config.compose.pivot, seen_variants=[0, 1]),
+        # Prompts 0 and 1 are the beginnings of training statements; the others never occur, and
+        # whether a fact survives a new wording is another question than whether it is known.
+        analyse=AnalyseConfig(
+            pivot=config.compose.pivot, seen_variants=[0, 1], headline_variants=[0]
+        ),
         execution=execution,
     )
     return trace(settings, out / "trace", progress=progress)

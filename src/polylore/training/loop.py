@@ -60,7 +60,8 @@ def train(
     """
     out = Path(out_folder)
     documents = open_documents(corpus_folder)
-    accelerator = Accelerator(mixed_precision="no")
+    # Told that there is no accelerator, `accelerate` also shares work among CPU processes.
+    accelerator = Accelerator(mixed_precision="no", cpu=not torch.accelerator.is_available())
     if config.batch_size % accelerator.num_processes:
         raise ConfigError(
             f"batch_size {config.batch_size} cannot be shared by {accelerator.num_processes} "

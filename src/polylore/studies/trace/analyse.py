@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import polars as pl
 
@@ -67,8 +68,13 @@ class _Data:
 
     @property
     def grades(self) -> pl.DataFrame:
-        """Grades of the headline matchers."""
-        return self.made["grades"].filter(pl.col("matcher").is_in(self.headline))
+        """Grades of the headline matchers in the headline wordings."""
+        return self.in_headline(self.made["grades"]).filter(pl.col("matcher").is_in(self.headline))
+
+    def in_headline(self, grades: pl.DataFrame) -> pl.DataFrame:
+        """Grades of the wordings that the headline is about."""
+        wanted = self.config.headline_variants
+        return grades if wanted is None else grades.filter(pl.col("variant").is_in(wanted))
 
     @property
     def pivot(self) -> str | None:
@@ -136,16 +142,19 @@ def _recall(data: _Data) -> dict[str, pl.DataFrame]:
     strata = metrics.strata(
         data.facts, pivot=data.pivot, exposure=data.exposure, design=_taught(data)
     )
+    recall = partial(
+        metrics.recall,
+        facts=data.facts,
+        checkpoints=data.checkpoints,
+        credits=credits,
+        draws=data.draws,
+    )
+    headline = recall(data.in_headline(grades), strata=strata)
+    by_wording = recall(grades)
+    wording = pl.col("stratum").str.starts_with("wording:")
     return {
         "baselines": metrics.baselines(credits, strata),
-        "recall": metrics.recall(
-            grades,
-            data.facts,
-            data.checkpoints,
-            strata=strata,
-            credits=credits,
-            draws=data.draws,
-        ),
+        "recall": pl.concat([headline.filter(~wording), by_wording.filter(wording)]),
     }
 
 
@@ -184,7 +193,7 @@ def _consistency(data: _Data) -> dict[str, pl.DataFrame]:
 
 def _acquisition(data: _Data) -> dict[str, pl.DataFrame]:
     acquired = metrics.acquisition(data.grades, data.checkpoints, k=data.config.sustained)
-    first = int(data.prompts["variant"].min() or 0)  # type: ignore[arg-type]
+    first = int(data.grades["variant"].min() or 0)  # type: ignore[arg-type]
     made = {
         "acquisition": acquired,
         "survival": metrics.survival(acquired, data.checkpoints, variant=first, draws=data.draws),

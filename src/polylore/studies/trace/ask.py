@@ -18,11 +18,13 @@ from polylore.models import (
     Generation,
     LanguageModel,
     Prepared,
+    PreparedPrompts,
     Question,
     Score,
-    generate,
+    generate_prepared,
     load_model,
     prepare,
+    prepare_prompts,
     score_prepared,
     swap_weights,
 )
@@ -31,6 +33,18 @@ from polylore.studies.trace.config import AskConfig, ExecutionConfig
 from polylore.tables import raw
 
 Rows = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """One language's probes in the tokens of one tokenizer."""
+
+    tokenizer_hash: str
+    questions: Prepared
+    content_free: Prepared
+    prompts: PreparedPrompts
+    caps: list[int]
+    """Tokens to generate per prompt."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +72,7 @@ def ask_batch(batch: Batch) -> int:
     model = desk.model(batch.path, batch.execution)
     for lang in batch.langs:
         sheet = desk.sheet(lang, batch.ckpt_id)
-        tables = sheet.ask(model, batch.ckpt_id, batch.execution.token_budget)
+        tables = sheet.ask(model, batch.ckpt_id, batch.execution)
         desk.run.write_unit(unit_name(batch.ckpt_id, lang), tables)
     return len(batch.langs)
 
@@ -127,7 +141,7 @@ class _Sheet:
         facts = factset.facts.filter(pl.col("lang") == lang)
         self.facts = {row["fact_id"]: row for row in facts.iter_rows(named=True)}
         self.factset = factset.filter(languages=[lang])
-        self._prepared: tuple[str, Prepared, Prepared, list[int]] | None = None
+        self._plan: _Plan | None = None
 
     @cached_property
     def scored(self) -> Rows:
@@ -177,17 +191,19 @@ class _Sheet:
         ]
         return questions, served
 
-    def prepared(self, lm: LanguageModel) -> tuple[Prepared, Prepared, list[int]]:
-        """Questions, content-free questions and generation caps, tokenised once per tokenizer."""
-        if self._prepared is None or self._prepared[0] != lm.tokenizer_hash:
-            bos = self.ask_config.bos
-            self._prepared = (
+    def plan(self, lm: LanguageModel) -> _Plan:
+        """Everything tokenised, once per tokenizer."""
+        if self._plan is None or self._plan.tokenizer_hash != lm.tokenizer_hash:
+            ask = self.ask_config
+            texts = [row["text"] for row in self.prompts] if ask.generate else []
+            self._plan = _Plan(
                 lm.tokenizer_hash,
-                prepare(lm, self.questions, bos=bos),
-                prepare(lm, self.content_free[0], bos=bos),
+                prepare(lm, self.questions, bos=ask.bos),
+                prepare(lm, self.content_free[0], bos=ask.bos),
+                prepare_prompts(lm, texts, bos=ask.bos),
                 self._caps(lm),
             )
-        return self._prepared[1:]
+        return self._plan
 
     def _caps(self, lm: LanguageModel) -> list[int]:
         """Tokens to generate per prompt: as said, or 1 + the longest gold of the relation.
@@ -204,11 +220,14 @@ class _Sheet:
             longest[row["relation"]] = max(longest.get(row["relation"], 0), len(ids))
         return [max(10, 1 + longest[self.facts[p["fact_id"]]["relation"]]) for p in self.prompts]
 
-    def ask(self, lm: LanguageModel, ckpt_id: str, budget: int) -> dict[str, pl.DataFrame]:
+    def ask(
+        self, lm: LanguageModel, ckpt_id: str, execution: ExecutionConfig
+    ) -> dict[str, pl.DataFrame]:
         """Raw rows of one unit."""
-        questions, content_free, caps = self.prepared(lm)
-        scores = score_prepared(lm, questions, token_budget=budget)
-        priors = score_prepared(lm, content_free, token_budget=budget)
+        plan = self.plan(lm)
+        budget = execution.scoring_budget()
+        scores = score_prepared(lm, plan.questions, token_budget=budget)
+        priors = score_prepared(lm, plan.content_free, token_budget=budget)
         answers: Rows = []
         candidates: Rows = []
         golds: dict[str, float] = {}
@@ -220,14 +239,12 @@ class _Sheet:
             golds[prompt["prompt_id"]] = own[fact["gold_pos"]].logprob
             answers.append(self._answer(base, prompt, "candidates", golds, lm.dtype))
         if self.ask_config.generate:
-            texts = [row["text"] for row in self.prompts]
-            made = generate(
+            made = generate_prepared(
                 lm,
-                texts,
-                max_new_tokens=caps,
-                bos=self.ask_config.bos,
+                plan.prompts,
+                max_new_tokens=plan.caps,
                 stop_at_newline=self.ask_config.stop_at_newline,
-                token_budget=budget,
+                token_budget=execution.generation_budget(),
             )
             for prompt, generation in zip(self.prompts, made, strict=True):
                 row = self._answer(self._key(ckpt_id, prompt), prompt, "generate", golds, lm.dtype)

@@ -64,6 +64,8 @@ class AnalyseConfig(Config):
     """Seed of the bootstrap."""
     sustained: int = Field(default=3, ge=1)
     """Right answers in a row that count as sustained knowledge."""
+    headline_variants: list[int] | None = None
+    """Prompt templates that the headline numbers are about, if not all; the others stand apart."""
     seen_variants: list[int] | None = None
     """Prompt templates whose very wording occurred in training, if that is known."""
 
@@ -77,8 +79,16 @@ class ExecutionConfig(Config):
     """Arithmetic threads per process; one is usually fastest when several processes run."""
     device: str = "cpu"
     """Device of the forward pass: cpu, cuda, cuda:1, mps."""
-    token_budget: int = Field(default=16384, ge=1)
-    """Tokens per forward pass, padding included."""
+    token_budget: int | None = Field(default=None, ge=1)
+    """Tokens per forward pass, padding included; by default what suits the device."""
+
+    def scoring_budget(self) -> int:
+        """Tokens per pass when scoring: on CPUs, what still fits their caches."""
+        return self.token_budget or (2048 if self.device == "cpu" else 65536)
+
+    def generation_budget(self) -> int:
+        """Tokens held at once when generating."""
+        return self.token_budget or (8192 if self.device == "cpu" else 131072)
 
 
 class TraceConfig(Config):

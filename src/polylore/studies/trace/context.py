@@ -7,6 +7,7 @@ from functools import cached_property
 import polars as pl
 
 from polylore.report.axes import LogAxis
+from polylore.report.languages import ALL as ALL_LANGUAGES
 from polylore.report.languages import name as language_name
 from polylore.runs import RunFolder
 from polylore.studies.trace.config import AnalyseConfig
@@ -33,8 +34,6 @@ class Context:
 
     run: RunFolder
     analyse: AnalyseConfig
-    seen_wordings: frozenset[int] | None = None
-    """Prompt variants whose wording occurred in training, if that is known."""
     _cache: dict[str, pl.DataFrame | None] = field(default_factory=dict, repr=False)
 
     def table(self, name: str) -> pl.DataFrame | None:
@@ -149,8 +148,12 @@ class Context:
         return frame.filter(pl.col("ckpt_id") == self.final)
 
     def headline(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """Rows of the headline matcher."""
-        return frame.filter(pl.col("matcher") == self.matcher)
+        """Rows of the headline matcher and, where wordings are told apart, headline wordings."""
+        rows = frame.filter(pl.col("matcher") == self.matcher)
+        wanted = self.analyse.headline_variants
+        if wanted is None or "variant" not in frame.columns:
+            return rows
+        return rows.filter(pl.col("variant").is_in(wanted))
 
     @cached_property
     def strata(self) -> tuple[str, ...]:
@@ -180,8 +183,8 @@ class Context:
 
     @property
     def names(self) -> list[str]:
-        """English names of the languages, in order."""
-        return [language_name(code) for code in self.languages]
+        """English names of the languages, in order; all languages pooled come last."""
+        return [language_name(code) for code in (*self.languages, ALL_LANGUAGES)]
 
     @cached_property
     def exposure_kind(self) -> str:

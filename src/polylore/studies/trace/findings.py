@@ -5,6 +5,7 @@ from collections.abc import Callable
 import polars as pl
 
 from polylore.report import Case, Finding, judge, tally
+from polylore.report.languages import ALL as ALL_LANGUAGES
 from polylore.report.languages import name as language_name
 from polylore.studies.trace.context import (
     UNREAD,
@@ -104,6 +105,8 @@ def exposure_finding(context: Context) -> Finding | None:
     if end is None:
         return None
     rows = with_names(context.headline(end).filter(pl.col("subset") == "all")).drop_nulls("auc")
+    pooled = rows.filter(pl.col("lang") == ALL_LANGUAGES)
+    rows = rows.filter(pl.col("lang") != ALL_LANGUAGES)
     if not rows.height:
         return None
     cases = [
@@ -120,6 +123,8 @@ def exposure_finding(context: Context) -> Finding | None:
         "Claim: in every language the AUC of exposure for right against wrong facts is above 0.5. "
         f"{tally(cases)} Exposure: {context.exposure_kind}; all facts, never-read ones included."
     )
+    for r in pooled.drop_nulls(["auc_lo", "auc_hi"]).iter_rows(named=True):
+        detail += f" All languages pooled: {r['auc']:.2f} [{r['auc_lo']:.2f}, {r['auc_hi']:.2f}]."
     return Finding(text, judge(cases), detail)
 
 
@@ -205,11 +210,14 @@ def acquisition_finding(context: Context) -> Finding | None:
     unit = context.axis_column
     early, late = reached[first], reached[last]
     apart = early[2] is not None and late[1] is not None and early[2] < late[1]
-    text = (
-        f"Half of all facts are acquired by {quantity(early[0])} {_unit(unit)} in "
-        f"{language_name(first)}, the earliest language, and by {quantity(late[0])} in "
-        f"{language_name(last)}, the latest of {len(reached)}"
-    )
+    text = f"Half of all facts are acquired by {quantity(early[0])} {_unit(unit)} in "
+    if early[0] == late[0]:
+        text += f"{', '.join(sorted(language_name(lang) for lang in reached))} alike"
+    else:
+        text += (
+            f"{language_name(first)}, the earliest language, and by {quantity(late[0])} in "
+            f"{language_name(last)}, the latest of {len(reached)}"
+        )
     text += f"; {_count(never, 'language')} never came that far." if never else "."
     detail = (
         "Claim: the earliest language is earlier than the latest; confirmed only if the intervals "
@@ -259,9 +267,9 @@ def matcher_finding(context: Context) -> Finding | None:
     most = wide.sort("credit", descending=True).row(0, named=True)
     mean = wide["credit"].mean()
     text = (
-        f"The published matcher finds {100 * (mean if isinstance(mean, float) else 0):+.1f} points "
-        f"more right than the bounded one on average, most in {most['language']} "
-        f"({100 * most['credit']:+.1f})."
+        "The published matcher changes recall by "
+        f"{100 * (mean if isinstance(mean, float) else 0):+.1f} points on average against the "
+        f"bounded one, at most by {100 * most['credit']:+.1f} ({most['language']})."
     ).replace("-", "−")
     detail = (
         "Prefix credit: accuracy under the published matcher minus accuracy under the default one, "

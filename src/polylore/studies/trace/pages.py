@@ -1,7 +1,5 @@
 """The report of a trace: which parts it has, put together from the tables of the run folder."""
 
-from collections.abc import Iterable
-
 from polylore.report import Page, Report
 from polylore.runs import RunFolder
 from polylore.studies.trace.config import AnalyseConfig
@@ -28,24 +26,14 @@ _PARTS = (
 )
 
 
-def build_report(
-    run: RunFolder,
-    analyse: AnalyseConfig | None = None,
-    *,
-    seen_wordings: Iterable[int] | None = None,
-) -> Report:
+def build_report(run: RunFolder, analyse: AnalyseConfig | None = None) -> Report:
     """The report of a finished trace.
 
     Args:
         run: run folder with its tables; parts whose tables are absent are left out.
         analyse: the analysis settings the tables were made with; the run's own if not given.
-        seen_wordings: prompt variants whose wording occurred in training, if that is known.
     """
-    seen = None if seen_wordings is None else frozenset(seen_wordings)
-    settings = analyse or _analysis(run)
-    if seen is None and settings.seen_variants is not None:
-        seen = frozenset(settings.seen_variants)
-    context = Context(run, settings, seen)
+    context = Context(run, analyse or _analysis(run))
     pages: list[Page] = [page for part in _PARTS if (page := part(context)) is not None]
     return Report(
         title=f"Trace of {_model(context)}",
@@ -123,4 +111,6 @@ def _provenance(context: Context) -> dict[str, str]:
 
 
 def _settings(values: dict[str, object]) -> str:
-    return "; ".join(f"{name} = {value}" for name, value in values.items())
+    return "; ".join(
+        f"{name} = {'not set' if value is None else value}" for name, value in values.items()
+    )

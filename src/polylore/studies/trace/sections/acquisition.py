@@ -92,9 +92,8 @@ def lag_rows(context: Context) -> pl.DataFrame | None:
     table = context.table("lag")
     if table is None:
         return None
-    rows = context.headline(table)
-    rows = rows.filter(
-        (pl.col("variant") == rows["variant"].min()) & (pl.col("lang") != context.pivot)
+    rows = context.headline(table).filter(
+        (pl.col("variant") == pl.col("variant").min()) & (pl.col("lang") != context.pivot)
     )
     return with_names(rows) if rows.height else None
 

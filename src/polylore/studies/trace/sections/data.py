@@ -57,23 +57,26 @@ def _prompts(context: Context) -> TableView | None:
     prompts, facts = context.table("prompts"), context.table("facts")
     if prompts is None or facts is None:
         return None
-    keys = ["lang", "variant"]
-    # The first fact of every relation that all languages share would be many rows: one is enough.
     shared = prompts.group_by("fact_id", maintain_order=True).agg(pl.col("lang").n_unique())
     most = shared.sort("lang", descending=True, maintain_order=True)["fact_id"][0]
-    rows = prompts.filter(pl.col("fact_id") == most).unique(keys, maintain_order=True)
+    rows = prompts.filter(pl.col("fact_id") == most).unique(
+        ["lang", "variant"], keep="first", maintain_order=True
+    )
     answers = facts.select("fact_id", "lang", "relation", "object")
     frame = rows.join(answers, on=["fact_id", "lang"], how="left", maintain_order="left")
+    # Demonstrations are whole lines before the question.
+    question = pl.col("text").str.split("\n").list.last()
+    shots = frame["n_shot"].max()
     return TableView(
         "prompts-table",
         "What was asked",
-        "One fact as it was put to the model in each language and wording, demonstrations "
-        f"included; the expected answer follows after the delimiter. Fact {most}. "
+        f"One fact ({most}) in each language and wording. Up to {shots} demonstrations in the same "
+        "form stand before it, one a line; the table of prompts holds every text in full. "
         + context.conditions(prompts["fact_id"].n_unique()),
-        frame,
-        {"lang": "Language", "variant": "Wording", "n_shot": "Demonstrations", "text": "Prompt",
-         "object": "Expected"},
-        {"lang": "lang", "text": "text@lang", "object": "text@lang"},
+        frame.with_columns(question=question),
+        {"lang": "Language", "variant": "Wording", "n_shot": "Demonstrations",
+         "question": "Question", "object": "Expected"},
+        {"lang": "lang", "question": "text@lang", "object": "text@lang"},
         None,
     )  # fmt: skip
 

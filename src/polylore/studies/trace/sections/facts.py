@@ -30,8 +30,8 @@ def facts_page(context: Context) -> Page | None:
         "fact-list",
         "Every fact, in every language",
         "Open a fact to see it at each checkpoint. Squares of its line: the last checkpoint, one "
-        "per language. With several wordings, right means right in at least half of them. "
-        + context.conditions(facts["fact_id"].n_unique()),
+        "per language. With several wordings, right means right in at least half of them, and "
+        "different answers stand side by side. " + context.conditions(facts["fact_id"].n_unique()),
         facts.select("fact_id", "relation", "lang", "subject", "object"),
         _history(context, rows),
         _answers(context),
@@ -80,7 +80,11 @@ def _answers(context: Context) -> pl.DataFrame:
     )
     if not said.height:
         return empty
-    first = pl.col("variant") == pl.col("variant").min().over("fact_id", "lang")
-    # Only the line that is graded is shown.
-    text = pl.col("raw_text").str.strip_chars_start().str.split("\n").list.first()
-    return said.filter(first).select("fact_id", "lang", text.fill_null("").alias("answer"))
+    # Only the line that is graded is shown; wordings that were answered alike are shown once.
+    line = pl.col("raw_text").str.strip_chars_start().str.split("\n").list.first().fill_null("")
+    return (
+        said.with_columns(answer=line.str.strip_chars_end())
+        .sort("variant", maintain_order=True)
+        .group_by("fact_id", "lang", maintain_order=True)
+        .agg(pl.col("answer").unique(maintain_order=True).str.join(" / "))
+    )

@@ -18,6 +18,9 @@ _NEEDS = {
 def method_page(context: Context) -> Page:
     """Always there."""
     blocks: list[Block] = [_terms(context)]
+    notes = context.run.manifest.get("analysis", {}).get("notes") or []
+    if notes:
+        blocks.append(Prose(("Noted while the data was read:", *map(str, notes))))
     missing = [why for name, why in _NEEDS.items() if context.table(name) is None]
     checkpoints = context.table("checkpoints")
     if checkpoints is not None and checkpoints["suspect"].any():

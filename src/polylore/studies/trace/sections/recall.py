@@ -184,9 +184,10 @@ def _wordings(context: Context, end: pl.DataFrame) -> Chart | None:
 
 def wording_words(context: Context, variant: int) -> str:
     """A prompt variant in words: number, and seen or unseen where that is known."""
-    if context.seen_wordings is None:
+    seen = context.analyse.seen_variants
+    if seen is None:
         return f"wording {variant}"
-    return f"wording {variant} ({'seen' if variant in context.seen_wordings else 'unseen'})"
+    return f"wording {variant} ({'seen' if variant in seen else 'unseen'})"
 
 
 def _full(frame: pl.DataFrame) -> pl.DataFrame:
