@@ -1,0 +1,20 @@
+"""The demo's configurations keep what the README promises."""
+
+from polylore.studies import demo
+
+
+def test_the_demo_is_large_enough() -> None:
+    config = demo.full()
+    languages = config.facts.languages
+    assert languages is not None
+    assert len(languages) >= 12
+    assert len(set(languages)) == len(languages)
+    assert (config.facts.limit or 0) >= 300
+
+
+def test_both_demos_ask_a_seen_and_an_unseen_wording() -> None:
+    for config in (demo.full(), demo.quick()):
+        assert config.ask.variants == [0, 2]
+        assert config.facts.languages is not None
+        assert config.compose.pivot in config.facts.languages
+        assert len(config.facts.languages) >= 6
