@@ -21,9 +21,8 @@ from polylore.training.config import ModelConfig, ScheduleConfig, TokenizerConfi
 
 Progress = Callable[[int, int, str], None]
 
-# Sixteen languages in ten scripts; English first, as the pivot.
-LANGUAGES = ["en", "fr", "es", "de", "ca", "fi", "tr", "sw", "ru", "uk", "el", "ar", "hi", "ko",
-             "zh", "ja"]  # fmt: skip
+# Seven scripts, with and without spaces, left to right and right to left; English as the pivot.
+LANGUAGES = ["en", "fr", "es", "de", "tr", "ru", "uk", "ar", "hi", "ko", "zh", "ja"]
 
 
 class DemoConfig(Config):
@@ -42,23 +41,25 @@ class DemoConfig(Config):
 def full() -> DemoConfig:
     """The demo that `make demo` runs: minutes on two cores."""
     return DemoConfig(
-        facts=FactsConfig(source="cldr", languages=LANGUAGES[:12], limit=320),
-        compose=ComposeConfig(),
-        train=TrainConfig(checkpoints=ScheduleConfig(per_decade=4)),
+        facts=FactsConfig(source="cldr", languages=LANGUAGES, limit=320),
+        # Few wordings: each then recurs often enough for a model of this size to learn it.
+        compose=ComposeConfig(min_dose=5, max_dose=120, wordings=3),
+        train=TrainConfig(checkpoints=ScheduleConfig(per_decade=2, every=250)),
         ask=_ask(),
     )
 
 
 def quick() -> DemoConfig:
-    """The same story in little more than a minute: fewer facts, six languages, a smaller model."""
+    """The same story in little more than a minute: fewer facts and languages, a smaller model."""
     return DemoConfig(
         facts=FactsConfig(source="cldr", languages=["en", "fr", "tr", "ru", "ar", "zh"], limit=60),
-        compose=ComposeConfig(min_dose=3, max_dose=60),
+        compose=ComposeConfig(min_dose=8, max_dose=200, wordings=2),
         train=TrainConfig(
             context=64,
-            model=ModelConfig(hidden_size=128, layers=2, intermediate_size=384),
+            learning_rate=3e-3,
+            model=ModelConfig(hidden_size=128, layers=3, intermediate_size=384),
             tokenizer=TokenizerConfig(vocab_size=2048),
-            checkpoints=ScheduleConfig(per_decade=4),
+            checkpoints=ScheduleConfig(per_decade=2, every=100),
         ),
         ask=_ask(),
     )
