@@ -78,6 +78,8 @@ def _sentence(error: ValidationError, where: str) -> str:
         key = ".".join(str(p) for p in item["loc"]) or "(top level)"
         if item["type"] == "extra_forbidden":
             parts.append(f"{key} is not a known setting")
+        elif item["type"] == "missing":
+            parts.append(f"{key} must be given")
         else:
             parts.append(f"{key}: {item['msg']} (got {item['input']!r})")
     return f"{where}: {'; '.join(parts)}."

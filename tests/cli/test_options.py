@@ -62,6 +62,16 @@ def test_later_sources_win(tmp_path: Path) -> None:
 def test_norwegian_is_not_false() -> None:
     assert run("m", "--facts.languages", "[en, 'no']").facts.languages == ["en", "no"]
     assert run("m", "--facts.languages", "en,no").facts.languages == ["en", "no"]
+    assert run("m", "--facts.languages", "no").facts.languages == ["no"]
+
+
+def test_a_single_value_is_a_list_of_one() -> None:
+    assert run("m", "--facts.languages", "en").facts.languages == ["en"]
+    assert run("m", "--set", "facts.languages=en").facts.languages == ["en"]
+
+
+def test_commas_outside_lists_are_text() -> None:
+    assert run("m", "--model", "a, b").model == "a, b"
 
 
 @pytest.mark.parametrize(
@@ -71,7 +81,7 @@ def test_norwegian_is_not_false() -> None:
         (("m", "--set", "facts.limit"), "write KEY=VALUE"),
         (("m", "--facts.limit", "0"), "facts.limit"),
         (("m", "--mode", "c"), "mode"),
-        ((), "model"),
+        ((), "model must be given"),
         (("m", "--facts.languages", "[en"), "not valid YAML"),
         (("missing.yaml",), "no study file missing.yaml"),
     ],

@@ -77,7 +77,7 @@ def test_a_finished_run_is_left_alone(corpus, trained, config):
 
 def test_another_configuration_is_refused(corpus, trained, config):
     other = config.model_copy(update={"learning_rate": 1e-3})
-    with pytest.raises(RunError, match=r"config\.learning_rate: 0\.002 there, 0\.001 here"):
+    with pytest.raises(RunError, match=r"config\.learning_rate: 0\.003 there, 0\.001 here"):
         train(corpus.folder, trained, other)
 
 

@@ -82,15 +82,17 @@ def read_config(
         _assign(values, positional, study)
     elif study is not None:
         raise ConfigError(f"{study} is not a study file; its name should end in .yaml.")
+    lists = {name for name, field in _leaves(model) if _is_list(field.annotation)}
     for name, _ in _leaves(model):
         text = flags.get(_parameter(name))
         if text is not None:
-            _assign(values, name, _value(name, text))
+            _assign(values, name, _value(name, text, name in lists))
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals:
             raise ConfigError(f"--set {setting}: write KEY=VALUE, such as facts.limit=100.")
-        _assign(values, key.strip().replace("-", "_"), _value(key, text))
+        name = key.strip().replace("-", "_")
+        _assign(values, name, _value(name, text, name in lists))
     return model.parse(values, where)
 
 
@@ -111,6 +113,11 @@ def _inner_config(annotation: Any) -> type[Config] | None:
 
 def _is_union(annotation: Any) -> bool:
     return typing.get_origin(annotation) in (typing.Union, types.UnionType)
+
+
+def _is_list(annotation: Any) -> bool:
+    options = typing.get_args(annotation) if _is_union(annotation) else (annotation,)
+    return any(typing.get_origin(option) is list for option in options)
 
 
 def _parameter(name: str) -> str:
@@ -144,18 +151,19 @@ def _help(field: FieldInfo) -> str:
     return f"{text} [default: {shown}]"
 
 
-def _value(key: str, text: str) -> Any:
+def _value(key: str, text: str, is_list: bool = False) -> Any:
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ConfigError(f"{key}={text} is not valid YAML; quote it or check brackets.") from error
-    # "en,fr" is the natural way to type a list in a shell.
-    if isinstance(value, str) and "," in value:
-        return [part.strip() for part in value.split(",") if part.strip()]
     # YAML reads a bare `no` (Norwegian) as false; a language list must not lose it.
-    return (
-        text if isinstance(value, bool) and text in ("no", "No", "NO", "on", "On", "ON") else value
-    )
+    if isinstance(value, bool) and text.lower() in ("no", "on"):
+        value = text
+    if not is_list or value is None or isinstance(value, list):
+        return value
+    # "en,fr" and "en" are the natural ways to type a list in a shell.
+    parts = value.split(",") if isinstance(value, str) else [value]
+    return [p.strip() if isinstance(p, str) else p for p in parts if p != ""]
 
 
 def _assign(values: dict[str, Any], key: str, value: Any) -> None:

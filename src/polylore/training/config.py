@@ -63,7 +63,7 @@ class TrainConfig(Config):
     """Tokens that are predicted per training sequence."""
     batch_size: int = Field(default=16, ge=1)
     """Sequences per step, over all processes."""
-    learning_rate: float = Field(default=2e-3, gt=0)
+    learning_rate: float = Field(default=3e-3, gt=0)
     """Peak learning rate of AdamW."""
     warmup: float = Field(default=0.05, ge=0, lt=1)
     """Share of the steps in which the rate rises linearly to its peak."""

@@ -57,6 +57,8 @@ def open_documents(folder: str | Path) -> Documents:
         DataError: the folder holds no finished corpus, or an empty one.
     """
     folder = Path(folder)
+    if not (folder / "manifest.json").is_file():
+        raise DataError(f"{folder} holds no finished corpus; make one with `polylore compose`.")
     manifest = read_json(folder / "manifest.json")
     try:
         parts = tuple(folder / "documents" / name for name in manifest["parts"])
