@@ -118,7 +118,7 @@ def test_threads_of_the_caller_are_restored(corpus, config, tmp_path):
 
 
 def test_missing_or_foreign_corpus(tmp_path, config):
-    with pytest.raises(DataError, match="There is no file"):
+    with pytest.raises(DataError, match="no finished corpus"):
         train(tmp_path / "none", tmp_path / "run", config)
     (tmp_path / "foreign").mkdir()
     (tmp_path / "foreign" / "manifest.json").write_text('{"kind": "trace"}')
