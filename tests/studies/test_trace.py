@@ -150,6 +150,21 @@ def test_paper_preset_makes_every_table(make: Make, tmp_path: Path) -> None:
     assert run.read("answers").filter(mode="generate")["n_new_tokens"].max() <= 10
 
 
+def test_a_wording_can_be_kept_for_the_last_checkpoint(
+    make: Make, done: RunFolder, tmp_path: Path
+) -> None:
+    ask = AskConfig(variants=[0], final_variants=[2], n_shot=1)
+    run = trace(make(ask=ask, analyse={"draws": 20, "headline_variants": [0]}), tmp_path / "r")
+    answers = run.read("answers")
+    last = run.table("checkpoints")["ckpt_id"][-1]
+    assert set(answers.filter(variant=2)["ckpt_id"]) == {last}
+    usual = done.read("answers").filter((pl.col("variant") == 0) | (pl.col("ckpt_id") == last))
+    keys = ["ckpt_id", "fact_id", "lang", "variant", "mode"]
+    assert answers.sort(keys)["raw_text"].equals(usual.sort(keys)["raw_text"])
+    strata = set(run.table("recall")["stratum"])
+    assert {"wording:0", "wording:2"} <= strata
+
+
 def test_more_checkpoints_are_added_to_the_same_run(
     make: Make, trained: Path, tmp_path: Path
 ) -> None:

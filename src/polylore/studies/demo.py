@@ -44,7 +44,7 @@ def full() -> DemoConfig:
         facts=FactsConfig(source="cldr", languages=LANGUAGES, limit=320),
         # Few wordings: each then recurs often enough for a model of this size to learn it.
         compose=ComposeConfig(min_dose=5, max_dose=120, wordings=3),
-        train=TrainConfig(checkpoints=ScheduleConfig(per_decade=2, every=250)),
+        train=TrainConfig(checkpoints=ScheduleConfig(per_decade=1, every=250)),
         ask=_ask(),
     )
 
@@ -66,9 +66,9 @@ def quick() -> DemoConfig:
 
 
 def _ask() -> AskConfig:
-    # One wording that occurred in training and one that did not; no demonstrations, since a model
-    # of this size cannot learn from its prompt.
-    return AskConfig(variants=[0, 2], n_shot=0)
+    # A wording that occurred in training, and at the end one that did not; no demonstrations, since
+    # a model of this size cannot learn from its prompt.
+    return AskConfig(variants=[0], final_variants=[2], n_shot=0)
 
 
 def demo(

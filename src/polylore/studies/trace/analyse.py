@@ -149,8 +149,9 @@ def _recall(data: _Data) -> dict[str, pl.DataFrame]:
         credits=credits,
         draws=data.draws,
     )
-    headline = recall(data.in_headline(grades), strata=strata)
-    by_wording = recall(grades)
+    asked = grades.filter(pl.col("matcher") != "candidates_content_free")
+    headline = recall(data.in_headline(asked), strata=strata)
+    by_wording = recall(asked)
     wording = pl.col("stratum").str.starts_with("wording:")
     return {
         "baselines": metrics.baselines(credits, strata),

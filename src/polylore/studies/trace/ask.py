@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from polylore.config import digest
 from polylore.facts import FactSet, content_free_prompts
 from polylore.models import (
     Generation,
@@ -77,6 +78,10 @@ def ask_batch(batch: Batch) -> int:
     return len(batch.langs)
 
 
+# Tokenised sheets kept per process; where every checkpoint is asked other prompts they are of no
+# further use and must not pile up.
+_SHEETS = 64
+
 _DESKS: dict[tuple[str, str], "_Desk"] = {}
 
 
@@ -122,14 +127,16 @@ class _Desk:
 
     def sheet(self, lang: str, ckpt_id: str) -> "_Sheet":
         """Everything asked of a checkpoint in one language."""
+        prompts = self.prompts.filter(lang=lang)
         if self.asked is not None:
             own = self.asked.filter(ckpt_id=ckpt_id, lang=lang)
-            prompts = self.prompts.join(own.select("prompt_id"), on="prompt_id", how="semi")
-            return _Sheet(self.factset, prompts, lang, self.ask)
-        if lang not in self._sheets:
-            prompts = self.prompts.filter(lang=lang)
-            self._sheets[lang] = _Sheet(self.factset, prompts, lang, self.ask)
-        return self._sheets[lang]
+            prompts = prompts.join(own.select("prompt_id"), on="prompt_id", how="semi")
+        key = digest([lang, prompts["prompt_id"].to_list()])
+        if key not in self._sheets:
+            if len(self._sheets) >= _SHEETS:
+                self._sheets.clear()
+            self._sheets[key] = _Sheet(self.factset, prompts, lang, self.ask)
+        return self._sheets[key]
 
 
 class _Sheet:
@@ -166,7 +173,7 @@ class _Sheet:
         ask = self.ask_config
         frames = content_free_prompts(
             self.factset,
-            variants=ask.variants,
+            variants=sorted({row["variant"] for row in self.scored}),
             n_shot=ask.n_shot,
             seed=ask.seed,
             delimiter=ask.delimiter,

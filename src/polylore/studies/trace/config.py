@@ -29,6 +29,8 @@ class AskConfig(Config):
 
     variants: list[int] = Field(default=[0], min_length=1)
     """Prompt templates to ask with, by number."""
+    final_variants: list[int] = Field(default=[])
+    """Further prompt templates that only the last checkpoint is asked with."""
     n_shot: int = Field(default=3, ge=0)
     """Demonstrations before the question; fewer where a relation has too few eligible facts."""
     demos: Literal["parallel", "paper"] = "parallel"

@@ -103,15 +103,15 @@ def _prompts(
     """All prompts, and which checkpoint is asked which where that differs.
 
     In the published form one random generator runs through all checkpoints, so each checkpoint
-    sees other demonstrations; by default all see the same.
+    sees other demonstrations; by default all see the same. Some wordings may be kept for the last
+    checkpoint.
     """
     rng = random.Random(ask.seed)
-    frames, asked = [], []
-    per_checkpoint = ask.demos == "paper" and ask.n_shot > 0
-    for ckpt_id in checkpoints["ckpt_id"] if per_checkpoint else [None]:
-        frame = build_prompts(
+
+    def build(variants: list[int]) -> pl.DataFrame:
+        return build_prompts(
             factset,
-            variants=ask.variants,
+            variants=variants,
             n_shot=ask.n_shot,
             seed=ask.seed,
             demos=ask.demos,
@@ -119,11 +119,22 @@ def _prompts(
             bos=ask.bos,
             rng=rng,
         )
-        frames.append(frame)
-        if ckpt_id is not None:
-            asked.append(frame.select(pl.lit(ckpt_id).alias("ckpt_id"), "prompt_id", "lang"))
-    prompts = pl.concat(frames).unique("prompt_id", keep="first", maintain_order=True)
-    return prompts, pl.concat(asked) if asked else None
+
+    drifting = ask.demos == "paper" and ask.n_shot > 0
+    if not drifting and not ask.final_variants:
+        return build(ask.variants), None
+    ids = checkpoints["ckpt_id"].to_list()
+    usual = build(ask.variants)
+    frames, asked = [], []
+    for number, ckpt_id in enumerate(ids):
+        own = [build(ask.variants) if drifting and number else usual]
+        if ckpt_id == ids[-1] and ask.final_variants:
+            own.append(build(ask.final_variants))
+        frames += own
+        asked += [f.select(pl.lit(ckpt_id).alias("ckpt_id"), "prompt_id", "lang") for f in own]
+    return pl.concat(frames).unique("prompt_id", keep="first", maintain_order=True), pl.concat(
+        asked
+    )
 
 
 def _exposure(source: str | None) -> pl.DataFrame | None:
