@@ -24,6 +24,7 @@ COMMANDS = {
     "report": ("polylore.cli.report:report", "Analyse a run again and write its report."),
     "runs": ("polylore.cli.runs:runs", "List run folders and show what is in one."),
     "tables": ("polylore.cli.tables:tables", "Print the columns of every table."),
+    "bench": ("polylore.cli.bench:bench", "Measure speed side by side with other ways."),
     "reproduce": ("polylore.cli.reproduce:reproduce", "Recompute published statistics."),
 }
 
