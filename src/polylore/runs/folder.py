@@ -1,0 +1,229 @@
+"""The run folder: everything one study wrote, safe against crashes at any moment.
+
+```
+RUN/
+  manifest.json              what this run is
+  units/<unit>/              one folder per finished unit of work, moved into place as a whole
+      <table>.parquet        raw rows of the unit
+      done.json              row counts and hashes of the parts
+  tables/<table>.parquet     derived tables, and raw tables that are not made by units
+  figures/  report.html      what people look at
+```
+A unit counts as done only if its marker is there and every part still has the size and hash that
+the marker names. A folder's mere existence never means "done".
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+import polars as pl
+
+from polylore import tables
+from polylore.config import difference
+from polylore.errors import DataError, RunError
+from polylore.files import (
+    atomic_path,
+    clear_temporary,
+    read_json,
+    read_parquet,
+    sha256_file,
+    write_json,
+    write_parquet,
+)
+from polylore.runs.manifest import FORMAT, describe
+
+
+class RunFolder:
+    """One run folder, opened for work (`open`) or for reading (`load`)."""
+
+    def __init__(self, path: Path, manifest: dict[str, Any]) -> None:
+        self.path = path
+        self.manifest = manifest
+
+    @classmethod
+    def open(
+        cls, path: str | Path, kind: str, config: dict[str, Any], inputs: dict[str, str]
+    ) -> Self:
+        """Create the folder, or go on with the same run in it.
+
+        Raises:
+            RunError: the folder holds another run, something else, or cannot be written to.
+        """
+        path = Path(path)
+        fresh = describe(kind, config, inputs)
+        if (path / "manifest.json").exists():
+            run = cls.load(path)
+            run._refuse_other(fresh)
+        else:
+            if path.is_dir() and any(not p.name.startswith(".") for p in path.iterdir()):
+                raise RunError(
+                    f"{path} is not empty and is not a run folder; choose another folder for --out."
+                )
+            write_json(fresh, path / "manifest.json")
+            run = cls(path, fresh)
+        if (path / "units").is_dir():
+            clear_temporary(path / "units")
+        return run
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Open an existing run folder for reading.
+
+        Raises:
+            RunError: there is no run at `path`, or it was written by a newer polylore.
+        """
+        path = Path(path)
+        if not path.is_dir():
+            raise RunError(
+                f"There is no run folder {path}; `polylore runs list` shows what is there."
+            )
+        try:
+            manifest = read_json(path / "manifest.json")
+        except DataError as error:
+            raise RunError(f"{path} is not a run folder: {error}") from error
+        if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+            raise RunError(
+                f"{path}/manifest.json has format {_get(manifest, 'format')!r} and this polylore "
+                f"reads format {FORMAT}: use the version that wrote it."
+            )
+        return cls(path, manifest)
+
+    def _refuse_other(self, fresh: dict[str, Any]) -> None:
+        found = []
+        for part in ("kind", "config", "inputs"):
+            found += difference(self.manifest[part], fresh[part], part)
+        if found:
+            raise RunError(
+                f"{self.path} belongs to another configuration ({'; '.join(found[:5])}"
+                f"{'; ...' if len(found) > 5 else ''}); give another folder with --out, or the old "
+                "settings to go on with it."
+            )
+
+    def annotate(self, key: str, value: Any) -> None:
+        """Keep something beside the configuration that is no part of the run's identity."""
+        self.manifest = {**self.manifest, key: value}
+        write_json(self.manifest, self.path / "manifest.json")
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the folder for one process at a time.
+
+        Raises:
+            RunError: another process is working in it.
+        """
+        from filelock import FileLock, Timeout
+
+        lock = FileLock(self.path / ".lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise RunError(
+                f"Another process is working in {self.path}; wait until it ends."
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    # Units of work -------------------------------------------------------------------------
+
+    def unit_path(self, unit: str) -> Path:
+        """Folder of a unit; names from data cannot reach outside `units/`."""
+        readable = re.sub(r"[^A-Za-z0-9.-]+", "_", unit).strip("._")[:80]
+        return self.path / "units" / f"{readable}-{hashlib.sha256(unit.encode()).hexdigest()[:10]}"
+
+    def is_done(self, unit: str) -> bool:
+        """Whether the unit is finished and undamaged."""
+        folder = self.unit_path(unit)
+        if not (folder / "done.json").is_file():
+            return False
+        try:
+            marker = read_json(folder / "done.json")
+            return all(
+                sha256_file(folder / f"{name}.parquet") == part["sha256"]
+                for name, part in marker["tables"].items()
+            )
+        except (DataError, OSError, KeyError, TypeError, AttributeError):
+            return False
+
+    def pending(self, units: Iterable[str]) -> list[str]:
+        """The units that are not done yet, in the given order."""
+        return [unit for unit in units if not self.is_done(unit)]
+
+    def write_unit(self, unit: str, parts: Mapping[str, pl.DataFrame]) -> None:
+        """Store a finished unit's raw rows, validated, as one atomic step."""
+        with atomic_path(self.unit_path(unit)) as folder:
+            folder.mkdir(parents=True)
+            marker: dict[str, Any] = {"unit": unit, "tables": {}}
+            for name, frame in parts.items():
+                part = folder / f"{name}.parquet"
+                write_parquet(tables.ALL[name].validate(frame), part)
+                marker["tables"][name] = {"rows": frame.height, "sha256": sha256_file(part)}
+            write_json(marker, folder / "done.json")
+
+    def units(self) -> list[str]:
+        """Names of all units that have a marker, sorted."""
+        markers = (self.path / "units").glob("[!.]*/done.json")
+        return sorted(str(read_json(path)["unit"]) for path in markers)
+
+    def read(self, name: str) -> pl.DataFrame:
+        """All rows of a raw table over all finished units.
+
+        Raises:
+            RunError: a part is damaged or missing.
+        """
+        frames = []
+        for unit in self.units():
+            folder = self.unit_path(unit)
+            part = read_json(folder / "done.json")["tables"].get(name)
+            if part is None:
+                continue
+            try:
+                frame = read_parquet(folder / f"{name}.parquet")
+            except DataError as error:
+                raise RunError(
+                    f"The part {name} of unit {unit} in {self.path} is damaged; run the study "
+                    "again with the same settings and only this unit is made anew."
+                ) from error
+            if frame.height != part["rows"]:
+                raise RunError(
+                    f"The part {name} of unit {unit} in {self.path} has {frame.height} rows, not "
+                    f"{part['rows']}; run the study again with the same settings to mend it."
+                )
+            frames.append(frame)
+        return pl.concat(frames) if frames else tables.ALL[name].empty()
+
+    # Whole tables --------------------------------------------------------------------------
+
+    def write_table(self, name: str, frame: pl.DataFrame) -> pl.DataFrame:
+        """Validate and store a whole table; returns it as stored."""
+        valid = tables.ALL[name].validate(frame)
+        write_parquet(valid, self.path / "tables" / f"{name}.parquet")
+        return valid
+
+    def has_table(self, name: str) -> bool:
+        """Whether a whole table is stored."""
+        return (self.path / "tables" / f"{name}.parquet").is_file()
+
+    def table(self, name: str) -> pl.DataFrame:
+        """A stored whole table.
+
+        Raises:
+            RunError: it is not there or damaged.
+        """
+        try:
+            return read_parquet(self.path / "tables" / f"{name}.parquet")
+        except DataError as error:
+            raise RunError(f"The run {self.path} has no readable table {name}: {error}") from error
+
+    def table_names(self) -> list[str]:
+        """Names of all stored whole tables, sorted."""
+        return sorted(p.stem for p in (self.path / "tables").glob("[!.]*.parquet"))
+
+
+def _get(value: Any, key: str) -> Any:
+    return value.get(key) if isinstance(value, dict) else None

@@ -1,0 +1,126 @@
+"""The run folder keeps what is finished and nothing else."""
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from polylore.errors import DataError, RunError
+from polylore.runs import RunFolder
+
+CONFIG: dict[str, Any] = {"ask": {"n_shot": 3}, "languages": ["en", "zh"]}
+
+
+def answers(ckpt: str, n: int = 2) -> pl.DataFrame:
+    return pl.DataFrame(
+        {
+            "ckpt_id": [ckpt] * n,
+            "fact_id": [f"f{i}" for i in range(n)],
+            "lang": ["zh"] * n,
+            "variant": [0] * n,
+            "mode": ["generate"] * n,
+            "prompt_id": [f"p{i}" for i in range(n)],
+            "raw_text": ["欧元"] * n,
+            "dtype": ["float32"] * n,
+        }
+    )
+
+
+def test_units_survive_reopening(tmp_path: Path) -> None:
+    run = RunFolder.open(tmp_path / "r", "trace", CONFIG, {"facts": "abc"})
+    assert run.pending(["b", "a"]) == ["b", "a"]
+    run.write_unit("a", {"answers": answers("a")})
+    again = RunFolder.open(tmp_path / "r", "trace", CONFIG, {"facts": "abc"})
+    assert again.pending(["b", "a"]) == ["b"]
+    again.write_unit("b", {"answers": answers("b")})
+    assert again.read("answers")["ckpt_id"].to_list() == ["a", "a", "b", "b"]
+
+
+def test_order_of_finishing_does_not_matter(tmp_path: Path) -> None:
+    frames = []
+    for name, order in (("x", ["a", "b", "c"]), ("y", ["c", "a", "b"])):
+        run = RunFolder.open(tmp_path / name, "trace", CONFIG, {})
+        for unit in order:
+            run.write_unit(unit, {"answers": answers(unit)})
+        frames.append(run.read("answers"))
+    assert frames[0].equals(frames[1])
+
+
+@pytest.mark.parametrize(
+    ("kind", "config", "inputs", "named"),
+    [
+        ("align", CONFIG, {"facts": "abc"}, "kind"),
+        ("trace", {**CONFIG, "ask": {"n_shot": 5}}, {"facts": "abc"}, "ask.n_shot: 3 there, 5"),
+        ("trace", CONFIG, {"facts": "xyz"}, "inputs.facts"),
+    ],
+)
+def test_other_configuration_is_refused_by_name(
+    tmp_path: Path, kind: str, config: dict[str, Any], inputs: dict[str, str], named: str
+) -> None:
+    RunFolder.open(tmp_path, "trace", CONFIG, {"facts": "abc"})
+    before = (tmp_path / "manifest.json").read_bytes()
+    with pytest.raises(RunError, match=named):
+        RunFolder.open(tmp_path, kind, config, inputs)
+    assert (tmp_path / "manifest.json").read_bytes() == before
+
+
+def test_damaged_part_is_made_anew_and_named(tmp_path: Path) -> None:
+    run = RunFolder.open(tmp_path, "trace", CONFIG, {})
+    run.write_unit("a", {"answers": answers("a")})
+    part = run.unit_path("a") / "answers.parquet"
+    part.write_bytes(part.read_bytes()[:-30])
+    assert run.pending(["a"]) == ["a"]
+    with pytest.raises(RunError, match="unit a"):
+        run.read("answers")
+    run.write_unit("a", {"answers": answers("a")})
+    assert run.pending(["a"]) == []
+    assert run.read("answers").height == 2
+
+
+def test_half_written_unit_is_not_done(tmp_path: Path) -> None:
+    run = RunFolder.open(tmp_path, "trace", CONFIG, {})
+    run.unit_path("a").mkdir(parents=True)
+    answers("a").write_parquet(run.unit_path("a") / "answers.parquet")
+    assert not run.is_done("a")
+    assert run.read("answers").height == 0
+
+
+def test_failed_write_leaves_nothing(tmp_path: Path) -> None:
+    run = RunFolder.open(tmp_path, "trace", CONFIG, {})
+    with pytest.raises(DataError, match="lacks the column"):
+        run.write_unit("a", {"answers": answers("a").drop("fact_id")})
+    assert list((tmp_path / "units").iterdir()) == []
+
+
+def test_unit_names_cannot_leave_the_folder(tmp_path: Path) -> None:
+    run = RunFolder.open(tmp_path, "trace", CONFIG, {})
+    for name in ("../../evil", "/etc/passwd", "..", "a/b", "数学", "." * 300):
+        assert run.unit_path(name).parent == tmp_path / "units"
+    assert run.unit_path("a/b") != run.unit_path("a_b")
+
+
+def test_a_foreign_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("precious")
+    with pytest.raises(RunError, match="not empty"):
+        RunFolder.open(tmp_path, "trace", CONFIG, {})
+    assert (tmp_path / "thesis.tex").read_text() == "precious"
+
+
+def test_file_in_the_way(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(RunError):
+        RunFolder.open(tmp_path / "file" / "run", "trace", CONFIG, {})
+
+
+def test_lock_keeps_a_second_process_out(tmp_path: Path) -> None:
+    run = RunFolder.open(tmp_path, "trace", CONFIG, {})
+    with run.lock(), pytest.raises(RunError, match="Another process"), run.lock():
+        pass
+
+
+def test_missing_run_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="no run folder"):
+        RunFolder.load(tmp_path / "nowhere")
+    with pytest.raises(RunError, match="not a run folder"):
+        RunFolder.load(tmp_path)
