@@ -44,9 +44,22 @@ def test_fastest_is_taken(job, config, monkeypatch):
     assert choice.note == "fastest of 4"
 
 
+def test_hopeless_candidates_are_timed_once(job, config, monkeypatch):
+    calls = []
+
+    def timed(model, rows, pad, candidate, call):
+        calls.append(candidate.dtype)
+        return {"float32": 1.0, "bfloat16": 5.0}[candidate.dtype]
+
+    monkeypatch.setattr(precision, "_time", timed)
+    choice = choose(job, config, precision="auto")
+    assert choice.dtype == "float32"
+    assert (calls.count("bfloat16"), calls.count("float32")) == (1, 5)
+
+
 def test_measuring_changes_no_weight_and_leaves_no_gradient(job, config):
     before = copy.deepcopy(job[0].state_dict())
-    choose(job, config, precision="auto", attention="auto", threads=None)
+    choose(job, config, precision="auto", attention="auto", threads=1)
     after = job[0].state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
     assert all(p.grad is None for p in job[0].parameters())

@@ -52,14 +52,13 @@ def full() -> DemoConfig:
 def quick() -> DemoConfig:
     """The same story in little more than a minute: fewer facts and languages, a smaller model."""
     return DemoConfig(
-        facts=FactsConfig(source="cldr", languages=["en", "fr", "tr", "ru", "ar", "zh"], limit=60),
-        compose=ComposeConfig(min_dose=8, max_dose=200, wordings=2),
+        facts=FactsConfig(source="cldr", languages=["en", "fr", "tr", "ru", "ar", "zh"], limit=80),
+        compose=ComposeConfig(min_dose=5, max_dose=200, wordings=2),
         train=TrainConfig(
-            context=64,
-            learning_rate=3e-3,
+            batch_size=8,
             model=ModelConfig(hidden_size=128, layers=3, intermediate_size=384),
             tokenizer=TokenizerConfig(vocab_size=2048),
-            checkpoints=ScheduleConfig(per_decade=2, every=100),
+            checkpoints=ScheduleConfig(per_decade=1, every=200),
         ),
         ask=_ask(),
     )
