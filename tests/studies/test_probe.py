@@ -247,6 +247,29 @@ def test_published_form_has_prompts_of_each_checkpoint(tokenizer: Any, tmp_path:
     assert_same(online, after)
 
 
+@pytest.mark.parametrize("told", [True, False])
+def test_wordings_kept_for_the_last_checkpoint(tokenizer: Any, tmp_path: Path, told: bool) -> None:
+    """Also where the last step was asked as a due one, before anybody knew that it was the last."""
+    ask = ASK.model_copy(update={"final_variants": [1]})
+    model = new_model(tokenizer)
+    options = OPTIONS | {"ask": ask}
+    probe = Probe(out=tmp_path / "probe", saved=tmp_path / "series", **options)
+    for step in STEPS:
+        folder = tmp_path / "series" / f"step-{step:06d}"
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        assert probe.step(model, tokenizer, step, last=told and step == 6)
+        if step < 6:
+            with torch.no_grad():
+                model.lm_head.weight.add_(0.1)
+    online = probe.finish(report=False)
+    assert online is not None
+    after = offline(tmp_path / "series", tmp_path / "after", ask=ask)
+    last = after.read("answers").filter(variant=1)
+    assert set(last["ckpt_id"]) == {"step-000006"}
+    assert_same(online, after)
+
+
 # Resume --------------------------------------------------------------------------------------
 
 

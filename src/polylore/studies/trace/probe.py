@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import polars as pl
 import torch
 
 from polylore.errors import ConfigError, ModelError, RunError
@@ -16,7 +17,7 @@ from polylore.models.fingerprint import fingerprint_model, weight_hash
 from polylore.models.live import check_live, undisturbed, unwrap
 from polylore.runs import RunFolder
 from polylore.studies.trace.analyse import analyse as analyse_run
-from polylore.studies.trace.ask import Desk, pending_langs
+from polylore.studies.trace.ask import Desk, pending_langs, unit_name
 from polylore.studies.trace.config import (
     AnalyseConfig,
     AskConfig,
@@ -34,7 +35,6 @@ from polylore.studies.trace.study import (
     read_exposure,
     write_inputs,
 )
-from polylore.tables import raw
 
 _FORMATS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -146,6 +146,8 @@ class Probe:
         self._lm: LanguageModel | None = None
         self._last: _Moment | None = None
         self._asked: int | None = None
+        self._ended = False
+        """Whether that step was asked as the last one."""
         self._asks: bool | None = None
         """Whether this process asks; None before the start."""
         self._open = ExitStack()
@@ -186,14 +188,15 @@ class Probe:
         if not self.start(model, tokenizer):
             return False
         self._last = moment = _Moment(unwrap(model), tokenizer, step, tokens)
-        if step == self._asked or not (last or self.due(step)):
+        done = step == self._asked and (self._ended or not last)
+        if done or not (last or self.due(step)):
             return False
         known = self.series.find(self._running, step) is not None
         if not (last or known or self.cost.allows()):
             self.cost.defer(step)
             self._running.annotate("probing", self.cost.plain())
             return False
-        return self._visit(moment)
+        return self._visit(moment, last)
 
     def start(self, model: Any, tokenizer: Any) -> bool:
         """Check everything and open the run folder, once; `step` does so if nobody did.
@@ -209,15 +212,11 @@ class Probe:
             self._asks = False
             return False
         self._settle_format(model)
-        ask = self.config.effective_ask()
-        per_checkpoint = ask.demos == "paper" and ask.n_shot > 0
-        empty = raw.CHECKPOINTS.empty()
-        given = None if per_checkpoint else make_prompts(self.factset, ask, empty)
+        # Prompts that cannot be built are noticed before anything is written.
+        self._prompts(pl.DataFrame({"ckpt_id": [self.series.ckpt_id(0)]}), last=True)
         run = open_run(self.config, self.factset, self.out)
         self._open.enter_context(run.lock())
         self.run = run
-        if given is not None:
-            write_inputs(run, self._noted(), self.factset, *given, self.exposure)
         if "probing" in run.manifest:
             self.cost.resume(run.manifest["probing"])
         self.cost.start()
@@ -233,8 +232,8 @@ class Probe:
         if self.run is None or self._last is None:
             self.close()
             return None
-        if self._last.step != self._asked:
-            self._visit(self._last)
+        if self._last.step != self._asked or (self.config.ask.final_variants and not self._ended):
+            self._visit(self._last, last=True)
         run = self.run
         self.series.link(run)
         run.annotate("probing", self.cost.plain())
@@ -250,6 +249,7 @@ class Probe:
         """Let go of the run folder and the model without analysing; what was asked is kept."""
         self._open.close()
         self.run = self._desk = self._lm = self._last = self._asked = self._asks = None
+        self._ended = False
 
     def __enter__(self) -> Self:
         return self
@@ -270,7 +270,7 @@ class Probe:
             raise RunError(f"The probe of {self.out} has not been started.")
         return self.run
 
-    def _visit(self, moment: _Moment) -> bool:
+    def _visit(self, moment: _Moment, last: bool) -> bool:
         """Ask at one step, unless that is done; what is done must have had these weights."""
         run, model, step = self._running, moment.model, moment.step
         ckpt_id = self.series.ckpt_id(step)
@@ -280,38 +280,54 @@ class Probe:
         before = self.series.find(run, step)
         langs = self.factset.languages
         pending = pending_langs(run, ckpt_id, langs)
-        self._asked = step
+        self._asked, self._ended = step, last
         if before is not None and len(pending) < len(langs) and before["weight_hash"] != weights:
             raise RunError(
                 f"Step {step} was asked before with other weights (in {run.path}), so training "
                 "went another way since; give it a run folder of its own."
             )
+        if last and not pending and self._lacks_final(ckpt_id):
+            pending = tuple(langs)
         if before is not None and not pending:
             return False
         # Before the units, so that these belong to its weights whatever happens.
-        self._add(moment, weights)
+        checkpoints = self.series.add(run, step, moment.tokens, weights)
+        desk = self._questions(checkpoints, last)
         with undisturbed(model, self._cast):
             lm = self._wrapped(moment)
-            self._questions().put(lm, ckpt_id, pending, self._execution(lm))
+            desk.put(lm, ckpt_id, pending, self._execution(lm))
         if self.forward is not None:
             self.forward(headline(run, self.config, ckpt_id), step, moment.tokens)
         self.cost.add(step, begin)
         run.annotate("probing", self.cost.plain())
         return True
 
-    def _add(self, moment: _Moment, weights: str) -> None:
-        run, ask = self._running, self.config.effective_ask()
-        checkpoints = self.series.add(run, moment.step, moment.tokens, weights)
-        if ask.demos == "paper" and ask.n_shot > 0:
-            # One generator runs through all checkpoints, so each has prompts of its own.
-            prompts, asked = make_prompts(self.factset, ask, checkpoints)
-            write_inputs(run, self._noted(), self.factset, prompts, asked, self.exposure)
-            self._desk = None
+    def _prompts(
+        self, checkpoints: pl.DataFrame, last: bool
+    ) -> tuple[pl.DataFrame, pl.DataFrame | None]:
+        ask = self.config.effective_ask()
+        if not last:  # the wordings that are kept for the last checkpoint
+            ask = ask.model_copy(update={"final_variants": []})
+        return make_prompts(self.factset, ask, checkpoints)
 
-    def _questions(self) -> Desk:
-        if self._desk is None:
+    def _questions(self, checkpoints: pl.DataFrame, last: bool) -> Desk:
+        """What the newest checkpoint is asked, stored; kept where all are asked the same."""
+        if self._desk is None or self._desk.asked is not None or self._differs(last):
+            prompts, asked = self._prompts(checkpoints, last)
+            write_inputs(self._running, self._noted(), self.factset, prompts, asked, self.exposure)
             self._desk = Desk(self._running, self.config.effective_ask())
+            self._desk.prompts, self._desk.asked = prompts, asked
         return self._desk
+
+    def _differs(self, last: bool) -> bool:
+        ask = self.config.effective_ask()
+        return (ask.demos == "paper" and ask.n_shot > 0) or (last and bool(ask.final_variants))
+
+    def _lacks_final(self, ckpt_id: str) -> bool:
+        """Whether a checkpoint was asked when nobody knew that it was the last."""
+        wanted = set(self.config.ask.final_variants)
+        units = [unit_name(ckpt_id, lang) for lang in self.factset.languages]
+        return bool(wanted - set(self._running.read("answers", units)["variant"]))
 
     def _wrapped(self, moment: _Moment) -> LanguageModel:
         known = self._lm
