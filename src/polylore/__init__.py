@@ -12,6 +12,8 @@ __all__ = [
     "ComposeConfig",
     "FactSet",
     "PolyloreError",
+    "Probe",
+    "ProbeCallback",
     "RunFolder",
     "TraceConfig",
     "TrainConfig",
@@ -34,7 +36,9 @@ _ROOMS = {
     "models": ("generate", "load_model", "read_series", "score"),
     "runs": ("RunFolder",),
     "studies.trace.config": ("TraceConfig",),
+    "studies.trace.probe": ("Probe",),
     "studies.trace.study": ("trace",),
+    "studies.trace.trainer_callback": ("ProbeCallback",),
     "training.config": ("TrainConfig",),
     "training.loop": ("train",),
 }
@@ -47,7 +51,9 @@ if TYPE_CHECKING:
     from polylore.models import generate, load_model, read_series, score
     from polylore.runs import RunFolder
     from polylore.studies.trace.config import TraceConfig
+    from polylore.studies.trace.probe import Probe
     from polylore.studies.trace.study import trace
+    from polylore.studies.trace.trainer_callback import ProbeCallback
     from polylore.training.config import TrainConfig
     from polylore.training.loop import train
 

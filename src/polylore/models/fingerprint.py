@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from polylore.errors import ModelError
 from polylore.models.weights import read_tensors
 
 # Output layers that may be tied to the input embedding, and are then stored or not.
@@ -67,6 +68,36 @@ def fingerprint(folder: str | Path) -> list[TensorPrint]:
         ModelError: the folder has no weights or a damaged file.
     """
     return fold_tied(tensor_print(name, tensor) for name, tensor in read_tensors(Path(folder)))
+
+
+def fingerprint_model(model: Any) -> list[TensorPrint]:
+    """Fingerprints of a model in memory: those of the folder that `save_pretrained` would write.
+
+    Raises:
+        ModelError: the model is not one that transformers can save.
+    """
+    from transformers import PreTrainedModel
+
+    if not isinstance(model, PreTrainedModel):
+        raise ModelError(
+            f"{type(model).__name__} is not a model of transformers, so polylore does not know how "
+            "it would be saved."
+        )
+    return fold_tied(tensor_print(name, tensor) for name, tensor in _as_saved(model).items())
+
+
+def _as_saved(model: Any) -> dict[str, torch.Tensor]:
+    state = dict(model.state_dict())
+    for name in model._keys_to_ignore_on_save or ():
+        state.pop(name, None)
+    try:
+        from transformers.core_model_loading import revert_weight_conversion
+        from transformers.modeling_utils import remove_tied_weights_from_state_dict
+    except ImportError:  # transformers 4 saves under the names in memory
+        return state
+    # Which of two tied names is kept, and names that differ between memory and files.
+    state = remove_tied_weights_from_state_dict(state, model)
+    return dict(revert_weight_conversion(model, state))
 
 
 def weight_hash(prints: Iterable[TensorPrint]) -> str:

@@ -257,19 +257,33 @@ def _refuse_twice(ordered: Sequence[_Found]) -> None:
 
 
 def _row(found: _Found, model: str) -> dict[str, Any]:
-    parsed = found.parsed
+    hashed = weight_hash(fingerprint(found.folder))
+    return checkpoint_row(found.parsed, model, str(found.folder), hashed)
+
+
+def checkpoint_row(
+    parsed: CheckpointName, model: str, path: str | None, weights: str
+) -> dict[str, Any]:
+    """One row of table `checkpoints`; `mark_duplicates` completes it.
+
+    Args:
+        parsed: what the name of the checkpoint says.
+        model: name of the series.
+        path: folder of the checkpoint; None if it is not stored.
+        weights: hash of its weights.
+    """
     return {
         "ckpt_id": parsed.name,
         "family": parsed.family,
         "model": model,
-        "path": str(found.folder),
+        "path": path,
         "stage": parsed.stage,
         "ingredient": parsed.ingredient,
         "step": parsed.step,
         "tokens": parsed.tokens,
         "tokens_exact": parsed.tokens is not None and parsed.tokens_exact,
         "final": parsed.final,
-        "weight_hash": weight_hash(fingerprint(found.folder)),
+        "weight_hash": weights,
     }
 
 

@@ -170,14 +170,14 @@ class RunFolder:
         markers = (self.path / "units").glob("[!.]*/done.json")
         return sorted(str(read_json(path)["unit"]) for path in markers)
 
-    def read(self, name: str) -> pl.DataFrame:
-        """All rows of a raw table over all finished units.
+    def read(self, name: str, units: Iterable[str] | None = None) -> pl.DataFrame:
+        """All rows of a raw table over all finished units, or over some of them.
 
         Raises:
             RunError: a part is damaged or missing.
         """
         frames = []
-        for unit in self.units():
+        for unit in self.units() if units is None else units:
             folder = self.unit_path(unit)
             part = read_json(folder / "done.json")["tables"].get(name)
             if part is None:

@@ -12,11 +12,16 @@ def checkpoint_steps(total: int, config: ScheduleConfig) -> list[int]:
     """
     steps = {0, total}
     if config.per_decade and total:
-        n = math.floor(math.log10(total) * config.per_decade) + 1
-        steps |= {round(10 ** (k / config.per_decade)) for k in range(n)}
+        steps |= log_steps(total, config.per_decade)
     if config.every:
         steps |= set(range(config.every, total, config.every))
     return sorted(step for step in steps if step <= total)
+
+
+def log_steps(total: int, per_decade: int) -> set[int]:
+    """Steps 10^(k / per_decade), rounded, up to `total` (at least 1)."""
+    n = math.floor(math.log10(total) * per_decade) + 1
+    return {round(10 ** (k / per_decade)) for k in range(n)}
 
 
 def learning_rate(step: int, total: int, config: TrainConfig) -> float:

@@ -116,14 +116,18 @@ def _data_report(data: _Data) -> dict[str, pl.DataFrame]:
 
 
 def _grades(data: _Data) -> dict[str, pl.DataFrame]:
-    frames = [metrics.grade_answers(data.answers, data.facts)]
-    if data.scores.height:
-        frames.append(metrics.grade_candidates(data.scores, data.facts))
-        if data.scores["content_free_logprob"].null_count() == 0:
+    return {"grades": grade(data.answers, data.scores, data.facts)}
+
+
+def grade(answers: pl.DataFrame, scores: pl.DataFrame, facts: pl.DataFrame) -> pl.DataFrame:
+    """Table GRADES by every matcher that the raw rows allow."""
+    frames = [metrics.grade_answers(answers, facts)]
+    if scores.height:
+        frames.append(metrics.grade_candidates(scores, facts))
+        if scores["content_free_logprob"].null_count() == 0:
             for matcher in ("candidates_pmi", "candidates_content_free"):
-                graded = metrics.grade_candidates(data.scores, data.facts, matcher=matcher)
-                frames.append(graded)
-    return {"grades": pl.concat(frames)}
+                frames.append(metrics.grade_candidates(scores, facts, matcher=matcher))
+    return pl.concat(frames)
 
 
 def _recall(data: _Data) -> dict[str, pl.DataFrame]:

@@ -71,10 +71,7 @@ def ask_batch(batch: Batch) -> int:
     """Ask one checkpoint in some languages; returns how many units were written."""
     desk = _desk(batch.run, batch.ask)
     model = desk.model(batch.path, batch.execution)
-    for lang in batch.langs:
-        sheet = desk.sheet(lang, batch.ckpt_id)
-        tables = sheet.ask(model, batch.ckpt_id, batch.execution)
-        desk.run.write_unit(unit_name(batch.ckpt_id, lang), tables)
+    desk.put(model, batch.ckpt_id, batch.langs, batch.execution)
     return len(batch.langs)
 
 
@@ -82,19 +79,22 @@ def ask_batch(batch: Batch) -> int:
 # further use and must not pile up.
 _SHEETS = 64
 
-_DESKS: dict[tuple[str, str], "_Desk"] = {}
+_DESKS: dict[tuple[str, str], "Desk"] = {}
 
 
-def _desk(run: str, ask: AskConfig) -> "_Desk":
+def _desk(run: str, ask: AskConfig) -> "Desk":
     key = (run, ask.digest())
     if key not in _DESKS:
         _DESKS.clear()  # one run at a time: the model of the last one is not kept
-        _DESKS[key] = _Desk(RunFolder.load(run), ask)
+        _DESKS[key] = Desk(RunFolder.load(run), ask)
     return _DESKS[key]
 
 
-class _Desk:
-    """What a worker keeps between batches: one model object and one sheet per language."""
+class Desk:
+    """What is kept from one checkpoint to the next: a sheet per language, and a model object.
+
+    Every unit of work is written here, whether its model came from a folder or is in training.
+    """
 
     def __init__(self, run: RunFolder, ask: AskConfig) -> None:
         self.run, self.ask = run, ask
@@ -124,6 +124,14 @@ class _Desk:
     def asked(self) -> pl.DataFrame | None:
         """Prompts by checkpoint, if they differ between checkpoints."""
         return self.run.table("asked") if self.run.has_table("asked") else None
+
+    def put(
+        self, lm: LanguageModel, ckpt_id: str, langs: Sequence[str], execution: ExecutionConfig
+    ) -> None:
+        """Put every probe of some languages before a model, and write each unit as it comes."""
+        for lang in langs:
+            tables = self.sheet(lang, ckpt_id).ask(lm, ckpt_id, execution)
+            self.run.write_unit(unit_name(ckpt_id, lang), tables)
 
     def sheet(self, lang: str, ckpt_id: str) -> "_Sheet":
         """Everything asked of a checkpoint in one language."""
@@ -334,9 +342,14 @@ def plan_batches(
     """Pending work: one batch per checkpoint that has unfinished units."""
     batches = []
     for row in checkpoints.iter_rows(named=True):
-        pending = [lang for lang in langs if not run.is_done(unit_name(row["ckpt_id"], lang))]
+        pending = pending_langs(run, row["ckpt_id"], langs)
         if pending:
             batches.append(
-                Batch(str(run.path), row["ckpt_id"], row["path"], tuple(pending), ask, execution)
+                Batch(str(run.path), row["ckpt_id"], row["path"], pending, ask, execution)
             )
     return batches
+
+
+def pending_langs(run: RunFolder, ckpt_id: str, langs: Sequence[str]) -> tuple[str, ...]:
+    """Languages in which a checkpoint is still to be asked."""
+    return tuple(lang for lang in langs if not run.is_done(unit_name(ckpt_id, lang)))

@@ -145,7 +145,7 @@ class Context:
 
     def at_end(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Rows of the last checkpoint."""
-        return frame.filter(pl.col("ckpt_id") == self.final)
+        return frame.filter(pl.col("ckpt_id") == pl.lit(self.final, pl.String))
 
     def headline(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Rows of the headline matcher and, where wordings are told apart, headline wordings."""

@@ -43,30 +43,14 @@ def trace(
     """
     factset = choose_facts(config.facts)
     checkpoints = read_series(config.model)
-    exposure = _exposure(config.exposure)
+    exposure = read_exposure(config.exposure)
     ask = config.effective_ask()
-    prompts, asked = _prompts(factset, ask, checkpoints)
-    inputs = {"facts": factset.digest()}
-    run = RunFolder.open(out, "trace", config.question(), inputs)
+    prompts, asked = make_prompts(factset, ask, checkpoints)
+    run = open_run(config, factset, out)
     with run.lock():
-        _refuse_changed_weights(run, checkpoints)
-        run.write_table("facts", factset.facts)
-        run.write_table("templates", factset.templates)
+        refuse_changed_weights(run, checkpoints)
         run.write_table("checkpoints", checkpoints)
-        run.write_table("prompts", prompts)
-        if asked is not None:
-            run.write_table("asked", asked)
-        if exposure is not None:
-            run.write_table("exposure", exposure)
-        run.annotate(
-            "analysis",
-            {
-                "model": str(config.model),
-                "exposure": config.exposure,
-                "analyse": config.analyse.plain(),
-                "notes": list(factset.notes),
-            },
-        )
+        write_inputs(run, config, factset, prompts, asked, exposure)
         langs = factset.languages
         batches = plan_batches(run, checkpoints, langs, ask, config.execution)
         run_batches(
@@ -86,6 +70,42 @@ def trace(
     return run
 
 
+def open_run(config: TraceConfig, factset: FactSet, out: str | Path) -> RunFolder:
+    """The run folder of a trace, new or continued.
+
+    Raises:
+        RunError: the folder holds something else.
+    """
+    return RunFolder.open(out, "trace", config.question(), {"facts": factset.digest()})
+
+
+def write_inputs(
+    run: RunFolder,
+    config: TraceConfig,
+    factset: FactSet,
+    prompts: pl.DataFrame,
+    asked: pl.DataFrame | None,
+    exposure: pl.DataFrame | None,
+) -> None:
+    """Store what is asked, and the settings of the analysis; checkpoints have their own table."""
+    run.write_table("facts", factset.facts)
+    run.write_table("templates", factset.templates)
+    run.write_table("prompts", prompts)
+    if asked is not None:
+        run.write_table("asked", asked)
+    if exposure is not None:
+        run.write_table("exposure", exposure)
+    run.annotate(
+        "analysis",
+        {
+            "model": str(config.model),
+            "exposure": config.exposure,
+            "analyse": config.analyse.plain(),
+            "notes": list(factset.notes),
+        },
+    )
+
+
 def choose_facts(config: FactsConfig) -> FactSet:
     """The facts that a configuration names."""
     factset = load_facts(
@@ -97,7 +117,7 @@ def choose_facts(config: FactsConfig) -> FactSet:
     return factset if config.limit is None else factset.common().sample(config.limit, config.seed)
 
 
-def _prompts(
+def make_prompts(
     factset: FactSet, ask: AskConfig, checkpoints: pl.DataFrame
 ) -> tuple[pl.DataFrame, pl.DataFrame | None]:
     """All prompts, and which checkpoint is asked which where that differs.
@@ -137,7 +157,7 @@ def _prompts(
     )
 
 
-def _exposure(source: str | None) -> pl.DataFrame | None:
+def read_exposure(source: str | None) -> pl.DataFrame | None:
     """The exposure table of a file or of a training folder.
 
     Raises:
@@ -156,7 +176,7 @@ def _exposure(source: str | None) -> pl.DataFrame | None:
     return raw.EXPOSURE.validate(read_parquet(path))
 
 
-def _refuse_changed_weights(run: RunFolder, checkpoints: pl.DataFrame) -> None:
+def refuse_changed_weights(run: RunFolder, checkpoints: pl.DataFrame) -> None:
     """A checkpoint that was asked must not have other weights now.
 
     Raises:

@@ -3,6 +3,7 @@
 from polylore.report import Block, Definitions, Page, Prose
 from polylore.report.languages import name as language_name
 from polylore.studies.trace.context import Context
+from polylore.studies.trace.probe_cost import sentences
 
 _NEEDS = {
     "recall": "Recall: no graded answers.",
@@ -21,6 +22,9 @@ def method_page(context: Context) -> Page:
     notes = context.run.manifest.get("analysis", {}).get("notes") or []
     if notes:
         blocks.append(Prose(("Noted while the data was read:", *map(str, notes))))
+    probing = context.run.manifest.get("probing")
+    if probing:
+        blocks.append(Prose(sentences(probing)))
     missing = [why for name, why in _NEEDS.items() if context.table(name) is None]
     checkpoints = context.table("checkpoints")
     if checkpoints is not None and checkpoints["suspect"].any():
