@@ -61,6 +61,9 @@ class Batch:
     ask: AskConfig
     execution: ExecutionConfig
 
+    def __str__(self) -> str:
+        return f"checkpoint {self.ckpt_id}"
+
 
 def unit_name(ckpt_id: str, lang: str) -> str:
     """Name of the unit of work of one checkpoint and language."""
@@ -68,10 +71,14 @@ def unit_name(ckpt_id: str, lang: str) -> str:
 
 
 def ask_batch(batch: Batch) -> int:
-    """Ask one checkpoint in some languages; returns how many units were written."""
+    """Ask one checkpoint in those languages that are not done; returns how many now are."""
     desk = _desk(batch.run, batch.ask)
+    # A batch whose worker was lost comes again, with some of its units written.
+    langs = [lang for lang in batch.langs if not desk.run.is_done(unit_name(batch.ckpt_id, lang))]
+    if not langs:
+        return len(batch.langs)
     model = desk.model(batch.path, batch.execution)
-    for lang in batch.langs:
+    for lang in langs:
         sheet = desk.sheet(lang, batch.ckpt_id)
         tables = sheet.ask(model, batch.ckpt_id, batch.execution)
         desk.run.write_unit(unit_name(batch.ckpt_id, lang), tables)
@@ -336,7 +343,8 @@ def plan_batches(
     for row in checkpoints.iter_rows(named=True):
         pending = [lang for lang in langs if not run.is_done(unit_name(row["ckpt_id"], lang))]
         if pending:
+            folder = str(run.path.absolute())
             batches.append(
-                Batch(str(run.path), row["ckpt_id"], row["path"], tuple(pending), ask, execution)
+                Batch(folder, row["ckpt_id"], row["path"], tuple(pending), ask, execution)
             )
     return batches
