@@ -5,6 +5,7 @@ nodes share; through Ray itself pass only batches and counts.
 """
 
 import os
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from math import ceil
@@ -92,7 +93,9 @@ def _connected(ray: Any, options: RayOptions) -> Iterator[None]:
 
 def _connect(ray: Any, address: str, quiet: dict[str, Any]) -> None:
     try:
-        ray.init(address=address, **quiet)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # says at length what the sentence below says
+            ray.init(address=address, **quiet)
     except (ConnectionError, RuntimeError, ValueError, ImportError) as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise RunError(
