@@ -1,31 +1,18 @@
 """Batches are done once each, in one process or several, and failures say what happened."""
 
+import os
+import signal
+import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
-from polylore.errors import DataError, RunError
+from polylore.errors import ConfigError, DataError, RunError
 from polylore.runs import run_batches
-
-
-@pytest.fixture(scope="module")
-def workers():
-    # Children import the module by name, so it must be importable there too.
-    import os
-
-    folder = str(Path(__file__).parent)
-    old = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [folder, old]))
-    sys.path.insert(0, folder)
-    import workers as module  # type: ignore[import-not-found]
-
-    yield module
-    sys.path.remove(folder)
-    if old is None:
-        del os.environ["PYTHONPATH"]
-    else:
-        os.environ["PYTHONPATH"] = old
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
@@ -57,3 +44,72 @@ def test_a_worker_s_error_arrives_as_it_is(workers, jobs: int) -> None:
 
 def test_nothing_to_do() -> None:
     run_batches([], len, jobs=2)
+
+
+def test_an_unknown_executor_is_named() -> None:
+    with pytest.raises(ConfigError, match="no executor slurm"):
+        run_batches(["a"], len, executor="slurm")
+
+
+SCRIPT = """
+import sys
+import workers
+from polylore.runs import run_batches
+
+if __name__ == "__main__":
+    print("started", flush=True)
+    batches = [f"{sys.argv[1]}/{i}" for i in range(4)]
+    try:
+        run_batches(batches, workers.for_ever, jobs=2)
+    except KeyboardInterrupt:
+        print("interrupted")
+"""
+
+
+def start(folder: Path) -> subprocess.Popen[str]:
+    """A process with two workers that never end."""
+    (folder / "script.py").write_text(SCRIPT)
+    (folder / "marks").mkdir()
+    return subprocess.Popen(
+        [sys.executable, str(folder / "script.py"), str(folder / "marks")],
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for(true: Callable[[], bool], seconds: float) -> float:
+    """Seconds until something was true; fails when it never was."""
+    begin = time.monotonic()
+    while not true():
+        assert time.monotonic() - begin < seconds, f"not within {seconds} s"
+        time.sleep(0.02)
+    return time.monotonic() - begin
+
+
+def test_no_worker_outlives_a_killed_parent(workers, tmp_path: Path) -> None:
+    with start(tmp_path) as parent:
+        wait_for(lambda: len(list((tmp_path / "marks").iterdir())) == 2, 60)
+        family = psutil.Process(parent.pid).children(recursive=True)
+        at_work = {int(mark.name.split("-")[1]) for mark in (tmp_path / "marks").iterdir()}
+        assert at_work <= {process.pid for process in family}
+        parent.kill()
+        parent.wait()
+        _, alive = psutil.wait_procs(family, timeout=2)
+        assert alive == []
+
+
+@pytest.mark.parametrize("delay", [0.2, 0.6, 3.0])
+def test_ctrl_c_is_quick_and_quiet(workers, tmp_path: Path, delay: float) -> None:
+    with start(tmp_path) as parent:
+        assert parent.stdout is not None
+        parent.stdout.readline()
+        time.sleep(delay)
+        os.killpg(parent.pid, signal.SIGINT)
+        try:
+            out, err = parent.communicate(timeout=20)
+        finally:
+            if parent.poll() is None:
+                os.killpg(parent.pid, signal.SIGKILL)
+        assert (out, err) == ("interrupted\n", "")

@@ -20,3 +20,38 @@ def fail(folder: str) -> int:
     from polylore.errors import DataError
 
     raise DataError(f"no facts in {folder}.")
+
+
+def slow(folder: str) -> int:
+    """Leaves `N-started-PID` at once and `N-PID` half a second later."""
+    name, _, number = folder.rpartition("/")
+    (Path(name) / f"{number}-started-{os.getpid()}").write_text("")
+    time.sleep(0.5)
+    (Path(name) / f"{number}-{os.getpid()}").write_text("")
+    return 1
+
+
+def poison(folder: str) -> int:
+    """Batch 1 kills whoever works on it."""
+    if folder.endswith("/1"):
+        os._exit(9)
+    return touch(folder)
+
+
+def for_ever(folder: str) -> int:
+    """Leaves `N-PID` and never ends."""
+    touch(folder)
+    time.sleep(600)
+    return 1
+
+
+def meet(folder: str) -> int:
+    """Ends only when another process is here at the same time, or fails after a minute."""
+    touch(folder)
+    end = time.monotonic() + 60
+    here = Path(folder).parent
+    while len({p.name.split("-")[1] for p in here.iterdir()}) < 2:
+        if time.monotonic() > end:
+            raise TimeoutError("nobody came")
+        time.sleep(0.02)
+    return 1

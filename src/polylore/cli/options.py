@@ -6,7 +6,7 @@ and a line of help. Later wins: defaults, then the YAML file, then flags, then `
 
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,19 +22,24 @@ C = TypeVar("C", bound=Config)
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def config_options(model: type[Config], *, positional: str | None = None) -> Callable[[F], F]:
+def config_options(
+    model: type[Config], *, positional: str | None = None, short: Sequence[str] = ()
+) -> Callable[[F], F]:
     """Give a command the argument STUDY (YAML file), `--set`, and one flag per field of `model`.
 
     Args:
         model: the configuration class.
         positional: field that may also be given as the argument itself: an argument ending in
             .yaml or .yml is a study file, any other is the value of this field.
+        short: fields whose flag also goes without its section (`--executor`).
     """
 
     def decorate(command: F) -> F:
         for name, field in reversed(list(_leaves(model))):
+            flag = name.replace("_", "-")
             command = click.option(
-                f"--{name.replace('_', '-')}",
+                *([f"--{flag.rpartition('.')[2]}"] if name in short else []),
+                f"--{flag}",
                 _parameter(name),
                 metavar=_metavar(field),
                 help=_help(field),

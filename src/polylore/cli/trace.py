@@ -10,7 +10,7 @@ from polylore.studies.trace.config import TraceConfig
 
 
 @click.command()
-@config_options(TraceConfig, positional="model")
+@config_options(TraceConfig, positional="model", short=["execution.executor"])
 @click.option("--out", "-o", default="runs/trace", show_default=True, help="Run folder to write.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress display.")
 def trace(

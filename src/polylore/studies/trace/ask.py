@@ -61,6 +61,9 @@ class Batch:
     ask: AskConfig
     execution: ExecutionConfig
 
+    def __str__(self) -> str:
+        return f"checkpoint {self.ckpt_id}"
+
 
 def unit_name(ckpt_id: str, lang: str) -> str:
     """Name of the unit of work of one checkpoint and language."""
@@ -68,10 +71,14 @@ def unit_name(ckpt_id: str, lang: str) -> str:
 
 
 def ask_batch(batch: Batch) -> int:
-    """Ask one checkpoint in some languages; returns how many units were written."""
+    """Ask one checkpoint in those languages that are not done; returns how many now are."""
     desk = _desk(batch.run, batch.ask)
+    # A batch whose worker was lost comes again, with some of its units written.
+    langs = pending_langs(desk.run, batch.ckpt_id, batch.langs)
+    if not langs:
+        return len(batch.langs)
     model = desk.model(batch.path, batch.execution)
-    desk.put(model, batch.ckpt_id, batch.langs, batch.execution)
+    desk.put(model, batch.ckpt_id, langs, batch.execution)
     return len(batch.langs)
 
 
@@ -344,9 +351,8 @@ def plan_batches(
     for row in checkpoints.iter_rows(named=True):
         pending = pending_langs(run, row["ckpt_id"], langs)
         if pending:
-            batches.append(
-                Batch(str(run.path), row["ckpt_id"], row["path"], pending, ask, execution)
-            )
+            folder = str(run.path.absolute())
+            batches.append(Batch(folder, row["ckpt_id"], row["path"], pending, ask, execution))
     return batches
 
 

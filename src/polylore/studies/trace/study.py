@@ -16,7 +16,7 @@ from polylore.files import read_parquet
 from polylore.models import read_series
 from polylore.runs import RunFolder, run_batches
 from polylore.studies.trace.analyse import analyse
-from polylore.studies.trace.ask import ask_batch, plan_batches
+from polylore.studies.trace.ask import ask_batch, plan_batches, unit_name
 from polylore.studies.trace.config import AskConfig, FactsConfig, TraceConfig
 from polylore.tables import raw
 
@@ -56,12 +56,18 @@ def trace(
         run_batches(
             batches,
             ask_batch,
+            executor=config.execution.executor,
             jobs=config.execution.jobs,
             threads=config.execution.threads,
+            cpus=config.execution.cpus_per_worker,
+            gpus=config.execution.gpus(),
+            retries=config.execution.retries,
+            folder=run.path,
             units=sum(len(batch.langs) for batch in batches),
             progress=progress,
             what="asking",
         )
+        _refuse_missing(run, checkpoints, langs)
         analyse(run, config.analyse, config.preset, progress)
         if report:
             from polylore.studies.trace.publish import publish
@@ -174,6 +180,21 @@ def read_exposure(source: str | None) -> pl.DataFrame | None:
             "`polylore tables exposure`, or a training folder of polylore."
         )
     return raw.EXPOSURE.validate(read_parquet(path))
+
+
+def _refuse_missing(run: RunFolder, checkpoints: pl.DataFrame, langs: list[str]) -> None:
+    """What workers have written must be visible here before numbers are made of it.
+
+    Raises:
+        RunError: network storage still hides some of it.
+    """
+    expected = {unit_name(ckpt_id, lang) for ckpt_id in checkpoints["ckpt_id"] for lang in langs}
+    missing = expected.difference(run.units())
+    if missing:
+        raise RunError(
+            f"{len(missing)} finished units do not show in {run.path} yet, {min(missing)} among "
+            "them, as happens on slow network storage; run the same command again in a minute."
+        )
 
 
 def refuse_changed_weights(run: RunFolder, checkpoints: pl.DataFrame) -> None:
