@@ -9,7 +9,6 @@ from polylore.errors import DataError, RunError
 from polylore.runs import run_batches
 
 
-
 @pytest.fixture(scope="module")
 def workers():
     # Children import the module by name, so it must be importable there too.

@@ -29,6 +29,7 @@ from polylore.models import (
     score_prepared,
     swap_weights,
 )
+from polylore.models.store import Source, Store
 from polylore.runs import RunFolder
 from polylore.studies.trace.config import AskConfig, ExecutionConfig
 from polylore.tables import raw
@@ -55,8 +56,11 @@ class Batch:
     run: str
     """Run folder."""
     ckpt_id: str
-    path: str
-    """Folder of the checkpoint."""
+    source: Source
+    """Where its weights come from."""
+    upcoming: Source | None
+    """Checkpoint to fetch meanwhile, if it is not on this machine."""
+    store: Store
     langs: tuple[str, ...]
     ask: AskConfig
     execution: ExecutionConfig
@@ -70,11 +74,13 @@ def unit_name(ckpt_id: str, lang: str) -> str:
 def ask_batch(batch: Batch) -> int:
     """Ask one checkpoint in some languages; returns how many units were written."""
     desk = _desk(batch.run, batch.ask)
-    model = desk.model(batch.path, batch.execution)
-    for lang in batch.langs:
-        sheet = desk.sheet(lang, batch.ckpt_id)
-        tables = sheet.ask(model, batch.ckpt_id, batch.execution)
-        desk.run.write_unit(unit_name(batch.ckpt_id, lang), tables)
+    with batch.store.open(batch.source, batch.upcoming) as folder:
+        batch.store.note_weights(batch.source, folder)
+        model = desk.model(str(folder), batch.execution)
+        for lang in batch.langs:
+            sheet = desk.sheet(lang, batch.ckpt_id)
+            tables = sheet.ask(model, batch.ckpt_id, batch.execution)
+            desk.run.write_unit(unit_name(batch.ckpt_id, lang), tables)
     return len(batch.langs)
 
 
@@ -330,13 +336,20 @@ def plan_batches(
     langs: Sequence[str],
     ask: AskConfig,
     execution: ExecutionConfig,
+    store: Store,
 ) -> list[Batch]:
     """Pending work: one batch per checkpoint that has unfinished units."""
-    batches = []
+    work = []
     for row in checkpoints.iter_rows(named=True):
-        pending = [lang for lang in langs if not run.is_done(unit_name(row["ckpt_id"], lang))]
-        if pending:
-            batches.append(
-                Batch(str(run.path), row["ckpt_id"], row["path"], tuple(pending), ask, execution)
-            )
+        left = tuple(lang for lang in langs if not run.is_done(unit_name(row["ckpt_id"], lang)))
+        if left:
+            work.append((Source.of(row), left))
+    batches = []
+    for number, (source, pending) in enumerate(work):
+        # The next `jobs - 1` batches are in other workers' hands when this one starts.
+        ahead = number + execution.jobs
+        upcoming = work[ahead][0] if ahead < len(work) else None
+        batches.append(
+            Batch(str(run.path), source.ckpt_id, source, upcoming, store, pending, ask, execution)
+        )
     return batches
