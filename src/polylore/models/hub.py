@@ -122,7 +122,7 @@ def download(
 ) -> Path:
     """Fetch files of one commit into the hub's cache, or into a folder of their own.
 
-    What an interrupted download left is continued.
+    Whole files that an interrupted download left are not fetched again.
 
     Raises:
         ModelError, UnreachableError: as for `revisions`, or the disk is full.
@@ -190,7 +190,7 @@ def _translated(error: Exception, repo: str, revision: str | None) -> ModelError
             f"The hub refused a request about {repo} ({said(error)}); try again later."
         )
     if isinstance(error, OSError):
-        return ModelError(f"Cannot fetch {repo}: {said(error)}.")
+        return ModelError(f"Cannot fetch {repo} ({said(error)}); run the same command again.")
     return None
 
 

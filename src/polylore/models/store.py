@@ -10,8 +10,8 @@ CACHE/.polylore/
   downloads.jsonl         one line per download
 ```
 A checkpoint is deleted only under `store.lock` and only if nobody holds a lease of it. What a
-killed process left behind is continued by the next one that wants it, or deleted when its room is
-needed.
+killed process left behind serves the next one that wants it (whole files; the hub's library does
+not go on within a file), or is deleted when its room is needed.
 """
 
 import logging
@@ -105,7 +105,7 @@ class Store:
         _join(source.key)
         lease = self._admit(source)
         try:
-            folder = self._fetch(source)
+            folder = self._fetch(source, lease)
             self.prefetch(upcoming)
             yield folder
         except BaseException:
@@ -128,7 +128,7 @@ class Store:
                 lease = self.room.admit(source.key, self._record(source), self.budget_gb)
                 if lease is not None:
                     try:
-                        self._fetch(source)
+                        self._fetch(source, lease)
                     finally:
                         lease.release()
             except Exception as error:  # whoever opens it meets the same trouble and reports it
@@ -172,11 +172,12 @@ class Store:
                 self.room.refuse_full(what, int(record["bytes"]), self.budget_gb)
             time.sleep(POLL)
 
-    def _fetch(self, source: Source) -> Path:
+    def _fetch(self, source: Source, lease: Lease) -> Path:
         repo, commit = str(source.repo), str(source.commit)
         folder = self._folder(source)
         if self.room.is_complete(source.key) and folder.is_dir() and has_weights(folder):
             return folder
+        self.room.clear_partial(source.key, lease)
         names = [file.name for file in self._files(source)]
         scratch = None if self.keep else folder
         path = hub.download(repo, commit, names, cache_dir=self.cache, folder=scratch)

@@ -96,6 +96,13 @@ class Room:
             lacking = max(lacking, used + need - budget_gb * GIGABYTE)
         return lacking
 
+    def clear_partial(self, key: str, lease: Lease) -> None:
+        """Delete the parts of files that a killed process left; the library never uses them."""
+        with self._locked():
+            if not self._busy(key, beside=lease):
+                for path in self.scratch(key).rglob("*.incomplete"):
+                    path.unlink(missing_ok=True)
+
     def give_back(self, key: str, lease: Lease, *, keep: bool) -> None:
         """End a lease; the last user of a checkpoint that is not kept deletes it."""
         with self._locked():
@@ -209,9 +216,11 @@ class Room:
         _HELD.add(str(path))
         return Lease(path, lock)
 
-    def _busy(self, key: str) -> bool:
+    def _busy(self, key: str, beside: Lease | None = None) -> bool:
         """Whether a living process holds a lease; leases of dead ones are cleared away."""
         for path in (self.root / "leases" / key).glob("*.lock"):
+            if beside is not None and path == beside.path:
+                continue
             if str(path) in _HELD:
                 return True
             lock = FileLock(path, timeout=0, thread_local=False)
