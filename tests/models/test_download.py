@@ -89,7 +89,7 @@ def test_bad_names_and_no_network_are_one_sentence(server: Hub, tmp_path: Path) 
     )
     code, out, err = polylore("http://127.0.0.1:9", tmp_path, "checkpoints", REPO)
     assert (code, out) == (2, "")
-    assert err.startswith("polylore: The hub cannot be reached for lab/model; check the network")
+    assert err.startswith("polylore: There is no folder lab/model here, and the hub cannot")
     assert err.count("\n") == 1
 
 

@@ -100,7 +100,9 @@ def test_all_and_lists() -> None:
     made = rows([0, 10, 20, None])
     assert ids(choose(made)) == ["step0", "step10", "step20", "main"]
     assert ids(choose(made, ["main", "10"])) == ["step10", "main"]
-    assert ids(choose(made, 20)) == ["step20"]
+    assert ids(choose(made, 20)) == ids(choose(made, [20])) == ["step20"]
+    assert ids(choose(made, ["every:10"])) == ids(choose(made, "every:10"))
+    assert ids(choose(made, ["all"])) == ids(choose(made, "all"))
     assert ids(choose(made, "step0")) == ["step0"]
     choice = choose(made, [10, 15])
     assert (ids(choice), choice.requested, choice.missing) == (["step10"], [10, 15], [15])

@@ -50,7 +50,7 @@ def checkpoints(
     if as_json:
         _json(resolved)
     else:
-        _text(resolved, chosen=config.series.schedule != "all")
+        _text(resolved, chosen=config.series.schedule not in ("all", ["all"]))
 
 
 def _json(resolved: "Resolved") -> None:

@@ -182,8 +182,8 @@ def _translated(error: Exception, repo: str, revision: str | None) -> ModelError
             return ModelError(message)
     if isinstance(error, errors.LocalEntryNotFoundError) or _is_network(error):
         return UnreachableError(
-            f"The hub cannot be reached for {repo}; check the network, or use what is already on "
-            "this machine (a local folder or the hub's cache)."
+            f"There is no folder {repo} here, and the hub cannot be reached for it; check the "
+            "network, or use what is already on this machine (a local folder or the hub's cache)."
         )
     if isinstance(error, errors.HfHubHTTPError):
         return UnreachableError(

@@ -46,6 +46,8 @@ def choose(rows: Sequence[Row], schedule: Schedule = "all", *, nearest: bool = F
         ConfigError: not a schedule.
         ModelError: an unknown name, or none of the requested steps exists.
     """
+    if isinstance(schedule, Sequence) and not isinstance(schedule, str) and len(schedule) == 1:
+        schedule = schedule[0]  # as a command line that takes lists gives it
     if schedule == "all":
         return Choice([dict(row) for row in rows], [], [])
     steps = position_of(rows)

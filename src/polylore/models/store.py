@@ -25,7 +25,8 @@ from typing import Any
 
 from polylore.errors import ModelError
 from polylore.models import hub, hub_cache
-from polylore.models.store_room import Lease, Room
+from polylore.models.leases import Lease
+from polylore.models.store_room import Room
 from polylore.models.weights import has_weights, refuse_damaged
 
 _log = logging.getLogger(__name__)

@@ -1,6 +1,5 @@
 """The disk under `store`: records, leases, and who may delete what."""
 
-import itertools
 import json
 import os
 import shutil
@@ -10,29 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from polylore.errors import DataError, ModelError, RunError
 from polylore.files import clear_temporary, read_json, write_json
+from polylore.models import leases
+from polylore.models.leases import Lease
 
 GIGABYTE = 10**9
-_COUNT = itertools.count()
-_HELD: set[str] = set()  # leases of this process: another lock object of ours could not tell
-
-
-@dataclass(frozen=True)
-class Lease:
-    """The right to find a checkpoint on the disk; ends with `release` or with the process."""
-
-    path: Path
-    lock: FileLock
-
-    def release(self) -> None:
-        """Give the right back."""
-        _HELD.discard(str(self.path))
-        self.lock.release()
-        with suppress(OSError):
-            self.path.unlink()
 
 
 @dataclass(frozen=True)
@@ -82,7 +66,7 @@ class Room:
                     return None
             if old is None or old.get("folder") != record["folder"]:
                 self._write(key, record)
-            return self._lease(key)
+            return leases.take(self.root / "leases" / key)
 
     def _lacking(
         self, key: str, record: dict[str, Any], known: dict[str, Any], budget_gb: float | None
@@ -208,30 +192,8 @@ class Room:
                     found[path.stem] = record
         return found
 
-    def _lease(self, key: str) -> Lease:
-        path = self.root / "leases" / key / f"{os.getpid()}-{next(_COUNT)}.lock"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path, timeout=0, thread_local=False)
-        lock.acquire()
-        _HELD.add(str(path))
-        return Lease(path, lock)
-
     def _busy(self, key: str, beside: Lease | None = None) -> bool:
-        """Whether a living process holds a lease; leases of dead ones are cleared away."""
-        for path in (self.root / "leases" / key).glob("*.lock"):
-            if beside is not None and path == beside.path:
-                continue
-            if str(path) in _HELD:
-                return True
-            lock = FileLock(path, timeout=0, thread_local=False)
-            try:
-                lock.acquire()
-            except Timeout:
-                return True
-            lock.release()
-            with suppress(OSError):
-                path.unlink()
-        return False
+        return leases.busy(self.root / "leases" / key, beside)
 
     def _delete(self, key: str) -> None:
         folder = self.scratch(key)
