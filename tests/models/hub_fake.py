@@ -141,7 +141,10 @@ class FakeHub:
         assert list(tqdm_class(range(3))) == [0, 1, 2]
         self.downloads.append(source.name)
         if local_dir is None:
-            return str(cache_revision(cache_dir, repo, source.name, source))
+            snapshot = cache_revision(cache_dir, repo, source.name, source)
+            # Asked for a commit, the library notes no name for it.
+            (cache_dir / f"models--{repo.replace('/', '--')}" / "refs" / source.name).unlink()
+            return str(snapshot)
         local_dir.mkdir(parents=True, exist_ok=True)
         for path in source.iterdir():
             if path.name in allow_patterns:

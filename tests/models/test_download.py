@@ -12,6 +12,8 @@ import pytest
 from hub_fake import write_checkpoint
 from hub_server import Hub, serve
 
+from polylore.models import resolve
+
 REPO = "lab/model"
 OPEN = """
 import sys
@@ -19,10 +21,10 @@ from pathlib import Path
 from polylore.models.hub_series import scan_hub
 from polylore.models.store import Source, Store
 from polylore.models.weights import read_tensors
-cache, revision = sys.argv[1:]
+cache, revision, *keep = sys.argv[1:]
 frame = scan_hub(["lab/model"], cache=Path(cache)).checkpoints
 row = frame.filter(ckpt_id=revision).row(0, named=True)
-with Store(cache, owner="run").open(Source.of(row)) as folder:
+with Store(cache, owner="run", keep=bool(keep)).open(Source.of(row)) as folder:
     names = sorted(p.name for p in folder.glob("[!.]*"))
     print(sum(1 for _ in read_tensors(folder)), names, len(list(folder.rglob("*.incomplete"))))
 """
@@ -66,9 +68,8 @@ def polylore(server: Hub | str, tmp_path: Path, *words: str) -> tuple[int, str, 
     return finish(start(server, tmp_path, "-m", "polylore", *words))
 
 
-def opened(server: Hub, tmp_path: Path, revision: str) -> tuple[int, str, str]:
-    cache = tmp_path / "cache"
-    return finish(start(server, tmp_path, "-c", OPEN, str(cache), revision))
+def opened(server: Hub, tmp_path: Path, *words: str) -> tuple[int, str, str]:
+    return finish(start(server, tmp_path, "-c", OPEN, str(tmp_path / "cache"), *words))
 
 
 def test_lists_without_downloading(server: Hub, tmp_path: Path) -> None:
@@ -80,13 +81,16 @@ def test_lists_without_downloading(server: Hub, tmp_path: Path) -> None:
     assert not (tmp_path / "home" / "hub" / "models--lab--model").exists()
 
 
-def test_bad_names_and_no_network_are_one_sentence(server: Hub, tmp_path: Path) -> None:
+def test_a_missing_model_is_one_sentence(server: Hub, tmp_path: Path) -> None:
     code, out, err = polylore(server, tmp_path, "checkpoints", "lab/absent")
     assert (code, out) == (2, "")
     assert err == (
         "polylore: There is no folder lab/absent here and no model lab/absent on the hub, or it is "
         "private; check its name, or log in with `hf auth login`.\n"
     )
+
+
+def test_no_network_is_one_sentence(tmp_path: Path) -> None:
     code, out, err = polylore("http://127.0.0.1:9", tmp_path, "checkpoints", REPO)
     assert (code, out) == (2, "")
     assert err.startswith("polylore: There is no folder lab/model here, and the hub cannot")
@@ -129,3 +133,14 @@ def test_a_killed_download_goes_on_with_the_files_it_lacks(server: Hub, tmp_path
     assert out.strip().endswith(" 0")
     assert sorted(server.sent) == [f"model-0000{n}-of-00002.safetensors" for n in (1, 2, 2)]
     assert list(scratch.iterdir()) == []
+
+
+def test_what_is_kept_serves_without_network(
+    server: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, _, err = opened(server, tmp_path, "step1", "keep")
+    assert code == 0, err
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    found = resolve(REPO, cache_dir=str(tmp_path / "cache")).chosen
+    assert found.select("ckpt_id", "step").rows() == [("step1", 1)]
+    assert Path(found["path"][0], "model.safetensors").is_file()

@@ -199,7 +199,9 @@ def _is_network(error: BaseException) -> bool:
 
     if isinstance(error, errors.HfHubHTTPError):
         return False
-    if isinstance(error, (ConnectionError, TimeoutError, errors.XetDownloadError)):
+    if isinstance(error, (ConnectionError, TimeoutError)):
+        return True
+    if type(error).__name__ == "XetDownloadError":  # only newer versions of the library have it
         return True
     # The library lets its HTTP client's own errors through; which client depends on its version.
     return type(error).__module__.partition(".")[0] in _NETWORK

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from polylore.config import digest
 from polylore.errors import DataError, RunError
-from polylore.files import read_json, sha256_file, write_json
+from polylore.files import atomic_path, read_json, sha256_file, write_json
 from polylore.models import hub
 from polylore.models.fingerprint import fingerprint, weight_hash
 from polylore.models.hub import HubFile, Revision
@@ -58,6 +58,14 @@ def cached_revisions(cache: Path, repo: str) -> list[Revision]:
         if not name.startswith(("pr/", "convert/", "refs/")):
             found.append(Revision(name, path.read_text(encoding="utf-8").strip()))
     return found
+
+
+def name_commit(cache: Path, repo: str, revision: str, commit: str) -> None:
+    """Note in the cache which commit a revision is; the library does so only when asked by name."""
+    ref = repo_root(cache, repo) / "refs" / revision
+    if not ref.is_file() or ref.read_text(encoding="utf-8").strip() != commit:
+        with atomic_path(ref) as temporary:
+            temporary.write_text(commit, encoding="utf-8")
 
 
 def snapshot(cache: Path, repo: str, commit: str) -> Path | None:

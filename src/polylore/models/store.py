@@ -42,13 +42,15 @@ class Source:
     path: str | None
     """Local folder, if it is on this machine already."""
     repo: str | None = None
+    revision: str | None = None
     commit: str | None = None
     files_hash: str | None = None
 
     @classmethod
     def of(cls, row: dict[str, Any]) -> "Source":
         """The source of a row of table CHECKPOINTS."""
-        return cls(row["ckpt_id"], row["path"], row["repo"], row["commit"], row["files_hash"])
+        names = ("ckpt_id", "path", "repo", "revision", "commit", "files_hash")
+        return cls(*(row[name] for name in names))
 
     @property
     def local(self) -> bool:
@@ -183,6 +185,8 @@ class Store:
         scratch = None if self.keep else folder
         path = hub.download(repo, commit, names, cache_dir=self.cache, folder=scratch)
         refuse_damaged(path)
+        if self.keep:
+            hub_cache.name_commit(self.cache, repo, str(source.revision), commit)
         self.room.complete(source.key, self.owner)
         return path
 
