@@ -1,5 +1,6 @@
 """Tiny models with random weights and a tiny byte-level tokenizer, made on the spot."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,9 @@ import transformers as tf
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
 from polylore.models import LanguageModel, wrap
+
+sys.path.insert(0, str(Path(__file__).parent))
+from hub_fake import FakeHub
 
 TEXTS = [
     "The capital of France is Paris.",
@@ -119,3 +123,17 @@ def saved(tmp_path: Path, make_model: Callable[..., LanguageModel]) -> Callable[
         return tmp_path / name
 
     return save
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeHub:
+    """A hub without network, into which a test puts repositories."""
+    fake = FakeHub(tmp_path / "hub")
+    fake.install(monkeypatch)
+    return fake
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    """An empty cache."""
+    return tmp_path / "cache"

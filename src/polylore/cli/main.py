@@ -21,6 +21,10 @@ COMMANDS = {
     "compose": ("polylore.cli.compose:compose", "Compose a training corpus from a fact set."),
     "train": ("polylore.cli.train:train", "Train a language model from scratch on a corpus."),
     "trace": ("polylore.cli.trace:trace", "Trace which facts each checkpoint recalls."),
+    "checkpoints": (
+        "polylore.cli.checkpoints:checkpoints",
+        "List the checkpoints of a folder or of a model on the hub.",
+    ),
     "report": ("polylore.cli.report:report", "Analyse a run again and write its report."),
     "runs": ("polylore.cli.runs:runs", "List run folders and show what is in one."),
     "tables": ("polylore.cli.tables:tables", "Print the columns of every table."),

@@ -11,9 +11,11 @@ from polylore.models.generation import (
 from polylore.models.loading import LanguageModel, load_model, swap_weights, wrap
 from polylore.models.names import CheckpointName, parse_name
 from polylore.models.questions import EngineReport, Prepared, Question, prepare
+from polylore.models.resolve import Resolved, resolve
 from polylore.models.scoring import Score, score, score_prepared
 from polylore.models.series import Series, read_series, scan_series
 from polylore.models.spans import Encoded, encode
+from polylore.models.store import Source, Store
 
 __all__ = [
     "CheckpointName",
@@ -24,8 +26,11 @@ __all__ = [
     "Prepared",
     "PreparedPrompts",
     "Question",
+    "Resolved",
     "Score",
     "Series",
+    "Source",
+    "Store",
     "encode",
     "fingerprint",
     "generate",
@@ -35,6 +40,7 @@ __all__ = [
     "prepare",
     "prepare_prompts",
     "read_series",
+    "resolve",
     "scan_series",
     "score",
     "score_prepared",

@@ -14,6 +14,7 @@ import polars as pl
 
 from polylore.errors import DataError, ModelError
 from polylore.files import read_json
+from polylore.models.duplicates import mark_duplicates, warn_suspect
 from polylore.models.fingerprint import fingerprint, weight_hash
 from polylore.models.names import CheckpointName, continuous, parse_name
 from polylore.models.weights import has_weights
@@ -106,47 +107,10 @@ def scan_series(
     )
     _refuse_twice(ordered)
     rows = [_row(f, hint) for f in ordered]
-    _add_stages(rows)
+    add_stages(rows)
     mark_duplicates(rows)
-    for row in rows:
-        if row["suspect"]:
-            _log.warning(
-                "Checkpoint %s of %s has the weights of another checkpoint and is left out of "
-                "trajectories.",
-                row["ckpt_id"],
-                hint,
-            )
+    warn_suspect(rows, hint)
     return Series(CHECKPOINTS.build(rows), tuple(skipped))
-
-
-def mark_duplicates(rows: Sequence[dict[str, Any]]) -> None:
-    """Fill `duplicate_of` and `suspect` of checkpoint rows, which stand in order of training.
-
-    A final model equal to the highest step is normal: one checkpoint with two names. Every other
-    checkpoint that equals another one is suspect; without a final model among them all are.
-    """
-    groups: dict[str, list[dict[str, Any]]] = {}
-    for row in rows:
-        row["duplicate_of"], row["suspect"] = None, False
-        if row.get("weight_hash"):
-            groups.setdefault(row["weight_hash"], []).append(row)
-    steps = [row for row in rows if not row["final"]]
-    top = max((row.get("stage") or 0 for row in steps), default=0)
-    # The last step of each branch of the last stage.
-    highest = {
-        row.get("ingredient"): row["ckpt_id"] for row in steps if (row.get("stage") or 0) == top
-    }
-    ends = set(highest.values())
-    for group in groups.values():
-        if len(group) == 1:
-            continue
-        finals = [row for row in group if row["final"]]
-        normal = [row for row in group if row["ckpt_id"] in ends] if finals else []
-        reference = (normal or finals or group)[0]
-        for row in group:
-            if row is not reference:
-                row["duplicate_of"] = reference["ckpt_id"]
-            row["suspect"] = not any(row is other for other in (*finals, *normal))
 
 
 def _below(
@@ -284,10 +248,11 @@ def checkpoint_row(
         "tokens_exact": parsed.tokens is not None and parsed.tokens_exact,
         "final": parsed.final,
         "weight_hash": weights,
+        "flags": list(parsed.flags) or None,
     }
 
 
-def _add_stages(rows: Sequence[dict[str, Any]]) -> None:
+def add_stages(rows: Sequence[dict[str, Any]]) -> None:
     """Count the tokens of stage 1 into the later stages of OLMo 2; unknown if it is not there."""
     first = [r["tokens"] or 0 for r in rows if r["family"] == "olmo2" and r["stage"] == 1]
     for row in rows:

@@ -75,6 +75,27 @@ def read_tensors(folder: Path) -> Iterator[tuple[str, torch.Tensor]]:
             ) from error
 
 
+def refuse_damaged(folder: Path) -> None:
+    """Delete a downloaded safetensors file that is cut short; reads the files' heads only.
+
+    Raises:
+        ModelError: there are no weights, or a file is not as long as its head says.
+    """
+    for path in weight_files(folder):
+        if path.suffix != ".safetensors":
+            continue
+        try:
+            with safe_open(path, framework="pt") as file:
+                file.keys()
+        except Exception as error:
+            path.resolve().unlink(missing_ok=True)  # the cache may hold it behind a link
+            path.unlink(missing_ok=True)
+            raise ModelError(
+                f"The weight file {path} was damaged or cut short ({said(error)}) and is deleted; "
+                "run the same command again to fetch it anew."
+            ) from error
+
+
 def _parts(index: Path) -> list[str]:
     try:
         listed: dict[str, Any] = json.loads(index.read_text(encoding="utf-8"))["weight_map"]

@@ -10,6 +10,7 @@ from pathlib import Path
 from polylore.config import Config
 from polylore.corpus.config import ComposeConfig
 from polylore.runs import RunFolder
+from polylore.studies.series import SeriesConfig
 from polylore.studies.trace.config import (
     AnalyseConfig,
     AskConfig,
@@ -95,6 +96,7 @@ def demo(
     model = train(out / "corpus", out / "model", config.train, progress=progress)
     settings = TraceConfig(
         model=str(model / "checkpoints"),
+        series=SeriesConfig(name="a small model that was taught real facts"),
         exposure=str(model / "exposure.parquet"),
         facts=config.facts,
         ask=config.ask,

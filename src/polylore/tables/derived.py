@@ -22,6 +22,22 @@ STRATUM = Column(
     "all, taught, held_out, same_object, same_pair, neither, wording:<variant>, ...",
 )
 
+GAPS = Table(
+    "gaps",
+    "Checkpoints that the series should have and lacks: one row per unbroken stretch.",
+    (
+        Column("model", pl.String(), "name of the series"),
+        Column("stage", pl.Int32(), "training stage, if the family has stages", "", True),
+        Column("ingredient", pl.Int32(), "branch of a stage, if any", "", True),
+        Column("from_step", pl.Int64(), "last step there is before the gap", "steps", True),
+        Column("to_step", pl.Int64(), "first step there is after the gap", "steps", True),
+        Column("n_missing", pl.Int64(), "expected checkpoints in the gap", "checkpoints"),
+        Column("missing_steps", pl.List(pl.Int64()), "the expected steps", "steps"),
+        Column("longest_gap_tokens", pl.Int64(), "tokens between its two ends", "tokens", True),
+        Column("affected_requests", pl.List(pl.Int64()), "scheduled steps in the gap", "steps"),
+    ),
+)
+
 GRADES = Table(
     "grades",
     "One row per answer and matcher.",

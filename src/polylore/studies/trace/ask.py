@@ -29,6 +29,7 @@ from polylore.models import (
     score_prepared,
     swap_weights,
 )
+from polylore.models.store import Source, Store
 from polylore.runs import RunFolder
 from polylore.studies.trace.config import AskConfig, ExecutionConfig
 from polylore.tables import raw
@@ -55,8 +56,11 @@ class Batch:
     run: str
     """Run folder."""
     ckpt_id: str
-    path: str
-    """Folder of the checkpoint."""
+    source: Source
+    """Where its weights come from."""
+    upcoming: Source | None
+    """Checkpoint to fetch meanwhile, if it is not on this machine."""
+    store: Store
     langs: tuple[str, ...]
     ask: AskConfig
     execution: ExecutionConfig
@@ -77,8 +81,10 @@ def ask_batch(batch: Batch) -> int:
     langs = pending_langs(desk.run, batch.ckpt_id, batch.langs)
     if not langs:
         return len(batch.langs)
-    model = desk.model(batch.path, batch.execution)
-    desk.put(model, batch.ckpt_id, langs, batch.execution)
+    with batch.store.open(batch.source, batch.upcoming) as folder:
+        batch.store.note_weights(batch.source, folder)
+        model = desk.model(str(folder), batch.execution)
+        desk.put(model, batch.ckpt_id, langs, batch.execution)
     return len(batch.langs)
 
 
@@ -345,14 +351,23 @@ def plan_batches(
     langs: Sequence[str],
     ask: AskConfig,
     execution: ExecutionConfig,
+    store: Store,
 ) -> list[Batch]:
     """Pending work: one batch per checkpoint that has unfinished units."""
-    batches = []
+    work = []
     for row in checkpoints.iter_rows(named=True):
-        pending = pending_langs(run, row["ckpt_id"], langs)
-        if pending:
-            folder = str(run.path.absolute())
-            batches.append(Batch(folder, row["ckpt_id"], row["path"], pending, ask, execution))
+        left = pending_langs(run, row["ckpt_id"], langs)
+        if left:
+            work.append((Source.of(row), left))
+    batches = []
+    folder = str(run.path.absolute())
+    for number, (source, pending) in enumerate(work):
+        # The next `jobs - 1` batches are in other workers' hands when this one starts.
+        ahead = number + execution.jobs
+        upcoming = work[ahead][0] if ahead < len(work) else None
+        batches.append(
+            Batch(folder, source.ckpt_id, source, upcoming, store, pending, ask, execution)
+        )
     return batches
 
 

@@ -5,6 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from polylore.config import Config
+from polylore.studies.series import SeriesConfig
 
 
 class FactsConfig(Config):
@@ -117,11 +118,13 @@ class TraceConfig(Config):
     """Configuration of the study `trace`."""
 
     model: str
-    """Folder with checkpoints (or one checkpoint) to ask."""
+    """Folder with checkpoints (or one checkpoint) to ask, or a hub model: ORG/NAME[+ORG/NAME]."""
     exposure: str | None = None
     """Exposure table (Parquet), or a training folder of polylore that holds one."""
     preset: Literal["default", "paper"] = "default"
     """Corrected form (default), or the published form of demonstrations, decoding and matching."""
+    series: SeriesConfig = SeriesConfig()
+    """Which checkpoints, and how those on the hub are fetched."""
     facts: FactsConfig = FactsConfig()
     """Which facts, in which languages."""
     ask: AskConfig = AskConfig()

@@ -14,6 +14,7 @@ from polylore.errors import ConfigError, ModelError, RunError
 from polylore.facts import FactSet
 from polylore.models import LanguageModel, wrap
 from polylore.models.fingerprint import fingerprint_model, weight_hash
+from polylore.models.gaps import find_gaps
 from polylore.models.live import check_live, undisturbed, unwrap
 from polylore.runs import RunFolder
 from polylore.studies.trace.analyse import analyse as analyse_run
@@ -236,6 +237,7 @@ class Probe:
             self._visit(self._last, last=True)
         run = self.run
         self.series.link(run)
+        run.write_table("gaps", find_gaps(self.series.rows(run)))
         run.annotate("probing", self.cost.plain())
         analyse_run(run, self.config.analyse, self.config.preset)
         if report:

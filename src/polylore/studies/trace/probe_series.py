@@ -8,7 +8,8 @@ import polars as pl
 
 from polylore.errors import ConfigError, ModelError
 from polylore.models import parse_name
-from polylore.models.series import checkpoint_row, mark_duplicates
+from polylore.models.duplicates import mark_duplicates
+from polylore.models.series import checkpoint_row
 from polylore.models.weights import has_weights
 from polylore.runs import RunFolder
 from polylore.tables import raw

@@ -13,8 +13,10 @@ import polars as pl
 from polylore.errors import DataError, RunError
 from polylore.facts import FactSet, build_prompts, load_facts
 from polylore.files import read_parquet
-from polylore.models import read_series
+from polylore.models.resolve import refresh
+from polylore.models.store import Store
 from polylore.runs import RunFolder, run_batches
+from polylore.studies.series import SeriesConfig
 from polylore.studies.trace.analyse import analyse
 from polylore.studies.trace.ask import ask_batch, plan_batches, unit_name
 from polylore.studies.trace.config import AskConfig, FactsConfig, TraceConfig
@@ -42,17 +44,21 @@ def trace(
         PolyloreError: bad input, in one sentence; nothing that is finished is lost.
     """
     factset = choose_facts(config.facts)
-    checkpoints = read_series(config.model)
+    resolved = config.series.resolve(config.model)
+    checkpoints = resolved.chosen
     exposure = read_exposure(config.exposure)
     ask = config.effective_ask()
     prompts, asked = make_prompts(factset, ask, checkpoints)
     run = open_run(config, factset, out)
+    store = config.series.store(str(run.path.resolve()))
     with run.lock():
         refuse_changed_weights(run, checkpoints)
         run.write_table("checkpoints", checkpoints)
+        run.write_table("gaps", resolved.gaps)
         write_inputs(run, config, factset, prompts, asked, exposure)
         langs = factset.languages
-        batches = plan_batches(run, checkpoints, langs, ask, config.execution)
+        batches = plan_batches(run, checkpoints, langs, ask, config.execution, store)
+        store.require([batch.source for batch in batches])
         run_batches(
             batches,
             ask_batch,
@@ -68,6 +74,7 @@ def trace(
             what="asking",
         )
         _refuse_missing(run, checkpoints, langs)
+        _note_fetched(run, store, checkpoints, config.series)
         analyse(run, config.analyse, config.preset, progress)
         if report:
             from polylore.studies.trace.publish import publish
@@ -105,6 +112,7 @@ def write_inputs(
         "analysis",
         {
             "model": str(config.model),
+            "series": config.series.plain(),
             "exposure": config.exposure,
             "analyse": config.analyse.plain(),
             "notes": list(factset.notes),
@@ -182,6 +190,19 @@ def read_exposure(source: str | None) -> pl.DataFrame | None:
     return raw.EXPOSURE.validate(read_parquet(path))
 
 
+def _note_fetched(
+    run: RunFolder, store: Store, checkpoints: pl.DataFrame, config: SeriesConfig
+) -> None:
+    """Keep what became known of checkpoints from the hub, and delete what is left of them."""
+    if checkpoints["repo"].null_count() == checkpoints.height:
+        return
+    store.sweep()
+    count, size = store.downloads()
+    run.annotate("downloads", {"checkpoints": count, "bytes": size})
+    fresh = refresh(checkpoints, config.duplicates, cache_dir=config.cache_dir)
+    run.write_table("checkpoints", fresh)
+
+
 def _refuse_missing(run: RunFolder, checkpoints: pl.DataFrame, langs: list[str]) -> None:
     """What workers have written must be visible here before numbers are made of it.
 
@@ -205,11 +226,16 @@ def refuse_changed_weights(run: RunFolder, checkpoints: pl.DataFrame) -> None:
     """
     if not run.has_table("checkpoints"):
         return
-    before = dict(run.table("checkpoints").select("ckpt_id", "weight_hash").iter_rows())
+    columns = ("files_hash", "weight_hash")  # either may be unknown, then or now
+    before = {row["ckpt_id"]: row for row in run.table("checkpoints").iter_rows(named=True)}
     asked = {unit.rpartition("/")[0] for unit in run.units()}
-    for ckpt_id, weights in checkpoints.select("ckpt_id", "weight_hash").iter_rows():
-        if ckpt_id in asked and before.get(ckpt_id) not in (None, weights):
+    for row in checkpoints.iter_rows(named=True):
+        old = before.get(row["ckpt_id"])
+        if old is None or row["ckpt_id"] not in asked:
+            continue
+        known = [(old.get(c), row[c]) for c in columns if old.get(c) and row[c]]
+        if known and known[-1][0] != known[-1][1]:
             raise RunError(
-                f"Checkpoint {ckpt_id} has other weights than when {run.path} asked it; give "
-                "another folder with --out."
+                f"Checkpoint {row['ckpt_id']} has other weights than when {run.path} asked it; "
+                "give another folder with --out."
             )
