@@ -44,8 +44,8 @@ def full() -> DemoConfig:
     return DemoConfig(
         facts=FactsConfig(source="cldr", languages=LANGUAGES, limit=320),
         # Few wordings: each then recurs often enough for a model of this size to learn it.
-        compose=ComposeConfig(min_dose=5, max_dose=100, wordings=2),
-        train=TrainConfig(checkpoints=ScheduleConfig(per_decade=1, every=250)),
+        compose=ComposeConfig(min_dose=5, max_dose=120, wordings=2),
+        train=TrainConfig(checkpoints=ScheduleConfig(per_decade=1, every=200)),
         ask=_ask(),
     )
 

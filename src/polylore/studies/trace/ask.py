@@ -359,6 +359,15 @@ def plan_batches(
         left = pending_langs(run, row["ckpt_id"], langs)
         if left:
             work.append((Source.of(row), left))
+    jobs = execution.jobs
+    if jobs > 1:
+        # The last checkpoints are shared out by language: no worker idles while another finishes.
+        work[-jobs:] = [
+            (source, left[k::jobs])
+            for source, left in work[-jobs:]
+            for k in range(jobs)
+            if left[k:]
+        ]
     batches = []
     folder = str(run.path.absolute())
     for number, (source, pending) in enumerate(work):
