@@ -51,13 +51,19 @@ def compare(one: Path, two: Path) -> tuple[int, int, list[str]]:
     for name in sorted(names & others):
         if name.stem in _NOT_COMPARED:
             continue
-        if not pl.read_parquet(one / name).equals(pl.read_parquet(two / name)):
+        if not rows(one / name).equals(rows(two / name)):
             different.append(str(name))
     weights = sorted(p.relative_to(one) for p in one.rglob("checkpoints/*/model.safetensors"))
     for name in weights:
         if sha256(one / name) != sha256(two / name):
             different.append(str(name))
     return len(names), len(weights), different
+
+
+def rows(path: Path) -> pl.DataFrame:
+    """A table without where its checkpoints lie: the two runs live in different folders."""
+    frame = pl.read_parquet(path)
+    return frame.drop("path") if "path" in frame.columns else frame
 
 
 def sha256(path: Path) -> str:
@@ -72,23 +78,29 @@ def main() -> None:
     parser.add_argument("--results", type=Path, help="Markdown file to write")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
-    whole, broken = options.folder / "whole", options.folder / "broken"
+    whole = options.folder / "whole"
     _, seconds = run(whole)
     rng = random.Random(options.seed)
-    moments = []
-    for number in range(options.kills):
-        # The later kills come at random places of what is left, the first ones early.
-        moment = rng.uniform(1.0, max(2.0, 0.25 * seconds))
-        finished, lasted = run(broken, moment)
-        moments.append(lasted)
-        print(f"kill {number + 1} after {lasted:.1f} s{' (was finished)' if finished else ''}")
+    moments: list[float] = []
+    broken = [options.folder / "broken-0"]
+    while len(moments) < options.kills:
+        finished, lasted = run(broken[-1], rng.uniform(1.0, max(2.0, 0.25 * seconds)))
         if finished:
-            raise SystemExit("finished before all kills: lower the share per attempt")
-    run(broken)
-    tables, weights, different = compare(whole, broken)
+            # Every finished run is compared; the remaining kills go to a new one.
+            broken.append(options.folder / f"broken-{len(broken)}")
+            continue
+        moments.append(lasted)
+        print(f"kill {len(moments)} after {lasted:.1f} s", flush=True)
+    run(broken[-1])
+    tables = weights = 0
+    different: list[str] = []
+    for folder in broken:
+        n_tables, n_weights, names = compare(whole, folder)
+        tables, weights = tables + n_tables, weights + n_weights
+        different += [f"{folder.name}: {name}" for name in names]
     lines = [
-        f"- kills: {len(moments)}, {min(moments):.1f} to {max(moments):.1f} s after a start, "
-        f"seed {options.seed}; the unbroken run took {seconds:.0f} s",
+        f"- kills: {len(moments)}, {min(moments):.1f} to {max(moments):.1f} s after a start, over "
+        f"{len(broken)} run(s), seed {options.seed}; the unbroken run took {seconds:.0f} s",
         f"- compared: {tables} Parquet files row for row, {weights} weight files byte for byte",
         f"- different: {len(different)}{': ' + ', '.join(different) if different else ''}",
     ]
