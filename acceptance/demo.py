@@ -110,8 +110,9 @@ def main() -> None:
         lines.append(f"| {name} | {shown} | {'yes' if kept else 'NO'} |")
     lines += [
         "",
-        "Final checkpoint, free answers (bounded match) over two wordings: recall [95 % interval] "
-        "(best knowledge-free baseline). Never read: facts held out of that language.",
+        "Final checkpoint, free answers (bounded match) to a wording that occurred in training: "
+        "recall [95 % interval] (best knowledge-free baseline). Never read: facts held out of that "
+        "language.",
         "",
         "| language | read often | read often, ranked | read seldom | never read |",
         "|---|---|---|---|---|",
