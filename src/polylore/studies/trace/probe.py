@@ -29,6 +29,7 @@ from polylore.studies.trace.config import (
 from polylore.studies.trace.probe_cost import At, Cost, schedule
 from polylore.studies.trace.probe_forward import Forward, forwarder, headline
 from polylore.studies.trace.probe_series import LiveSeries
+from polylore.studies.trace.sheet import Sheets
 from polylore.studies.trace.study import (
     choose_facts,
     make_prompts,
@@ -314,11 +315,12 @@ class Probe:
 
     def _questions(self, checkpoints: pl.DataFrame, last: bool) -> Desk:
         """What the newest checkpoint is asked, stored; kept where all are asked the same."""
-        if self._desk is None or self._desk.asked is not None or self._differs(last):
+        if self._desk is None or self._desk.sheets.asked is not None or self._differs(last):
             prompts, asked = self._prompts(checkpoints, last)
             write_inputs(self._running, self._noted(), self.factset, prompts, asked, self.exposure)
-            self._desk = Desk(self._running, self.config.effective_ask())
-            self._desk.prompts, self._desk.asked = prompts, asked
+            ask = self.config.effective_ask()
+            self._desk = Desk(self._running, ask)
+            self._desk.sheets = Sheets(self.factset, prompts, asked, ask)
         return self._desk
 
     def _differs(self, last: bool) -> bool:
