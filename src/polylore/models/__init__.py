@@ -1,13 +1,8 @@
 """Checkpoints and what they answer: loading, series, scoring and generation."""
 
+from polylore.models.answers import Generation, PreparedPrompts, prepare_prompts
 from polylore.models.fingerprint import fingerprint, weight_hash
-from polylore.models.generation import (
-    Generation,
-    PreparedPrompts,
-    generate,
-    generate_prepared,
-    prepare_prompts,
-)
+from polylore.models.generation import generate, generate_prepared
 from polylore.models.loading import LanguageModel, load_model, swap_weights, wrap
 from polylore.models.names import CheckpointName, parse_name
 from polylore.models.questions import EngineReport, Prepared, Question, prepare

@@ -12,7 +12,8 @@ from polylore.config import digest
 
 FORMAT = 1
 _PACKAGES = (
-    "polylore", "torch", "transformers", "tokenizers", "safetensors", "polars", "numpy", "babel"
+    "polylore", "torch", "transformers", "tokenizers", "safetensors", "polars", "numpy", "babel",
+    "vllm",
 )  # fmt: skip
 
 

@@ -12,9 +12,10 @@ from functools import cached_property
 import polars as pl
 
 from polylore.facts import FactSet
-from polylore.models import LanguageModel, load_model, swap_weights
+from polylore.models import Generation, LanguageModel, load_model, swap_weights
 from polylore.models.store import Source, Store
 from polylore.runs import RunFolder
+from polylore.studies.trace.apart import write_apart
 from polylore.studies.trace.config import AskConfig, ExecutionConfig
 from polylore.studies.trace.sheet import Sheets
 
@@ -54,7 +55,7 @@ def ask_batch(batch: Batch) -> int:
     with batch.store.open(batch.source, batch.upcoming) as folder:
         batch.store.note_weights(batch.source, folder)
         model = desk.model(str(folder), batch.execution)
-        desk.put(model, batch.ckpt_id, langs, batch.execution)
+        desk.put(model, batch.ckpt_id, langs, batch.execution, str(folder))
     return len(batch.langs)
 
 
@@ -99,11 +100,21 @@ class Desk:
         return self._model
 
     def put(
-        self, lm: LanguageModel, ckpt_id: str, langs: Sequence[str], execution: ExecutionConfig
+        self,
+        lm: LanguageModel,
+        ckpt_id: str,
+        langs: Sequence[str],
+        execution: ExecutionConfig,
+        folder: str = "",
     ) -> None:
         """Put every probe of some languages before a model, and write each unit as it comes."""
-        for lang in langs:
-            tables = self.sheets.sheet(lang, ckpt_id).ask(lm, ckpt_id, execution)
+        sheets = {lang: self.sheets.sheet(lang, ckpt_id) for lang in langs}
+        written: dict[str, list[Generation]] = {}
+        if self.ask.generate and self.ask.backend == "vllm":
+            tokens = {lang: sheet.tokenised(lm) for lang, sheet in sheets.items()}
+            written = write_apart(lm, folder, tokens, self.ask, execution)
+        for lang, sheet in sheets.items():
+            tables = sheet.ask(lm, ckpt_id, execution, written.get(lang))
             self.run.write_unit(unit_name(ckpt_id, lang), tables)
 
 

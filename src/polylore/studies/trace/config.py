@@ -54,6 +54,8 @@ class AskConfig(Config):
     """Put the tokenizer's begin-of-text token in front, if it has one."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     """Number format of the forward pass; log-softmax is always float32."""
+    backend: Literal["transformers", "vllm"] = "transformers"
+    """What writes free answers; candidates are always scored with transformers."""
 
 
 class AnalyseConfig(Config):
@@ -86,6 +88,8 @@ class ExecutionConfig(Config):
     """Device of the forward pass: cpu, cuda, cuda:1, mps."""
     token_budget: int | None = Field(default=None, ge=1)
     """Tokens per forward pass, padding included; by default what suits the device."""
+    gpu_memory_utilization: float = Field(default=0.85, gt=0, le=1)
+    """Share of the GPU's memory that vLLM may take, if ask.backend is vllm."""
     cpus_per_worker: float | None = Field(default=None, ge=0)
     """CPUs that each process asks Ray for; by default as many as threads."""
     gpus_per_worker: float | None = Field(default=None, ge=0)

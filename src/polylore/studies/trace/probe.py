@@ -141,6 +141,10 @@ class Probe:
             },
             "Probe",
         )
+        if self.config.ask.backend != "transformers":
+            raise ConfigError(
+                "A model in training is asked where it is, so ask.backend must be transformers."
+            )
         self.exposure = read_exposure(self.config.exposure)
         self.run: RunFolder | None = None
         self._desk: Desk | None = None

@@ -157,9 +157,13 @@ class Sheet:
         return [max(10, 1 + longest[self.facts[p["fact_id"]]["relation"]]) for p in self.prompts]
 
     def ask(
-        self, lm: LanguageModel, ckpt_id: str, execution: ExecutionConfig
+        self,
+        lm: LanguageModel,
+        ckpt_id: str,
+        execution: ExecutionConfig,
+        written: Sequence[Generation] | None = None,
     ) -> dict[str, pl.DataFrame]:
-        """Raw rows of one unit."""
+        """Raw rows of one unit; `written` are its free answers, if something else wrote them."""
         tokens = self.tokenised(lm)
         budget = execution.scoring_budget()
         scores = score_prepared(lm, tokens.questions, token_budget=budget)
@@ -175,14 +179,15 @@ class Sheet:
             golds[prompt["prompt_id"]] = own[fact["gold_pos"]].logprob
             answers.append(self._answer(base, prompt, "candidates", golds, lm.dtype))
         if self.ask_config.generate:
-            made = generate_prepared(
-                lm,
-                tokens.prompts,
-                max_new_tokens=tokens.caps,
-                stop_at_newline=self.ask_config.stop_at_newline,
-                token_budget=execution.generation_budget(),
-            )
-            for prompt, generation in zip(self.prompts, made, strict=True):
+            if written is None:
+                written = generate_prepared(
+                    lm,
+                    tokens.prompts,
+                    max_new_tokens=tokens.caps,
+                    stop_at_newline=self.ask_config.stop_at_newline,
+                    token_budget=execution.generation_budget(),
+                )
+            for prompt, generation in zip(self.prompts, written, strict=True):
                 row = self._answer(self._key(ckpt_id, prompt), prompt, "generate", golds, lm.dtype)
                 answers.append(row | _generated(generation))
         return {

@@ -15,6 +15,7 @@ from polylore.facts import FactSet, build_prompts, load_facts
 from polylore.files import read_parquet
 from polylore.models.resolve import refresh
 from polylore.models.store import Store
+from polylore.models.vllm import require_vllm
 from polylore.runs import RunFolder, run_batches
 from polylore.studies.series import SeriesConfig
 from polylore.studies.trace.analyse import analyse
@@ -43,6 +44,8 @@ def trace(
     Raises:
         PolyloreError: bad input, in one sentence; nothing that is finished is lost.
     """
+    if config.ask.backend == "vllm":
+        require_vllm()
     factset = choose_facts(config.facts)
     resolved = config.series.resolve(config.model)
     checkpoints = resolved.chosen
