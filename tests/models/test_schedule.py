@@ -7,6 +7,7 @@ import pytest
 from polylore.errors import ConfigError, ModelError
 from polylore.models.gaps import find_gaps, pythia_grid, regular_gaps
 from polylore.models.schedule import choose, log_spaced, position_of
+from polylore.models.series import add_stages
 from polylore.tables.derived import GAPS
 
 PYTHIA = "EleutherAI/pythia-70m"
@@ -146,11 +147,29 @@ def test_later_stages_count_on() -> None:
     made = rows([1000, 2000, 500])
     made[0]["stage"] = made[1]["stage"] = 1
     made[2] |= {"stage": 2, "ckpt_id": "stage2-step500"}
+    for row in made:
+        row["tokens_exact"] = True
+    add_stages(made)
+    assert [row["tokens"] for row in made] == [100_000, 200_000, 250_000]
+    assert [row["step"] for row in made] == [1000, 2000, 500]
     assert position_of(made) == {"step1000": 1000, "step2000": 2000, "stage2-step500": 2500}
     assert ids(choose(made, "every:500")) == ["step1000", "step2000", "stage2-step500"]
+    gaps = find_gaps([*made, *(made[2] | {"step": s, "total_step": 2000 + s} for s in (510, 530))])
+    assert gaps.height == 0
     for row in made:
-        row["family"] = "phases"
+        row["family"], row["total_step"] = "phases", None
+    add_stages(made)
     assert position_of(made)["stage2-step500"] == 500
+    assert made[2]["tokens"] is None
+
+
+def test_requests_within_a_gap_of_a_later_stage() -> None:
+    made = rows([1000, 2000, 3000, 10, 20, 30, 50, 60])
+    for number, row in enumerate(made):
+        row |= {"stage": 1 + (number > 2), "tokens_exact": True}
+    add_stages(made)
+    found = find_gaps(made, requested=[40, 3040])
+    assert found.select("stage", "missing_steps", "affected_requests").rows() == [(2, [40], [3040])]
 
 
 @pytest.mark.parametrize("schedule", ["log:1", "every:0", "log:x", "often:3", [], [-5], [True], ""])

@@ -154,6 +154,18 @@ def test_stages_add_their_tokens(tmp_path: Path) -> None:
     assert read_series(tmp_path)["tokens"].to_list() == [None]
 
 
+def test_stages_of_a_pattern_count_on(tmp_path: Path) -> None:
+    for number, name in enumerate(("s1-20", "s2-5", "s1-10", "s2-10")):
+        checkpoint(tmp_path / name, number)
+    pattern = r"s(?P<stage>\d)-(?P<step>\d+)"
+    frame = read_series(tmp_path, pattern=pattern, tokens_per_step=100)
+    assert frame["ckpt_id"].to_list() == ["s1-10", "s1-20", "s2-5", "s2-10"]
+    assert frame["step"].to_list() == [10, 20, 5, 10]
+    assert frame["total_step"].to_list() == [10, 20, 25, 30]
+    assert frame["tokens"].to_list() == [1000, 2000, 2500, 3000]
+    assert read_series(tmp_path, pattern=pattern)["tokens"].null_count() == 4
+
+
 def test_nothing_to_read(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="There is no folder"):
         read_series(tmp_path / "absent")

@@ -4,6 +4,7 @@ import numpy as np
 import polars as pl
 
 from polylore.metrics.index import Array
+from polylore.tables.course import course
 from polylore.tables.derived import ACQUISITION
 
 RUN = 3
@@ -12,13 +13,8 @@ HISTORY = ["fact_id", "relation", "lang", "variant", "matcher"]
 
 
 def timeline(checkpoints: pl.DataFrame) -> pl.DataFrame:
-    """The checkpoints that trajectories use, in order: those with a step that are not suspect."""
-    return (
-        checkpoints.filter(pl.col("step").is_not_null() & ~pl.col("suspect"))
-        .unique("step", keep="first", maintain_order=True)
-        .sort("step")
-        .select("ckpt_id", "step", "tokens")
-    )
+    """The checkpoints that trajectories use, in order: the course of training with a step."""
+    return course(checkpoints).drop_nulls("step").unique("step", keep="first", maintain_order=True)
 
 
 def acquisition(grades: pl.DataFrame, checkpoints: pl.DataFrame, *, k: int = RUN) -> pl.DataFrame:

@@ -4,6 +4,7 @@ import polars as pl
 
 from polylore.errors import DataError
 from polylore.metrics.index import check_known
+from polylore.tables.course import places
 
 _ONE = ("source", "unit", "exposure_kind", "policy_id", "lang_conditioned")
 
@@ -37,7 +38,7 @@ def exposure_at(
         DataError: the rows mix kinds that must not be added, or scaling lacks tokens.
     """
     cells = facts.select("fact_id", "relation", "lang").unique(maintain_order=True)
-    grid = checkpoints.select("ckpt_id", "step", "tokens").join(cells, how="cross")
+    grid = places(checkpoints).join(cells, how="cross")
     columns = ["ckpt_id", "fact_id", "relation", "lang", "exposure", "exposure_kind"]
     for name in _ONE:
         values = exposure[name].unique().sort().to_list()
@@ -79,7 +80,7 @@ def _ordered(exposure: pl.DataFrame, checkpoints: pl.DataFrame) -> pl.DataFrame:
         )
     width = pl.col("step_hi") - pl.col("step_lo") + 1
     parts = []
-    for ckpt, step in checkpoints.select("ckpt_id", "step").iter_rows():
+    for ckpt, step, _ in places(checkpoints).iter_rows():
         share = pl.lit(1.0)
         if step is not None:
             read = (pl.lit(step) - pl.col("step_lo") + 1).clip(0, width)

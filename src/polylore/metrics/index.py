@@ -10,6 +10,7 @@ import numpy.typing as npt
 import polars as pl
 
 from polylore.errors import DataError
+from polylore.tables.course import places
 
 Array = npt.NDArray[Any]
 """A numpy array; shapes are given by suffixes: D draws, F facts, C cells, L languages, B bins."""
@@ -193,7 +194,7 @@ def ordered_cells(
 
 def with_axis(frame: pl.DataFrame, checkpoints: pl.DataFrame) -> pl.DataFrame:
     """Add step and tokens of each checkpoint."""
-    return frame.join(checkpoints.select("ckpt_id", "step", "tokens"), on="ckpt_id", how="left")
+    return frame.join(places(checkpoints), on="ckpt_id", how="left")
 
 
 def combine_variants(grades: pl.DataFrame) -> pl.DataFrame:

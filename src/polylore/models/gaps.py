@@ -41,6 +41,8 @@ def find_gaps(rows: Sequence[Row], requested: Sequence[int] = ()) -> pl.DataFram
     for (stage, ingredient), own in branches.items():
         tokens: dict[Any, Any] = {row["step"]: row["tokens"] for row in own}
         there = sorted(tokens)
+        # Requests count the steps of all stages.
+        offset = (own[0].get("total_step") or own[0]["step"]) - own[0]["step"]
         family = {row["family"] for row in own}
         if "pythia" in family:
             missing = sorted(set(pythia_grid(own[0]["repo"] or own[0]["model"])) - set(there))
@@ -61,7 +63,8 @@ def find_gaps(rows: Sequence[Row], requested: Sequence[int] = ()) -> pl.DataFram
                     "affected_requests": [
                         step
                         for step in requested
-                        if (start is None or step > start) and (stop is None or step < stop)
+                        if (start is None or step > start + offset)
+                        and (stop is None or step < stop + offset)
                     ],
                 }
             )

@@ -78,7 +78,7 @@ def scan_hub(
     )
     model = repos[0]
     rows = [_row(f, model, cache) for f in ordered]
-    add_stages(rows)
+    add_stages(rows, tokens_per_step)
     mark_duplicates(rows)
     return Series(CHECKPOINTS.build(rows), tuple(skipped))
 

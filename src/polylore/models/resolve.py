@@ -83,6 +83,7 @@ def resolve(
                 cache, row["files_hash"], Path(row["path"])
             )
     title = str(rows[0]["model"])
+    _warn_branches(rows, title)
     mark_duplicates(rows)
     if rows[0]["repo"] is not None:  # local folders have been warned about
         warn_suspect(rows, title)
@@ -154,6 +155,18 @@ def _scan(
     if repos is None:
         return scan_series(model, **options)
     return scan_hub(repos, cache=cache, **options)
+
+
+def _warn_branches(rows: list[dict[str, Any]], title: str) -> None:
+    there = sorted({row["ingredient"] for row in rows} - {None})
+    if len(there) > 1:
+        _log.warning(
+            "%s branches in its later stages (ingredients %s), and trajectories follow ingredient "
+            "%s; set series.ingredient to follow another one.",
+            title,
+            ", ".join(map(str, there)),
+            there[0],
+        )
 
 
 def _branch(rows: list[dict[str, Any]], ingredient: int | None) -> list[dict[str, Any]]:

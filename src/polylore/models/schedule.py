@@ -69,19 +69,12 @@ def choose(rows: Sequence[Row], schedule: Schedule = "all", *, nearest: bool = F
 def position_of(rows: Sequence[Row]) -> dict[str, int]:
     """Place in training of every checkpoint that has one, by ckpt_id.
 
-    The step; steps of later stages count on from the last step of the stage before, as those of
-    phases already do.
+    The step; where steps start anew with each stage, those of all stages together.
     """
-    stepped = [row for row in rows if row["step"] is not None]
-    offsets: dict[int, int] = {}
-    total = 0
-    for stage in sorted({row["stage"] or 0 for row in stepped}):
-        offsets[stage] = total
-        total += max(row["step"] for row in stepped if (row["stage"] or 0) == stage)
     return {
-        row["ckpt_id"]: row["step"]
-        + (0 if row["family"] == "phases" else offsets[row["stage"] or 0])
-        for row in stepped
+        row["ckpt_id"]: row["step"] if row.get("total_step") is None else row["total_step"]
+        for row in rows
+        if row["step"] is not None
     }
 
 

@@ -107,7 +107,7 @@ def scan_series(
     )
     _refuse_twice(ordered)
     rows = [_row(f, hint) for f in ordered]
-    add_stages(rows)
+    add_stages(rows, tokens_per_step)
     mark_duplicates(rows)
     warn_suspect(rows, hint)
     return Series(CHECKPOINTS.build(rows), tuple(skipped))
@@ -252,9 +252,31 @@ def checkpoint_row(
     }
 
 
-def add_stages(rows: Sequence[dict[str, Any]]) -> None:
-    """Count the tokens of stage 1 into the later stages of OLMo 2; unknown if it is not there."""
-    first = [r["tokens"] or 0 for r in rows if r["family"] == "olmo2" and r["stage"] == 1]
-    for row in rows:
-        if row["family"] == "olmo2" and row["stage"] and row["stage"] > 1 and row["tokens"]:
-            row["tokens"] = row["tokens"] + max(first) if first else None
+def add_stages(rows: Sequence[dict[str, Any]], tokens_per_step: int | None = None) -> None:
+    """Let steps and tokens of later stages count on from the end of the stage before.
+
+    Steps go into `total_step`, since `step` is what the name says; those of phases count on by
+    themselves. Tokens are unknown where an earlier stage, or its tokens, are.
+
+    Args:
+        rows: rows of CHECKPOINTS, in order; changed in place.
+        tokens_per_step: tokens of one step, where the user knows that it is constant.
+    """
+    stepped = [row for row in rows if row["step"] is not None]
+    stages = sorted({row["stage"] or 0 for row in stepped})
+    if stages in ([], [0]):
+        return
+    steps, tokens = 0, 0 if stages[0] <= 1 else None
+    for stage in stages:
+        own = [row for row in stepped if (row["stage"] or 0) == stage]
+        for row in own:
+            if row["family"] == "phases":
+                row["tokens"] = row["step"] * tokens_per_step if tokens_per_step else None
+                row["tokens_exact"] = row["tokens"] is not None
+                continue
+            row["total_step"] = row["step"] + steps
+            known = row["tokens"] is not None and tokens is not None
+            row["tokens"] = row["tokens"] + tokens if known else None
+            row["tokens_exact"] = known and row["tokens_exact"]
+        steps = max(row.get("total_step") or 0 for row in own)
+        tokens = max((row["tokens"] for row in own if row["tokens"] is not None), default=None)

@@ -13,7 +13,13 @@ REASON = Column("reason", pl.String(), "why a statistic is null; null if it is n
 # A checkpoint's place in training, repeated in derived tables so that each can be read alone.
 AXIS = (
     CKPT,
-    Column("step", pl.Int64(), "optimiser updates done; null for a final model", "steps", True),
+    Column(
+        "step",
+        pl.Int64(),
+        "optimiser updates done in all stages; null for a final model",
+        "steps",
+        True,
+    ),
     TOKENS,
 )
 STRATUM = Column(

@@ -11,6 +11,7 @@ from polylore.report.languages import ALL as ALL_LANGUAGES
 from polylore.report.languages import name as language_name
 from polylore.runs import RunFolder
 from polylore.studies.trace.config import AnalyseConfig
+from polylore.tables.course import course
 
 MATCHERS = {
     "default": "bounded match",
@@ -64,22 +65,22 @@ class Context:
 
     @cached_property
     def checkpoints(self) -> pl.DataFrame:
-        """ckpt_id, step, tokens, label, in order; suspect ones are left out.
+        """ckpt_id, step, tokens, label: the course of training, see `tables.course`.
 
         Falls back to the recall table's own axis where the run has no table of checkpoints.
         """
         source = self.table("checkpoints")
         if source is not None:
-            kept = source.filter(~pl.col("suspect"))
+            frame = course(source)
         else:
             recall = self.table("recall")
             empty = pl.DataFrame(
                 schema={"ckpt_id": pl.String, "step": pl.Int64, "tokens": pl.Int64}
             )
             kept = (recall if recall is not None else empty).unique("ckpt_id", maintain_order=True)
-        frame = kept.select("ckpt_id", "step", "tokens").sort(
-            "step", "tokens", nulls_last=True, maintain_order=True
-        )
+            frame = kept.select("ckpt_id", "step", "tokens").sort(
+                "step", "tokens", nulls_last=True, maintain_order=True
+            )
         values = frame["tokens"] if self._has_tokens(frame) else frame["step"]
         labels = [
             quantity(value) if value is not None else ckpt
@@ -109,7 +110,15 @@ class Context:
         if row["step"] is None:
             return str(row["ckpt_id"])
         tokens = f", {quantity(row['tokens'])} tokens" if row["tokens"] is not None else ""
-        return f"step {row['step']:,}{tokens}"
+        # Its step in all stages together is in no name that a reader knows.
+        return f"{row['ckpt_id']}{tokens}" if self._staged else f"step {row['step']:,}{tokens}"
+
+    @cached_property
+    def _staged(self) -> bool:
+        source = self.table("checkpoints")
+        if source is None or "total_step" not in source.columns:
+            return False
+        return source["total_step"].null_count() < source.height
 
     @cached_property
     def axis_column(self) -> str:
@@ -119,7 +128,9 @@ class Context:
     @property
     def axis_title(self) -> str:
         """Title of the training axis."""
-        return "training tokens" if self.axis_column == "tokens" else "training steps"
+        if self.axis_column == "tokens":
+            return "training tokens"
+        return "training steps of all stages" if self._staged else "training steps"
 
     @cached_property
     def axis(self) -> LogAxis:

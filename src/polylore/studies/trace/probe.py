@@ -219,7 +219,8 @@ class Probe:
             return False
         self._settle_format(model)
         # Prompts that cannot be built are noticed before anything is written.
-        self._prompts(pl.DataFrame({"ckpt_id": [self.series.ckpt_id(0)]}), last=True)
+        first = {"ckpt_id": self.series.ckpt_id(0), "step": 0, "tokens": 0, "suspect": False}
+        self._prompts(pl.DataFrame([first]), last=True)
         run = open_run(self.config, self.factset, self.out)
         self._open.enter_context(run.lock())
         self.run = run

@@ -22,6 +22,7 @@ from polylore.studies.trace.analyse import analyse
 from polylore.studies.trace.ask import ask_batch, plan_batches, unit_name
 from polylore.studies.trace.config import AskConfig, FactsConfig, TraceConfig
 from polylore.tables import raw
+from polylore.tables.course import course
 
 Progress = Callable[[int, int, str], None]
 
@@ -161,11 +162,12 @@ def make_prompts(
     if not drifting and not ask.final_variants:
         return build(ask.variants), None
     ids = checkpoints["ckpt_id"].to_list()
+    last = course(checkpoints)["ckpt_id"][-1]
     usual = build(ask.variants)
     frames, asked = [], []
     for number, ckpt_id in enumerate(ids):
         own = [build(ask.variants) if drifting and number else usual]
-        if ckpt_id == ids[-1] and ask.final_variants:
+        if ckpt_id == last and ask.final_variants:
             own.append(build(ask.final_variants))
         frames += own
         asked += [f.select(pl.lit(ckpt_id).alias("ckpt_id"), "prompt_id", "lang") for f in own]

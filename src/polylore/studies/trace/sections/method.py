@@ -4,6 +4,7 @@ from polylore.report import Block, Definitions, Page, Prose
 from polylore.report.languages import name as language_name
 from polylore.studies.trace.context import Context
 from polylore.studies.trace.probe_cost import sentences
+from polylore.tables.course import further_branches
 
 _NEEDS = {
     "recall": "Recall: no graded answers.",
@@ -33,6 +34,12 @@ def method_page(context: Context) -> Page:
             "Left out of every trajectory because their weights belong elsewhere: "
             + ", ".join(left)
             + "."
+        )
+    further = further_branches(checkpoints) if checkpoints is not None else []
+    if further:
+        missing.append(
+            "Left out of every trajectory because they branch off beside the one that is "
+            f"followed: {', '.join(further)}."
         )
     if missing:
         blocks.append(Prose(("Not in this report:", *missing), "caution"))
