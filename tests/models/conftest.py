@@ -14,6 +14,7 @@ from polylore.models import LanguageModel, wrap
 
 sys.path.insert(0, str(Path(__file__).parent))
 from hub_fake import FakeHub
+from zoo import config
 
 TEXTS = [
     "The capital of France is Paris.",
@@ -26,18 +27,6 @@ TEXTS = [
     "फ़्रांस की राजधानी पेरिस है।",
     "New York is a city in the United States.",
 ]
-
-SMALL = {
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "max_position_embeddings": 64,
-    "initializer_range": 0.2,
-    "pad_token_id": 0,
-    "bos_token_id": 0,
-    "eos_token_id": 1,
-}
-GROUPED = {**SMALL, "intermediate_size": 48, "num_key_value_heads": 2}
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -65,48 +54,14 @@ def tokenizer() -> Any:
     return make_tokenizer()
 
 
-def config(kind: str, vocab: int) -> Any:
-    """A tiny configuration of each architecture."""
-    v: dict[str, Any] = {"vocab_size": vocab}
-    if kind == "gemma2":
-        return tf.Gemma2Config(
-            **GROUPED,
-            **v,
-            head_dim=8,
-            query_pre_attn_scalar=8,
-            sliding_window=16,
-            final_logit_softcapping=3.0,
-        )
-    if kind == "bloom":
-        return tf.BloomConfig(**v, hidden_size=32, n_layer=2, n_head=4, initializer_range=0.2)
-    if kind == "opt":
-        return tf.OPTConfig(**SMALL, **v, ffn_dim=48, word_embed_proj_dim=32, init_std=0.2)
-    if kind == "mamba":
-        return tf.MambaConfig(**v, hidden_size=32, num_hidden_layers=2, state_size=4)
-    if kind == "mistral":
-        return tf.MistralConfig(**GROUPED, **v, sliding_window=8)
-    if kind == "gpt2":
-        return tf.GPT2Config(**SMALL, **v)
-    if kind == "neox":
-        return tf.GPTNeoXConfig(**SMALL, **v, intermediate_size=48)
-    classes = {
-        "llama": tf.LlamaConfig,
-        "qwen3": tf.Qwen3Config,
-        "cohere": tf.CohereConfig,
-        "granite": tf.GraniteConfig,
-        "olmo2": tf.Olmo2Config,
-    }
-    extra = {"granite": {"logits_scaling": 4.0}, "cohere": {"logit_scale": 0.5}}
-    return classes[kind](**GROUPED, **v, **extra.get(kind, {}))
-
-
 @pytest.fixture(scope="session")
 def make_model(tokenizer: Any) -> Callable[..., LanguageModel]:
     """A tiny model of an architecture, with weights drawn from a seed."""
 
-    def make(kind: str = "llama", seed: int = 0) -> LanguageModel:
+    def make(kind: str = "llama", seed: int = 0, **changes: Any) -> LanguageModel:
         torch.manual_seed(seed)
-        model = tf.AutoModelForCausalLM.from_config(config(kind, len(tokenizer))).eval()
+        settings = config(kind, len(tokenizer), **changes)
+        model = tf.AutoModelForCausalLM.from_config(settings).eval()
         return wrap(model, tokenizer, kind)
 
     return make

@@ -11,6 +11,7 @@ import torch
 
 from polylore.errors import ModelError
 from polylore.models.checking import quiet
+from polylore.models.masks import tree_masks
 from polylore.models.packing import Row
 
 _CHUNK = {"cpu": 2**18}
@@ -73,18 +74,6 @@ def collate(rows: Sequence[Row], device: torch.device) -> Batch:
     )
 
 
-def tree_mask(ends_BS: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """Additive attention mask (B, 1, S, S): 0 for ancestors and self, the lowest number elsewhere.
-
-    Additive rather than boolean because eager attention adds whatever it is given.
-    """
-    index_S = torch.arange(ends_BS.shape[1], device=ends_BS.device)
-    query, key = index_S[:, None], index_S[None, :]
-    seen_BSS = (query >= key) & (query < ends_BS[:, None, :])
-    mask_BSS = torch.zeros(seen_BSS.shape, dtype=dtype, device=ends_BS.device)
-    return mask_BSS.masked_fill_(~seen_BSS, torch.finfo(dtype).min)[:, None]
-
-
 @contextmanager
 def head_reads(model: Any, places_K: torch.Tensor, shape: torch.Size) -> Iterator[None]:
     """Let the output embedding see only the wanted positions.
@@ -120,7 +109,7 @@ def target_logprobs(model: Any, batch: Batch, *, tree: bool) -> torch.Tensor:
     """
     inputs: dict[str, Any] = {"input_ids": batch.ids_BS, "use_cache": False}
     if tree:
-        inputs["attention_mask"] = tree_mask(batch.ends_BS, model.dtype)
+        inputs["attention_mask"] = tree_masks(model, batch.ends_BS, batch.depths_BS)
         inputs["position_ids"] = batch.depths_BS
     # Plain rows need no mask at all: they are padded on the right, where nothing real looks.
     with head_reads(model, batch.places_K, batch.ids_BS.shape):
