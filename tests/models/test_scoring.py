@@ -21,7 +21,7 @@ from polylore.models import (
 from polylore.models.spans import encode
 
 PACKED = ["llama", "gpt2", "gemma2", "mistral", "cohere", "granite", "opt"]
-FALLS_BACK = ["bloom", "mpt", "lfm2", "mamba"]
+CACHED = ["bloom", "mpt", "lfm2"]
 
 QUESTIONS = [
     Question("The capital of France is", " ", ("Paris", "Berlin", "New York", "P")),
@@ -73,22 +73,39 @@ def test_packed_equals_plain_equals_one_by_one(make_model: Make, kind: str) -> N
     assert differences(plain, expected) < 1e-5
 
 
-@pytest.mark.parametrize("kind", FALLS_BACK)
-def test_auto_falls_back_with_a_reason_where_packing_is_not_exact(
-    make_model: Make, kind: str
-) -> None:
+@pytest.mark.parametrize("kind", CACHED)
+def test_auto_reads_on_a_cache_where_packing_is_not_exact(make_model: Make, kind: str) -> None:
     lm = make_model(kind)
     prepared = prepare(lm, QUESTIONS, bos=True)
     scores = score_prepared(lm, prepared, token_budget=200)
     assert prepared.report is not None
-    assert prepared.report.engine == "plain"
-    assert prepared.report.reason
+    assert prepared.report.engine == "cached"
+    assert prepared.report.reason.startswith("cached agrees with plain; packed ")
     assert differences(scores, naive(lm, QUESTIONS)) < 1e-5
-    with pytest.raises(ModelError, match="not exact"):
+    with pytest.raises(ModelError, match="packed engine is not exact"):
         score_prepared(lm, prepared, token_budget=200, engine="packed")
 
 
-@pytest.mark.parametrize("engine", ["packed", "plain"])
+def test_auto_falls_back_and_says_so_where_no_cache_is_kept(
+    make_model: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    engines.say.cache_clear()
+    lm = make_model("mamba")
+    prepared = prepare(lm, QUESTIONS, bos=True)
+    for _ in range(2):
+        lm.model = copy.deepcopy(lm.model)  # another model object is compared anew
+        scores = score_prepared(lm, prepared, token_budget=200)
+    assert prepared.report is not None
+    assert prepared.report.engine == "plain"
+    assert prepared.report.difference is None
+    assert "packed fails (ModelError: MambaForCausalLM has layers" in prepared.report.reason
+    assert "cached fails (ModelError: MambaForCausalLM keeps no cache" in prepared.report.reason
+    assert differences(scores, naive(lm, QUESTIONS)) < 1e-5
+    (record,) = caplog.records  # once, not for every question set
+    assert "MambaForCausalLM is scored one candidate at a time, slowly" in record.getMessage()
+
+
+@pytest.mark.parametrize("engine", ["packed", "cached", "plain"])
 @pytest.mark.parametrize("rows", [1, 3, 32])
 def test_scores_do_not_depend_on_the_batch(make_model: Make, engine: Any, rows: int) -> None:
     lm = make_model()
@@ -107,7 +124,7 @@ def test_the_tokenizers_padding_side_does_not_matter(make_model: Make, side: str
     padding = copy.deepcopy(lm.tokenizer)
     padding.padding_side, padding.pad_token = side, "</s>"
     lm = wrap(lm.model, padding)
-    for engine in ("plain", "packed"):
+    for engine in ("plain", "packed", "cached"):
         scores = score(lm, QUESTIONS, token_budget=300, bos=False, engine=engine)  # type: ignore[arg-type]
         assert differences(scores, naive(lm, QUESTIONS, bos=False)) < 1e-5
 
@@ -151,36 +168,65 @@ def test_a_wrong_engine_is_caught(make_model: Make, monkeypatch: pytest.MonkeyPa
     prepared = prepare(lm, QUESTIONS, bos=True)
     scores = score_prepared(lm, prepared, token_budget=200)
     assert prepared.report is not None
-    assert prepared.report.engine == "plain"
-    assert "differs" in prepared.report.reason
+    assert prepared.report.engine == "cached"
+    assert "packed differs" in prepared.report.reason
     assert differences(scores, naive(lm, QUESTIONS)) < 1e-5
 
 
+def starve(monkeypatch: pytest.MonkeyPatch, model: Any, most: int) -> list[int]:
+    """Let passes of more than `most` tokens, cached ones included, run out of memory."""
+    sizes: list[int] = []
+    real = model.forward
+
+    def scarce(*args: Any, **kwargs: Any) -> Any:
+        rows, width = kwargs["input_ids"].shape
+        cache = kwargs.get("past_key_values")
+        sizes.append(rows * (width + (cache.get_seq_length() if cache else 0)))
+        if sizes[-1] > most:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(model, "forward", scarce)
+    return sizes
+
+
+@pytest.mark.parametrize("engine", ["packed", "cached", "plain"])
 def test_running_out_of_memory_halves_the_budget(
-    make_model: Make, monkeypatch: pytest.MonkeyPatch
+    make_model: Make, monkeypatch: pytest.MonkeyPatch, engine: Any
 ) -> None:
     lm = make_model()
-    sizes = []
-    real = engines.target_logprobs
-
-    def scarce(model: Any, batch: Any, *, tree: bool) -> torch.Tensor:
-        sizes.append(batch.ids_BS.numel())
-        if batch.ids_BS.numel() > 150:
-            raise torch.OutOfMemoryError("CUDA out of memory.")
-        return real(model, batch, tree=tree)
-
     expected = naive(lm, QUESTIONS)
-    monkeypatch.setattr(engines, "target_logprobs", scarce)
-    scores = score(lm, QUESTIONS, token_budget=400, bos=True, engine="plain")
+    sizes = starve(monkeypatch, lm.model, most=150)
+    scores = score(lm, QUESTIONS, token_budget=400, bos=True, engine=engine)
     assert differences(scores, expected) < 1e-5
     assert max(sizes) > 150 >= min(sizes)
 
-    def none(model: Any, batch: Any, *, tree: bool) -> torch.Tensor:
-        raise torch.OutOfMemoryError("CUDA out of memory.")
 
-    monkeypatch.setattr(engines, "target_logprobs", none)
+def test_a_tree_row_that_does_not_fit_is_cut_into_shorter_ones(
+    make_model: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lm = make_model(max_position_embeddings=512)
+    questions = [Question(f"{n} The capital of France is", " ", ("Paris",)) for n in range(40)]
+    expected = naive(lm, questions)
+    prepared = prepare(lm, questions, bos=True)
+    monkeypatch.setattr("polylore.models.scoring.row_limit", lambda *_: 256)
+    sizes = starve(monkeypatch, lm.model, most=70)
+    scores = score_prepared(lm, prepared, token_budget=1000)
+    assert differences(scores, expected) < 1e-5
+    assert prepared.report is not None
+    assert prepared.report.engine == "packed"
+    assert max(sizes) > 128
+    assert sizes[-1] <= 64
+
+
+@pytest.mark.parametrize("engine", ["auto", "packed", "cached", "plain"])
+def test_a_row_that_never_fits_is_refused(
+    make_model: Make, monkeypatch: pytest.MonkeyPatch, engine: Any
+) -> None:
+    lm = make_model()
+    starve(monkeypatch, lm.model, most=1)
     with pytest.raises(ModelError, match="One row alone does not fit"):
-        score(lm, QUESTIONS, token_budget=400, bos=True, engine="plain")
+        score(lm, QUESTIONS, token_budget=400, bos=True, engine=engine)
 
 
 def test_too_long_is_refused_with_both_lengths(make_model: Make) -> None:
@@ -245,7 +291,7 @@ def test_engines_are_compared_once_per_model(
     question = Question("The capital of France is", " ", ("Paris", "Berlin"))
     prepared = prepare(lm, [question], bos=True)
     first = score_prepared(lm, prepared, token_budget=512)
-    monkeypatch.setattr(engines, "_difference", lambda *_: 7.0)
+    monkeypatch.setattr(engines, "difference", lambda *_: 7.0)
     assert score_prepared(lm, prepared, token_budget=512) == first
     assert prepared.report is not None
     assert prepared.report.engine == "packed"

@@ -98,7 +98,9 @@ def head_reads(model: Any, places_K: torch.Tensor, shape: torch.Size) -> Iterato
         handle.remove()
 
 
-def target_logprobs(model: Any, batch: Batch, *, tree: bool) -> torch.Tensor:
+def target_logprobs(
+    model: Any, batch: Batch, *, tree: bool, past_key_values: Any = None
+) -> torch.Tensor:
     """Log-probability of each target token given the tokens before it, float32, shape (P,).
 
     Args:
@@ -106,8 +108,11 @@ def target_logprobs(model: Any, batch: Batch, *, tree: bool) -> torch.Tensor:
         batch: rows as `collate` pads them.
         tree: rows are tries and need their own attention mask and positions; otherwise each row is
             one string and plain causal attention is used.
+        past_key_values: the model's cache of what stands before each row.
     """
     inputs: dict[str, Any] = {"input_ids": batch.ids_BS, "use_cache": False}
+    if past_key_values is not None:
+        inputs |= {"past_key_values": past_key_values, "use_cache": True}
     if tree:
         inputs["attention_mask"] = tree_masks(model, batch.ends_BS, batch.depths_BS)
         inputs["position_ids"] = batch.depths_BS

@@ -53,9 +53,10 @@ class Budget:
             torch.cuda.empty_cache()
 
     def take(self, rows: Sequence[R], first: int, heads: Sequence[int] | None = None) -> int:
-        """How many rows from `first` on fit; at least one. Rows come longest first."""
-        width, count, logits = len(rows[first]), 0, 0
+        """How many rows from `first` on fit; at least one."""
+        width = count = logits = 0
         while first + count < len(rows):
+            width = max(width, len(rows[first + count]))
             logits += heads[first + count] if heads else 1
             if count and ((count + 1) * width > self.tokens or logits > self.heads):
                 break

@@ -67,6 +67,15 @@ def plain_rows(strings: Sequence[Encoded]) -> list[Row]:
     return rows
 
 
+def distinct_rows(strings: Sequence[Encoded]) -> list[Row]:
+    """One row per distinct input; strings that differ in their last token only stand in one."""
+    builders: dict[tuple[int, ...], _Builder] = {}
+    for index, string in enumerate(strings):
+        ids = string.ids[: string.stop - 1]
+        builders.setdefault(tuple(ids), _Builder()).add(index, ids, string)
+    return [builder.close() for builder in builders.values()]
+
+
 @dataclass
 class _Unit:
     """Strings of one question that stand together; kept in one row where it fits."""
@@ -93,7 +102,7 @@ class Trie:
             unit = _Unit([], 0, 0)
             for index in group:
                 ids = self.inputs[index]
-                common = _common(previous, ids)
+                common = common_length(previous, ids)
                 if not unit.members:
                     unit.shared = common
                     unit.fresh = len(ids)
@@ -160,10 +169,10 @@ class _Builder:
     pairs: list[tuple[int, int, int]] = field(default_factory=list)
 
     def needs(self, ids: list[int]) -> int:
-        return len(ids) - _common(self.last, ids)
+        return len(ids) - common_length(self.last, ids)
 
     def add(self, index: int, ids: list[int], string: Encoded) -> None:
-        common = _common(self.last, ids)
+        common = common_length(self.last, ids)
         for node in self.path[common:]:
             self.ends[node] = len(self.ids)
         del self.path[common:]
@@ -192,7 +201,8 @@ class _Builder:
         )
 
 
-def _common(left: list[int], right: list[int]) -> int:
+def common_length(left: list[int], right: list[int]) -> int:
+    """How many tokens two strings have in common at their beginnings."""
     shorter = min(len(left), len(right))
     if left[:shorter] == right[:shorter]:
         return shorter

@@ -8,6 +8,7 @@ from typing import Any
 from polylore.errors import ModelError
 from polylore.models.loading import LanguageModel
 from polylore.models.packing import Row, Trie, plain_rows
+from polylore.models.prefix_cache import cached_groups
 from polylore.models.spans import Encoded, encode
 
 
@@ -28,13 +29,13 @@ class EngineReport:
     """Which engine answered, and why."""
 
     engine: str
-    """packed or plain."""
+    """packed, cached or plain."""
     reason: str
-    """Why this engine."""
+    """Why this engine, and why not those before it."""
     checked: int
-    """Questions on which the engines were compared."""
+    """Questions on which it was compared with plain."""
     difference: float | None
-    """Largest difference found, in units of the tolerance; null if not compared."""
+    """Its largest difference from plain, in units of the tolerance; null for plain itself."""
 
 
 @dataclass
@@ -49,8 +50,8 @@ class Prepared:
     tokenizer_hash: str
     longest: int
     """Tokens of the longest string."""
-    rows: dict[tuple[str, int], list[Row]] = field(default_factory=dict, repr=False)
-    """Arranged rows by engine and length limit; filled on first use."""
+    rows: dict[tuple[str, int], list[list[Row]]] = field(default_factory=dict, repr=False)
+    """Arranged rows by engine and limit, in groups that may be read together."""
     trie: Trie | None = field(default=None, repr=False)
     report: EngineReport | None = None
     """Which engine answered in the last run."""
@@ -66,14 +67,32 @@ class Prepared:
         """Keep what was found for this model object."""
         self._judged = (weakref.ref(model), engine, report)
 
-    def arranged(self, engine: str, limit: int) -> list[Row]:
-        """The rows of an engine."""
-        key = (engine, limit)
+    def arranged(self, engine: str, limit: int) -> list[list[Row]]:
+        """The rows of an engine, in groups that may be read together; kept for the next model.
+
+        Args:
+            engine: plain, packed or cached.
+            limit: longest tree row for packed, tokens in memory at once for cached.
+        """
+        key = (engine, 0 if engine == "plain" else limit)
         if key not in self.rows:
-            self.rows[key] = (
-                plain_rows(self.strings) if engine == "plain" else self.tree().rows(limit)
-            )
+            if engine == "packed":
+                self.rows[key] = [self.tree().rows(limit)]
+            elif engine == "cached":
+                self.rows[key] = cached_groups(self.strings, limit)
+            else:
+                self.rows[key] = [plain_rows(self.strings)]
         return self.rows[key]
+
+    def part(self, strings: Sequence[int]) -> "Prepared":
+        """Some of the strings, arranged on their own."""
+        return Prepared(
+            questions=self.questions,
+            strings=[self.strings[k] for k in strings],
+            owner=[self.owner[k] for k in strings],
+            tokenizer_hash=self.tokenizer_hash,
+            longest=max(len(self.strings[k].ids) for k in strings),
+        )
 
     def tree(self) -> Trie:
         """The strings as a trie."""

@@ -59,12 +59,13 @@ def score_prepared(
         lm: the model.
         prepared: the questions, from `prepare`.
         token_budget: tokens, padding included, of one forward pass; halved when memory runs out.
-        engine: plain, packed, or auto: packed if it agrees with plain on a few of the questions.
+        engine: plain, packed, cached, or auto: the first of packed and cached that agrees with
+            plain on a few of the questions.
         progress: called with (rows done, rows in all, what).
 
     Raises:
-        ModelError: another tokenizer than the one prepared for, `packed` asked for and not exact
-            for this model, or scores that are not numbers.
+        ModelError: another tokenizer than the one prepared for, an engine asked for that is not
+            exact for this model, or scores that are not numbers.
     """
     if prepared.tokenizer_hash != lm.tokenizer_hash:
         raise ModelError(
@@ -79,9 +80,7 @@ def score_prepared(
         if report is None:
             report = choose(lm, prepared, engine, limit, token_budget)
             prepared.remember(lm.model, engine, report)
-        rows = prepared.arranged(report.engine, limit)
-        tree = report.engine == "packed"
-        sums = run_rows(lm, rows, len(prepared.strings), token_budget, tree=tree, progress=progress)
+        sums = run_rows(lm, prepared, report.engine, limit, token_budget, progress)
     prepared.report = report
     return _scores(lm, prepared, sums)
 
