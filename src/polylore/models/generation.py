@@ -148,7 +148,7 @@ class _Batch:
                 )
             if len(alive) <= (1 - _COMPACT) * len(rows):
                 keep = torch.tensor(alive, device=self.lm.device)
-                cache.batch_select_indices(keep)
+                cache.reorder_cache(keep)  # named after beam search; every kind of layer has it
                 next_B, mask_BS = next_B[keep], mask_BS[keep]
                 rows = [rows[k] for k in alive]
             ids_BS = next_B[:, None]
