@@ -60,7 +60,7 @@ def make_model(tokenizer: Any) -> Callable[..., LanguageModel]:
 
     def make(kind: str = "llama", seed: int = 0, **changes: Any) -> LanguageModel:
         torch.manual_seed(seed)
-        settings = config(kind, len(tokenizer), **changes)
+        settings = config(kind, vocab_size=len(tokenizer), **changes)
         model = tf.AutoModelForCausalLM.from_config(settings).eval()
         return wrap(model, tokenizer, kind)
 

@@ -10,7 +10,16 @@ import pytest
 import torch
 from zoo import WINDOW, ZOO
 
-from polylore.models import LanguageModel, Question, generate, prepare, score_prepared
+from polylore.models import (
+    LanguageModel,
+    Question,
+    generate,
+    prepare,
+    prepare_prompts,
+    score_prepared,
+)
+from polylore.models.forward import evaluation
+from polylore.models.prefill import may_share
 
 Make = Callable[..., LanguageModel]
 
@@ -116,6 +125,9 @@ def test_the_texts_reach_beyond_the_windows(
     assert largest(scores, reference(lm, bos=True)) < 1e-5
 
 
+GAPS_COUNT = [*WINDOWED, "mpt", "lfm2"]
+"""Where prompts cannot be read behind a shared beginning: a window, ALiBi by index, or a state."""
+
 PROMPTS = [
     "The capital of France is",
     "The",
@@ -145,9 +157,20 @@ def continued(lm: LanguageModel, prompt: str, cap: int, bos: bool) -> str:
 @pytest.mark.parametrize("kind", sorted(set(ZOO) - {"mamba"}))
 def test_texts_are_those_of_one_token_per_call(make_model: Make, kind: str) -> None:
     lm = make_model(kind, seed=3)
+    ids = prepare_prompts(lm, PROMPTS, bos=True).ids
+    with evaluation(lm.model):
+        assert may_share(lm, ids, longest=40) == (kind not in GAPS_COUNT)
     for bos in (True, False):
         expected = [continued(lm, p, cap, bos) for p, cap in zip(PROMPTS, CAPS, strict=True)]
         assert len(set(expected)) > 3
         for budget in (1, 120, 10_000):
             found = generate(lm, PROMPTS, max_new_tokens=CAPS, bos=bos, token_budget=budget)
             assert [g.text for g in found] == expected
+
+
+def test_a_window_longer_than_the_texts_forbids_no_sharing(make_model: Make) -> None:
+    ids = [[0, 5, 6, 7, 8], [0, 5, 6, 9], [0, 5]]
+    lm = make_model("mistral")
+    with evaluation(lm.model):
+        assert may_share(lm, ids, longest=WINDOW)
+        assert not may_share(lm, ids, longest=WINDOW + 1)

@@ -16,6 +16,7 @@ from polylore.models import (
     LanguageModel,
     Question,
     fingerprint,
+    generate,
     load_model,
     score,
     swap_weights,
@@ -170,9 +171,12 @@ def test_folders_that_are_not_models(saved: Save, tmp_path: Path) -> None:
     (folder / "model.safetensors").unlink()
     with pytest.raises(ModelError, match="holds no weights"):
         load_model(folder)
-    (folder / "model.safetensors").write_bytes(weights[: len(weights) // 2])
-    with pytest.raises(ModelError, match="cannot be loaded"):
-        load_model(folder)
+    whole = load_model(saved("whole"))
+    for length in (len(weights) // 2, 100, 0):
+        (folder / "model.safetensors").write_bytes(weights[:length])
+        for refused in (load_model, lambda path: swap_weights(whole, path)):
+            with pytest.raises(ModelError, match=r"model.safetensors is damaged or cut short .*;"):
+                refused(folder)
 
 
 def test_a_missing_shard_is_named(saved: Save) -> None:
@@ -206,6 +210,17 @@ def test_tokenizer_that_does_not_fit(saved: Save) -> None:
     (folder / "tokenizer.json").write_text("{")
     with pytest.raises(ModelError, match=r"tokenizer in .* cannot be loaded"):
         load_model(folder)
+
+
+def test_a_tokenizer_without_offsets_can_generate_but_not_score(saved: Save) -> None:
+    folder = saved("a")
+    (folder / "tokenizer.json").unlink()
+    tf.ByT5Tokenizer(extra_ids=0).save_pretrained(folder)  # in Python, without offsets
+    lm = load_model(folder)
+    with pytest.raises(ModelError, match=r"ByT5Tokenizer reports no character offsets.*; save a"):
+        score(lm, QUESTIONS, token_budget=100, bos=False)
+    (written,) = generate(lm, ["Paris"], max_new_tokens=3, bos=False, token_budget=100)
+    assert written.n_new_tokens > 0
 
 
 def test_pickled_weights_are_read_without_running_them(saved: Save, make_model: Make) -> None:

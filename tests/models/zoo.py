@@ -66,7 +66,7 @@ ZOO: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-def config(kind: str, vocab: int, **changes: Any) -> Any:
+def config(kind: str, **changes: Any) -> Any:
     """The tiny configuration of an architecture, with some settings changed."""
     name, settings = ZOO[kind]
-    return getattr(tf, f"{name}Config")(**settings | {"vocab_size": vocab} | changes)
+    return getattr(tf, f"{name}Config")(**settings | changes)

@@ -5,6 +5,7 @@ The answer begins after leading white space and ends at the first newline (speci
 (`generation`, `vllm`), these rules decide.
 """
 
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,6 +39,8 @@ class PreparedPrompts:
     tokenizer_hash: str
     newlines: dict[int, bool] = field(default_factory=dict, repr=False)
     """Which token ids contain a newline; filled as they turn up."""
+    judged: tuple[weakref.ref[Any], int, bool] | None = field(default=None, repr=False)
+    """Whether a model may read beginnings once, with its longest text; filled on first use."""
 
     @classmethod
     def join(cls, parts: Sequence["PreparedPrompts"]) -> "PreparedPrompts":

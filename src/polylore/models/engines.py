@@ -87,7 +87,7 @@ def run_rows(
 
 def _read(lm: LanguageModel, rows: Sequence[Row], engine: str, keen: bool) -> torch.Tensor:
     if engine == "cached":
-        return read_on_cache(lm.model, rows, lm.device, keen=keen)
+        return read_on_cache(lm.model, rows, keen=keen)
     return target_logprobs(lm.model, collate(rows, lm.device), tree=engine == "packed")
 
 

@@ -1,5 +1,6 @@
 """Greedy continuation of prompts, in batches, with a text that does not depend on the batch."""
 
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,9 +15,10 @@ from polylore.models.answers import (
     end_ids,
     prepare_prompts,
 )
-from polylore.models.forward import evaluation, head_reads
+from polylore.models.forward import evaluation
 from polylore.models.loading import LanguageModel
 from polylore.models.memory import Budget, attempt
+from polylore.models.prefill import may_share, next_logits, prefill
 
 Progress = Callable[[int, int, str], None]
 
@@ -82,9 +84,10 @@ def generate_prepared(
     results: list[Generation | None] = [None] * total
     done = 0
     with evaluation(lm.model):
+        share = bool(spans) and _shares(lm, prepared, len(spans[0]))
         while done < total:
             members = order[done : done + budget.take(spans, done)]
-            batch = _Batch(lm, prepared, members, caps, stop_at_newline)
+            batch = _Batch(lm, prepared, members, caps, stop_at_newline, share)
             made = attempt(batch.finish)
             if made is None:
                 budget.halve(len(members))
@@ -107,8 +110,10 @@ class _Batch:
         members: Sequence[int],
         caps: Sequence[int],
         stop_at_newline: bool,
+        share: bool,
     ) -> None:
         self.lm = lm
+        self.share = share
         ends = end_ids(lm)
         self.answers = [
             Answer(lm.tokenizer, prepared, k, caps[k], ends, stop_at_newline) for k in members
@@ -120,44 +125,36 @@ class _Batch:
         return [answer.result() for answer in self.answers]
 
     def _run(self) -> None:
-        ids_BS, mask_BS = self._padded()
-        padded = bool((mask_BS == 0).any())
+        model = self.lm.model
+        prompts = [answer.prepared.ids[answer.index] for answer in self.answers]
+        logits_BV, cache, mask_BT = prefill(model, prompts, share=self.share)
         rows = list(self.answers)
-        cache: Any = None
         while True:
-            inputs: dict[str, Any] = {"input_ids": ids_BS, "use_cache": True}
-            if padded:
-                positions_BS = (mask_BS.cumsum(-1) - 1).clamp_min(0)
-                inputs["attention_mask"] = mask_BS
-                inputs["position_ids"] = positions_BS[:, -ids_BS.shape[1] :]
-            last_B = torch.arange(1, len(rows) + 1, device=self.lm.device) * ids_BS.shape[1] - 1
-            with head_reads(self.lm.model, last_B, ids_BS.shape):
-                output = self.lm.model(past_key_values=cache, **inputs)
-            next_B = output.logits[0].argmax(-1)
+            next_B = logits_BV.argmax(-1)
             for answer, token in zip(rows, next_B.tolist(), strict=True):
                 if answer.reason is None:
                     answer.accept(token)
             alive = [k for k, answer in enumerate(rows) if answer.reason is None]
             if not alive:
                 return
-            cache = getattr(output, "past_key_values", None)
             if cache is None:
                 raise ModelError(
-                    f"{type(self.lm.model).__name__} keeps no key/value cache, without which "
+                    f"{type(model).__name__} keeps no key/value cache, without which "
                     "polylore cannot generate; ask it for scores only."
                 )
             if len(alive) <= (1 - _COMPACT) * len(rows):
                 keep = torch.tensor(alive, device=self.lm.device)
                 cache.reorder_cache(keep)  # named after beam search; every kind of layer has it
-                next_B, mask_BS = next_B[keep], mask_BS[keep]
+                next_B, mask_BT = next_B[keep], mask_BT[keep]
                 rows = [rows[k] for k in alive]
-            ids_BS = next_B[:, None]
-            mask_BS = torch.cat([mask_BS, mask_BS.new_ones(len(rows), 1)], dim=1)
+            mask_BT = torch.cat([mask_BT, mask_BT.new_ones(len(rows), 1)], dim=1)
+            logits_BV, cache = next_logits(model, next_B[:, None], mask_BT, cache)
 
-    def _padded(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Prompts padded on the left, and which of their tokens are real; both (B, S)."""
-        prompts = [answer.prepared.ids[answer.index] for answer in self.answers]
-        length = max(map(len, prompts))
-        ids = [[0] * (length - len(p)) + p for p in prompts]
-        mask = [[0] * (length - len(p)) + [1] * len(p) for p in prompts]
-        return torch.tensor(ids, device=self.lm.device), torch.tensor(mask, device=self.lm.device)
+
+def _shares(lm: LanguageModel, prepared: PreparedPrompts, longest: int) -> bool:
+    """`may_share`, asked once per model object and length."""
+    judged = prepared.judged
+    if judged is None or judged[0]() is not lm.model or judged[1] != longest:
+        found = len(prepared.ids) > 1 and may_share(lm, prepared.ids, longest)
+        prepared.judged = judged = (weakref.ref(lm.model), longest, found)
+    return judged[2]

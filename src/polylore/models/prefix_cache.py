@@ -22,6 +22,8 @@ from polylore.models.spans import Encoded
 
 _PASS = 64
 """What one more pass costs, in tokens; only decides between ways of the same result."""
+KEEN = -1
+"""The cost of a pass that cuts also where nothing is gained."""
 _ALIKE = 0.75
 """Strings stand together if their answers begin at depths of at least this ratio."""
 
@@ -38,12 +40,16 @@ def cached_groups(strings: Sequence[Encoded], token_budget: int) -> list[list[Ro
         rows, key=lambda r: (r.ids[: _answer(r) // 2].tolist(), _answer(r), r.ids.tolist())
     )
     orders = [list(_groups(order, token_budget)) for order in (by_length, by_beginning)]
-    return min(orders, key=lambda groups: sum(_cuts(group)[0] for group in groups))
+    return min(orders, key=lambda groups: sum(map(_cost, groups)))
 
 
 def _answer(row: Row) -> int:
     """Index of the first token that has to be read in the last piece."""
     return int(row.places[0])
+
+
+def _cost(rows: Sequence[Row]) -> int:
+    return best_cuts([row.ids.tolist() for row in rows], min(map(_answer, rows)))[0]
 
 
 def _groups(rows: Sequence[Row], token_budget: int) -> Iterator[list[Row]]:
@@ -62,19 +68,24 @@ def _groups(rows: Sequence[Row], token_budget: int) -> Iterator[list[Row]]:
         yield group
 
 
-def _cuts(rows: Sequence[Row], one_pass: int = _PASS) -> tuple[int, list[int]]:
-    """The cheapest cuts for rows that are read together, and what they cost, in tokens."""
-    deepest = min(map(_answer, rows))
-    ids = sorted(row.ids.tolist() for row in rows)
-    shared = np.array([common_length(*pair) for pair in pairwise(ids)], dtype=np.int64)
+def best_cuts(
+    strings: Sequence[list[int]], deepest: int, one_pass: int = _PASS
+) -> tuple[int, list[int]]:
+    """The cheapest cuts for strings that are read together, and what reading them costs, in tokens.
+
+    Args:
+        strings: token ids.
+        deepest: no cut lies deeper.
+        one_pass: what one more pass costs, in tokens.
+    """
+    shared = np.array([common_length(*pair) for pair in pairwise(sorted(strings))], dtype=np.int64)
     depths = np.arange(deepest + 1)
     distinct = 1 + (shared[:, None] < depths).sum(0)
-    longest = max(map(len, rows))
     first, second = depths[:, None], depths[None, :]
     cost = (
         first * distinct[:, None]
         + (second - first) * distinct
-        + (longest - second) * len(rows)
+        + (max(map(len, strings)) - second) * len(strings)
         + one_pass * (1 + (first > 0).astype(int) + (second > first))
     )
     cost = np.where(first <= second, cost, np.iinfo(np.int64).max)
@@ -82,38 +93,49 @@ def _cuts(rows: Sequence[Row], one_pass: int = _PASS) -> tuple[int, list[int]]:
     return int(cost[best]), sorted({int(cut) for cut in best} - {0})
 
 
-def read_on_cache(
-    model: Any, rows: Sequence[Row], device: torch.device, *, keen: bool = False
-) -> torch.Tensor:
-    """Log-probability of each target token, as `target_logprobs` gives them for the rows.
-
-    Args:
-        model: a causal language model in evaluation mode.
-        rows: one row per distinct string.
-        device: where the model is.
-        keen: cut also where it does not pay, to see whether it is exact.
+def read_beginnings(model: Any, strings: Sequence[list[int]], cuts: Sequence[int]) -> Any:
+    """The model's cache of all strings up to the last cut, one row per string; None without cuts.
 
     Raises:
         ModelError: the model keeps no cache that can be repeated.
     """
     cache: Any = None
-    above = [0] * len(rows)
+    above = [0] * len(strings)
     start = 0
-    for stop in _cuts(rows, -1 if keen else _PASS)[1]:
-        beginnings = [tuple(row.ids[:stop].tolist()) for row in rows]
+    for stop in cuts:
+        beginnings = [tuple(ids[:stop]) for ids in strings]
         numbers = {ids: k for k, ids in enumerate(dict.fromkeys(beginnings))}
-        # Rows of one piece have one beginning, so any of them knows what the piece stands on.
+        # Strings of one piece have one beginning, so any of them knows what the piece stands on.
         parents = dict(zip(beginnings, above, strict=True))
         _repeat(model, cache, [parents[ids] for ids in numbers])
-        ids_BS = torch.tensor([ids[start:] for ids in numbers], device=device)
-        with head_reads(model, torch.zeros(1, dtype=torch.long, device=device), ids_BS.shape):
+        ids_BS = torch.tensor([ids[start:] for ids in numbers], device=model.device)
+        first = torch.zeros(1, dtype=torch.long, device=model.device)
+        with head_reads(model, first, ids_BS.shape):  # these logits are not needed
             output = model(input_ids=ids_BS, use_cache=True, **_past(cache))
         cache = getattr(output, "past_key_values", None)
         if cache is None:
             raise ModelError(f"{type(model).__name__} keeps no cache of keys and values.")
         above, start = [numbers[ids] for ids in beginnings], stop
     _repeat(model, cache, above)
-    batch = collate([_without(row, start) for row in rows], device)
+    return cache
+
+
+def read_on_cache(model: Any, rows: Sequence[Row], *, keen: bool = False) -> torch.Tensor:
+    """Log-probability of each target token, as `target_logprobs` gives them for the rows.
+
+    Args:
+        model: a causal language model in evaluation mode.
+        rows: one row per distinct string.
+        keen: cut also where it does not pay, to see whether it is exact.
+
+    Raises:
+        ModelError: the model keeps no cache that can be repeated.
+    """
+    strings = [row.ids.tolist() for row in rows]
+    cuts = best_cuts(strings, min(map(_answer, rows)), KEEN if keen else _PASS)[1]
+    cache = read_beginnings(model, strings, cuts)
+    start = cuts[-1] if cuts else 0
+    batch = collate([_without(row, start) for row in rows], model.device)
     return target_logprobs(model, batch, tree=False, **_past(cache))
 
 

@@ -75,6 +75,20 @@ def read_tensors(folder: Path) -> Iterator[tuple[str, torch.Tensor]]:
             ) from error
 
 
+def check_heads(folder: Path) -> None:
+    """Safetensors files are as long as their heads say; reads the heads only.
+
+    Raises:
+        ModelError: there are no weights, or a file is damaged.
+    """
+    for path in weight_files(folder):
+        if (problem := _problem(path)) is not None:
+            raise ModelError(
+                f"The weight file {path} is damaged or cut short ({problem}); copy or download it "
+                "again."
+            )
+
+
 def refuse_damaged(folder: Path) -> None:
     """Delete a downloaded safetensors file that is cut short; reads the files' heads only.
 
@@ -82,18 +96,25 @@ def refuse_damaged(folder: Path) -> None:
         ModelError: there are no weights, or a file is not as long as its head says.
     """
     for path in weight_files(folder):
-        if path.suffix != ".safetensors":
-            continue
-        try:
-            with safe_open(path, framework="pt") as file:
-                file.keys()
-        except Exception as error:
+        if (problem := _problem(path)) is not None:
             path.resolve().unlink(missing_ok=True)  # the cache may hold it behind a link
             path.unlink(missing_ok=True)
             raise ModelError(
-                f"The weight file {path} was damaged or cut short ({said(error)}) and is deleted; "
+                f"The weight file {path} was damaged or cut short ({problem}) and is deleted; "
                 "run the same command again to fetch it anew."
-            ) from error
+            )
+
+
+def _problem(path: Path) -> str | None:
+    """What is wrong with the head of a safetensors file; other formats have none."""
+    if path.suffix != ".safetensors":
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            file.keys()
+    except Exception as error:  # damaged files fail in every way
+        return said(error)
+    return None
 
 
 def _parts(index: Path) -> list[str]:
