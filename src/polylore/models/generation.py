@@ -2,7 +2,6 @@
 
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 
