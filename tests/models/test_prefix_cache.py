@@ -1,13 +1,16 @@
 """Where strings are cut, which stand together, and on which the engines are compared."""
 
+import random
 from collections.abc import Callable
 
 import pytest
+import torch
 
 from polylore.models import LanguageModel, Question, engines, prepare
-from polylore.models.forward import evaluation
+from polylore.models.forward import collate, evaluation, target_logprobs
+from polylore.models.memory import Budget
 from polylore.models.packing import distinct_rows
-from polylore.models.prefix_cache import KEEN, best_cuts, cached_groups
+from polylore.models.prefix_cache import KEEN, best_cuts, cached_groups, read_on_cache
 from polylore.models.spans import Encoded
 
 Make = Callable[..., LanguageModel]
@@ -46,6 +49,16 @@ def test_every_string_stands_in_one_group_once() -> None:
     assert sorted(found) == list(range(len(strings)))
     assert all(len(group) * max(map(len, group)) <= 400 for group in groups)
     assert len(distinct_rows([Encoded([1, 2, 3], 2, 3), Encoded([1, 2, 4], 2, 3)])) == 1
+
+
+def test_the_order_of_the_rows_does_not_matter(make_model: Make) -> None:
+    lm = make_model("bloom")
+    rows = distinct_rows(asked())
+    random.Random(0).shuffle(rows)
+    with evaluation(lm.model):
+        whole = target_logprobs(lm.model, collate(rows, lm.device), tree=False)
+        assert len(best_cuts([row.ids.tolist() for row in rows], 69)[1]) == 2
+        torch.testing.assert_close(read_on_cache(lm.model, rows), whole, atol=1e-5, rtol=0)
 
 
 def test_short_and_long_strings_do_not_stand_together() -> None:
@@ -95,3 +108,10 @@ def test_the_check_cuts_even_where_asking_would_not(
         engines.run_rows(lm, prepared, "cached", 64, 100, keen=True)
     assert cuts
     assert all(cuts)
+
+
+def test_rows_of_any_order_keep_within_the_budget() -> None:
+    budget = Budget(tokens=20, heads=100)
+    rows = [range(2), range(2), range(6), range(6), range(1)]
+    assert budget.take(rows, 0) == 3
+    assert budget.take(rows, 3) == 2

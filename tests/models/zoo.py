@@ -10,7 +10,7 @@ SMALL = {
     "num_attention_heads": 4,
     "max_position_embeddings": 64,
     "initializer_range": 0.2,
-    "pad_token_id": 0,
+    "pad_token_id": 1,  # its embedding is zero, and that of the first token must not be
     "bos_token_id": 0,
     "eos_token_id": 1,
 }

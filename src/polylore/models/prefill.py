@@ -79,8 +79,8 @@ def may_share(lm: LanguageModel, prompts: Sequence[list[int]], longest: int) -> 
 
     Args:
         lm: the model.
-        prompts: token ids of all prompts; the longest, the shortest and the one that shares most
-            with the longest are read in both ways and compared.
+        prompts: token ids of all prompts; the longest and one that shares much with it are read
+            in both ways and compared.
         longest: most tokens of any prompt and its continuation.
     """
     try:
@@ -96,9 +96,7 @@ def may_share(lm: LanguageModel, prompts: Sequence[list[int]], longest: int) -> 
 
 
 def _sample(prompts: Sequence[list[int]]) -> list[list[int]]:
-    """The longest prompt, the shortest, and the one that shares most with the longest."""
-    top = max(range(len(prompts)), key=lambda k: len(prompts[k]))
-    longest, others = prompts[top], [ids for k, ids in enumerate(prompts) if k != top]
-    near = sorted(others, key=lambda ids: -common_length(ids, longest))[:1]
-    # A prompt of one token has no beginning to share.
-    return [ids for ids in (longest, min(prompts, key=len), *near) if len(ids) > 1]
+    """The longest prompt and, of another length if there is one, that which shares most with it."""
+    longest = max(prompts, key=len)
+    others = [ids for ids in prompts if 1 < len(ids) < len(longest)] or list(prompts)
+    return [longest, max(others, key=lambda ids: common_length(ids, longest))]
