@@ -13,6 +13,7 @@ from hub_fake import write_checkpoint
 from hub_server import Hub, serve
 
 from polylore.models import resolve
+from polylore.models.store_room import Room
 
 REPO = "lab/model"
 OPEN = """
@@ -124,8 +125,12 @@ def test_a_killed_download_goes_on_with_the_files_it_lacks(server: Hub, tmp_path
     while not (there("*.incomplete") == 1 and there("model-00001*.safetensors")):
         assert time.monotonic() < deadline
         time.sleep(0.05)
+    room = Room(tmp_path / "cache" / ".polylore")
+    ((present, size),) = room.fetching("run")  # as another process sees it
+    assert 0 < present < size
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
+    assert room.fetching("run") == []
     server.stalls = ""
     code, out, err = opened(server, tmp_path, "main")
     assert code == 0, err

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,10 @@ from hub_fake import FakeHub
 
 from polylore.errors import ModelError
 from polylore.models import store as store_module
-from polylore.models import store_room
+from polylore.models import store_room, store_watch
 from polylore.models.hub_series import scan_hub
 from polylore.models.store import Source, Store
-from polylore.models.store_room import GIGABYTE, Room
+from polylore.models.store_room import GIGABYTE, Downloads, Room
 from polylore.models.weights import read_tensors
 
 REPO = "lab/model"
@@ -53,8 +54,14 @@ def test_fetch_use_delete(hub: FakeHub, cache: Path, sources: list[Source]) -> N
         assert not folder.exists()
         assert scratch(cache) == []
     assert hub.downloads == ["step1", "step2", "step3"]
-    assert store.downloads() == (3, 3 * store._size(sources[0]))
-    assert Store(str(cache), owner="other").downloads() == (0, 0)
+    found = store.downloads()
+    assert (found.checkpoints, found.downloads) == (3, 3)
+    assert found.bytes == 3 * store._size(sources[0])
+    assert found.seconds > 0
+    assert Store(str(cache), owner="other").downloads() == Downloads(0, 0, 0, 0)
+    with store.open(sources[0]):  # it was deleted
+        pass
+    assert (store.downloads().checkpoints, store.downloads().downloads) == (3, 4)
     assert not list((cache / ".polylore" / "records").iterdir())
     assert not list((cache / ".polylore" / "leases").iterdir())
 
@@ -260,3 +267,43 @@ def test_a_killed_deletion_leaves_nothing_that_looks_whole(
         assert len(dict(read_tensors(folder))) == 2
     assert hub.downloads == ["step1", "step1"]
     assert list((cache / ".polylore" / "scratch").iterdir()) == []
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_progress_is_what_is_on_the_disk(
+    hub: FakeHub,
+    cache: Path,
+    sources: list[Source],
+    monkeypatch: pytest.MonkeyPatch,
+    keep: bool,
+) -> None:
+    monkeypatch.setattr(store_watch, "PAUSE", 0.01)
+    monkeypatch.setattr(store_watch, "MEGABYTE", 1)
+    store = Store(str(cache), keep=keep, owner="run")
+    size = store._size(sources[0])
+    seen: list[tuple[int, int, str]] = []
+    half = threading.Event()
+
+    def progress(*now: Any) -> None:
+        seen.append(now)
+        half.set()
+
+    real = hub._download
+
+    def slowly(repo: str, **options: Any) -> str:
+        name = f"{store._files(sources[0])[1].etag}.1.incomplete"
+        folder = options["local_dir"] or cache / "models--lab--model" / "blobs"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"0" * 10)
+        assert half.wait(10)
+        (folder / name).unlink()
+        return real(repo, **options)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", slowly)
+    with store_watch.watched(store, progress), store.open(sources[0]):
+        deadline = time.monotonic() + 10
+        while seen[-1][0] < size and time.monotonic() < deadline:
+            time.sleep(0.01)
+    assert seen[0] == (10, size, "fetching (MB)")
+    assert seen[-1] == (size, size, "fetching (MB)")
+    assert Store(str(cache), owner="other").room.fetching("other") == []

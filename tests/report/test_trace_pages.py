@@ -6,6 +6,7 @@ import pytest
 from polylore.report import export_figures, render
 from polylore.runs import RunFolder
 from polylore.studies.trace.pages import build_report
+from polylore.tables import derived, raw
 
 EXPOSURE = ("exposure", "freq_curve", "freq_corr", "threshold", "design")
 
@@ -149,3 +150,44 @@ def test_different_answers_to_different_wordings_are_all_shown(evil_run, tmp_pat
     run.write_table("answers", evil_run.table("answers").with_columns(raw_text=other))
     facts = next(p for p in build_report(run).pages if p.id == "facts")
     assert set(facts.blocks[0].answers["answer"]) == {"One / Two"}
+
+
+def test_the_series_is_silent_about_nothing(evil_run: RunFolder) -> None:
+    blocks = {getattr(b, "id", "") for b in _page(evil_run, "data").blocks}
+    assert not blocks & {"gaps", "odd-checkpoints"}
+
+
+def test_gaps_duplicates_and_downloads_are_shown(synthetic, small, tmp_path) -> None:
+    run = synthetic.write_run(tmp_path / "run", small())
+    checkpoints = run.table("checkpoints").to_dicts()
+    ids = [row["ckpt_id"] for row in checkpoints]
+    checkpoints[1] |= {"duplicate_of": ids[2], "suspect": True}
+    checkpoints[2] |= {"flags": ["prefix_missing"], "requested_step": 99, "used_step": 100}
+    run.write_table("checkpoints", raw.CHECKPOINTS.build(checkpoints))
+    gap = {"model": "m", "from_step": 1, "to_step": 9, "affected_requests": [4, 5]}
+    steps = [[2, 3], list(range(10, 20))]
+    gaps = [gap | {"n_missing": len(s), "missing_steps": s} for s in steps]
+    run.write_table("gaps", derived.GAPS.build(gaps))
+    downloads = {"checkpoints": 3, "downloads": 5, "bytes": 4_200_000_000, "seconds": 61.4}
+    run.annotate("downloads", downloads)
+    skipped = [[f"folder{i}", "it holds no weights"] for i in range(25)]
+    run.annotate("resolved", {"skipped": skipped, "missing": [7]})
+    page = _page(run, "data")
+    tables = {b.id: b.frame for b in page.blocks if hasattr(b, "frame")}
+    assert tables["gaps"]["steps"].to_list() == ["2, 3", "10 to 19"]
+    assert tables["gaps"]["asked"].to_list() == ["4, 5", "4, 5"]
+    odd = dict(tables["odd-checkpoints"].select("ckpt_id", "remark").iter_rows())
+    assert odd == {
+        ids[1]: "left out of trajectories",
+        ids[2]: "stands for step 99; prefix missing",
+    }
+    words = " ".join(page.blocks[-1].paragraphs)
+    assert "3 checkpoints from the hub, 4.2B bytes in 61 s" in words
+    assert "2 had to be fetched again" in words
+    assert "not there: 7." in words
+    assert "folder19 (it holds no weights) and 5 more." in words
+    render(build_report(run))
+
+
+def _page(run: RunFolder, id: str):
+    return next(page for page in build_report(run).pages if page.id == id)

@@ -48,6 +48,7 @@ def test_fetched_asked_and_deleted(hub: FakeHub, remote: Make, make: Make, tmp_p
     assert not list((tmp_path / "cache" / ".polylore" / "scratch").iterdir())
     assert run.manifest["downloads"]["checkpoints"] == len(names)
     assert run.manifest["downloads"]["bytes"] > 0
+    assert run.manifest["downloads"]["downloads"] == len(names)
     table = run.table("checkpoints")
     assert table["weight_hash"].null_count() == 0
     local = trace(make(ask={"generate": False, "n_shot": 0}), tmp_path / "local", report=False)

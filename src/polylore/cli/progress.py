@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from polylore.runs.executor import Progress
 
@@ -56,19 +57,28 @@ class _Lines:
     """One line at the start, every ten seconds, and at the end of each kind of work."""
 
     def __init__(self) -> None:
-        self._what = ""
-        self._start = self._last = 0.0
-        self._first = 0
+        self._works: dict[str, _Work] = {}
 
     def show(self, done: int, total: int, what: str) -> None:
         now = time.monotonic()
-        if what != self._what:
-            self._what, self._start, self._last, self._first = what, now, 0.0, done
-        if done < total and now - self._last < 10:
+        work = self._works.get(what)
+        if work is None or done < work.done:
+            work = self._works[what] = _Work(now, first=done)
+        ended = work.done < done >= total
+        work.done = done
+        if work.shown is not None and not ended and now - work.shown < 10:
             return
-        self._last = now
-        elapsed = now - self._start
+        work.shown = now
+        elapsed = now - work.start
         left = ""
-        if done > self._first and done < total:
-            left = f", about {elapsed / (done - self._first) * (total - done):.0f} s left"
+        if done > work.first and done < total:
+            left = f", about {elapsed / (done - work.first) * (total - done):.0f} s left"
         print(f"{what}: {done}/{total}, {elapsed:.0f} s{left}", file=sys.stderr, flush=True)
+
+
+@dataclass
+class _Work:
+    start: float
+    first: int
+    done: int = -1
+    shown: float | None = None

@@ -26,7 +26,7 @@ from typing import Any
 from polylore.errors import ModelError
 from polylore.models import hub, hub_cache
 from polylore.models.leases import Lease
-from polylore.models.store_room import Room
+from polylore.models.store_room import Downloads, Room
 from polylore.models.weights import has_weights, refuse_damaged
 
 _log = logging.getLogger(__name__)
@@ -160,8 +160,8 @@ class Store:
         if hub_cache.own_root(self.cache).is_dir():
             self.room.sweep(self.owner)
 
-    def downloads(self) -> tuple[int, int]:
-        """How many checkpoints were downloaded for the owner so far, and their bytes."""
+    def downloads(self) -> Downloads:
+        """What was downloaded for the owner so far."""
         return self.room.downloads(self.owner)
 
     def _admit(self, source: Source) -> Lease:
@@ -183,11 +183,12 @@ class Store:
         self.room.clear_partial(source.key, lease)
         names = [file.name for file in self._files(source)]
         scratch = None if self.keep else folder
+        begin = time.monotonic()
         path = hub.download(repo, commit, names, cache_dir=self.cache, folder=scratch)
         refuse_damaged(path)
         if self.keep:
             hub_cache.name_commit(self.cache, repo, str(source.revision), commit)
-        self.room.complete(source.key, self.owner)
+        self.room.complete(source.key, self.owner, time.monotonic() - begin)
         return path
 
     def _folder(self, source: Source) -> Path:
@@ -203,6 +204,7 @@ class Store:
             "commit": source.commit,
             "bytes": self._size(source),
             "folder": str(self._folder(source)),
+            "etags": [file.etag for file in self._files(source)] if self.keep else [],
             "kept": self.keep,
             "owner": self.owner,
         }

@@ -20,6 +20,18 @@ GIGABYTE = 10**9
 
 
 @dataclass(frozen=True)
+class Downloads:
+    """What was fetched for an owner."""
+
+    checkpoints: int
+    downloads: int
+    """More than checkpoints where some were fetched again."""
+    bytes: int
+    seconds: float
+    """Summed over downloads; several may run at the same time."""
+
+
+@dataclass(frozen=True)
 class Room:
     """One folder of fetched checkpoints, shared by all processes of this machine."""
 
@@ -112,7 +124,7 @@ class Room:
             return bool(read_json(self._record(key)).get("complete"))
         return False
 
-    def complete(self, key: str, owner: str) -> None:
+    def complete(self, key: str, owner: str, seconds: float) -> None:
         """Note that a download is finished, and count it."""
         with self._locked():
             record = self._records().get(key)
@@ -121,17 +133,34 @@ class Room:
             self._write(key, record | {"complete": True})
             line = {k: record.get(k) for k in ("ckpt_id", "repo", "commit", "bytes")}
             with (self.root / "downloads.jsonl").open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps(line | {"owner": owner}) + "\n")
+                stream.write(json.dumps(line | {"seconds": seconds, "owner": owner}) + "\n")
 
-    def downloads(self, owner: str) -> tuple[int, int]:
-        """Number and bytes of the downloads that were finished for an owner."""
+    def downloads(self, owner: str) -> Downloads:
+        """The downloads that were finished for an owner."""
         try:
             text = (self.root / "downloads.jsonl").read_text(encoding="utf-8")
         except OSError:
-            return 0, 0
+            text = ""
         lines = [json.loads(line) for line in text.splitlines() if line.endswith("}")]
         own = [line for line in lines if line["owner"] == owner]
-        return len(own), sum(int(line["bytes"]) for line in own)
+        return Downloads(
+            checkpoints=len({(line["repo"], line["commit"]) for line in own}),
+            downloads=len(own),
+            bytes=sum(int(line["bytes"]) for line in own),
+            seconds=sum(float(line.get("seconds", 0)) for line in own),
+        )
+
+    def fetching(self, owner: str) -> list[tuple[int, int]]:
+        """Bytes on the disk and in all of every checkpoint that an owner is fetching now."""
+        if not self.root.is_dir():
+            return []
+        with self._locked():
+            records = [
+                record
+                for key, record in self._records().items()
+                if record.get("owner") == owner and not record.get("complete") and self._busy(key)
+            ]
+        return [(_present(record), int(record["bytes"])) for record in records]
 
     def refuse_too_large(self, what: str, need: int, budget_gb: float | None) -> None:
         """Raise if something can never fit.
@@ -208,8 +237,26 @@ class Room:
             (self.root / "leases" / key).rmdir()
 
 
+def _present(record: dict[str, Any]) -> int:
+    """Bytes of a checkpoint's own files on the disk.
+
+    Parts of files lie below a folder of its own, or among the blobs of the hub's cache.
+    """
+    folder = Path(record["folder"])
+    blobs = folder.parent.parent / "blobs"
+    parts = [p for e in record.get("etags", ()) for p in blobs.glob(f"{e}*.incomplete")]
+    whole = [p for p in folder.glob("[!.]*") if p.suffix != ".incomplete"]
+    return sum(map(_size, [*whole, *folder.rglob("*.incomplete"), *parts]))
+
+
 def _size_of(folder: Path) -> int:
     """Bytes on the disk below a folder, partial downloads included."""
     if not folder.is_dir():
         return 0
-    return sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
+    return sum(_size(p) for p in folder.rglob("*") if p.is_file())
+
+
+def _size(path: Path) -> int:
+    with suppress(OSError):  # renamed or deleted meanwhile
+        return path.stat().st_size
+    return 0

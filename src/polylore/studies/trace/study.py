@@ -6,6 +6,7 @@ interrupted and repeated; finished units are never asked again.
 
 import random
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import polars as pl
@@ -15,6 +16,7 @@ from polylore.facts import FactSet, build_prompts, load_facts
 from polylore.files import read_parquet
 from polylore.models.resolve import refresh
 from polylore.models.store import Store
+from polylore.models.store_watch import watched
 from polylore.models.vllm import require_vllm
 from polylore.runs import RunFolder, run_batches
 from polylore.studies.series import SeriesConfig
@@ -36,7 +38,7 @@ def trace(
         config: what to ask of which checkpoints.
         out: run folder; an unfinished run of the same configuration is continued, and checkpoints
             that are new since then are added to it.
-        progress: called with (done, total, what).
+        progress: called with (done, total, what); about downloads from a thread of its own.
         report: also write `report.html`, figures and CSV.
 
     Returns:
@@ -59,24 +61,27 @@ def trace(
         refuse_changed_weights(run, checkpoints)
         run.write_table("checkpoints", checkpoints)
         run.write_table("gaps", resolved.gaps)
+        run.annotate("resolved", {"skipped": resolved.skipped, "missing": resolved.missing})
         write_inputs(run, config, factset, prompts, asked, exposure)
         langs = factset.languages
         batches = plan_batches(run, checkpoints, langs, ask, config.execution, store)
         store.require([batch.source for batch in batches])
-        run_batches(
-            batches,
-            ask_batch,
-            executor=config.execution.executor,
-            jobs=config.execution.jobs,
-            threads=config.execution.threads,
-            cpus=config.execution.cpus_per_worker,
-            gpus=config.execution.gpus(),
-            retries=config.execution.retries,
-            folder=run.path,
-            units=sum(len(batch.langs) for batch in batches),
-            progress=progress,
-            what="asking",
-        )
+        remote = any(not batch.source.local for batch in batches)
+        with watched(store, progress if remote else None):
+            run_batches(
+                batches,
+                ask_batch,
+                executor=config.execution.executor,
+                jobs=config.execution.jobs,
+                threads=config.execution.threads,
+                cpus=config.execution.cpus_per_worker,
+                gpus=config.execution.gpus(),
+                retries=config.execution.retries,
+                folder=run.path,
+                units=sum(len(batch.langs) for batch in batches),
+                progress=progress,
+                what="asking",
+            )
         _refuse_missing(run, checkpoints, langs)
         _note_fetched(run, store, checkpoints, config.series)
         analyse(run, config.analyse, config.preset, progress)
@@ -202,8 +207,7 @@ def _note_fetched(
     if checkpoints["repo"].null_count() == checkpoints.height:
         return
     store.sweep()
-    count, size = store.downloads()
-    run.annotate("downloads", {"checkpoints": count, "bytes": size})
+    run.annotate("downloads", asdict(store.downloads()))
     fresh = refresh(checkpoints, config.duplicates, cache_dir=config.cache_dir)
     run.write_table("checkpoints", fresh)
 

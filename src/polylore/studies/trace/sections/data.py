@@ -5,12 +5,14 @@ import polars as pl
 from polylore.report import Block, Page, TableView
 from polylore.studies.trace.context import Context
 from polylore.studies.trace.sections.facts import exposure_at
+from polylore.studies.trace.sections.series import series_blocks
 
 
 def data_page(context: Context) -> Page | None:
     """None if the run holds no table about its data."""
     makers = (_training, _prompts, _data_report, _lint)
     blocks: list[Block] = [b for make in makers if (b := make(context)) is not None]
+    blocks += series_blocks(context)
     if not blocks:
         return None
     lead = "What was asked and what was read: the limits of every number above start here."
