@@ -10,6 +10,10 @@ _log = logging.getLogger("polylore.models.series")
 
 Row = dict[str, Any]
 
+_SAME = ("weight_hash", "files_hash", "answers")
+"""What shows that weights are equal; `answers` is there only while `refresh` works."""
+_KEPT = "duplicate_kept"
+
 
 def mark_duplicates(rows: Sequence[Row]) -> None:
     """Fill `duplicate_of` and `suspect` of checkpoint rows, which stand in order of training.
@@ -40,18 +44,18 @@ def mark_duplicates(rows: Sequence[Row]) -> None:
 
 
 def _equal_weights(rows: Sequence[Row]) -> list[list[Row]]:
-    """Groups of rows that share the fingerprint of their weights or the hash of their files."""
+    """Groups of rows that share a fingerprint of weights, a hash of files, or all answers."""
     groups: list[list[Row]] = []
     where: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
-        keys = [(k, row[k]) for k in ("weight_hash", "files_hash") if row.get(k)]
+        keys = [(k, row[k]) for k in _SAME if row.get(k)]
         own = [row]
         for group in {id(where[k]): where[k] for k in keys if k in where}.values():
             own = group + own
             groups = [g for g in groups if g is not group]
         groups.append(own)
         for member in own:
-            where |= {(k, member[k]): own for k in ("weight_hash", "files_hash") if member.get(k)}
+            where |= {(k, member[k]): own for k in _SAME if member.get(k)}
     return groups
 
 
@@ -72,7 +76,8 @@ def apply_policy(rows: Sequence[Row], policy: str, model: str) -> None:
         )
     for row in suspect:
         row["suspect"] = False
-        row["flags"] = [*(row.get("flags") or []), "duplicate_kept"]
+        flags = row.get("flags") or []
+        row["flags"] = flags if _KEPT in flags else [*flags, _KEPT]
 
 
 def warn_suspect(rows: Sequence[Row], model: str) -> None:

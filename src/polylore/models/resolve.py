@@ -4,7 +4,7 @@ Specification of `trace`, section 4.1.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -110,9 +110,19 @@ def resolve(
 
 
 def refresh(
-    checkpoints: pl.DataFrame, duplicates: str = "exclude", *, cache_dir: str | None = None
+    checkpoints: pl.DataFrame,
+    duplicates: str = "exclude",
+    *,
+    cache_dir: str | None = None,
+    alike: Sequence[Sequence[str]] = (),
 ) -> pl.DataFrame:
-    """Table CHECKPOINTS with the fingerprints that became known while the weights were read.
+    """Table CHECKPOINTS with what became known while the weights were read and asked.
+
+    Args:
+        checkpoints: the table so far.
+        duplicates: as in `resolve`.
+        cache_dir: the hub's cache, which remembers fingerprints, if not the usual one.
+        alike: groups of checkpoints whose answers show that their weights are equal.
 
     Raises:
         ModelError: with duplicates "error", if equal weights came to light.
@@ -124,11 +134,16 @@ def refresh(
         if row["weight_hash"] is None:
             row["weight_hash"] = hub_cache.known_weight_hash(cache, row["files_hash"])
             new = new or row["weight_hash"] is not None
-    if not new:
+    if not new and not alike:
         return checkpoints
+    place = {ckpt_id: str(number) for number, group in enumerate(alike) for ckpt_id in group}
+    for row in rows:
+        row["answers"] = place.get(row["ckpt_id"])
     before = {row["ckpt_id"]: (row["duplicate_of"], row["suspect"]) for row in rows}
     mark_duplicates(rows)
-    for row in rows:  # a twin outside the schedule stays known
+    for row in rows:
+        del row["answers"]
+        # A twin outside the schedule stays known.
         if row["duplicate_of"] is None and before[row["ckpt_id"]][0] is not None:
             row["duplicate_of"], row["suspect"] = before[row["ckpt_id"]]
         row["suspect"] = row["suspect"] or before[row["ckpt_id"]][1]

@@ -26,6 +26,7 @@ from polylore.studies.trace.config import (
     FactsConfig,
     TraceConfig,
 )
+from polylore.studies.trace.equal_answers import note_equal_answers
 from polylore.studies.trace.probe_cost import At, Cost, schedule
 from polylore.studies.trace.probe_forward import Forward, forwarder, headline
 from polylore.studies.trace.probe_series import LiveSeries
@@ -245,6 +246,7 @@ class Probe:
         self.series.link(run)
         run.write_table("gaps", find_gaps(self.series.rows(run)))
         run.annotate("probing", self.cost.plain())
+        note_equal_answers(run, self.config.series.duplicates)
         analyse_run(run, self.config.analyse, self.config.preset)
         if report:
             from polylore.studies.trace.publish import publish

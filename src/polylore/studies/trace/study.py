@@ -14,15 +14,13 @@ import polars as pl
 from polylore.errors import DataError, RunError
 from polylore.facts import FactSet, build_prompts, load_facts
 from polylore.files import read_parquet
-from polylore.models.resolve import refresh
-from polylore.models.store import Store
 from polylore.models.store_watch import watched
 from polylore.models.vllm import require_vllm
 from polylore.runs import RunFolder, run_batches
-from polylore.studies.series import SeriesConfig
 from polylore.studies.trace.analyse import analyse
 from polylore.studies.trace.ask import ask_batch, plan_batches, unit_name
 from polylore.studies.trace.config import AskConfig, FactsConfig, TraceConfig
+from polylore.studies.trace.equal_answers import note_equal_answers
 from polylore.tables import raw
 from polylore.tables.course import course
 
@@ -83,7 +81,10 @@ def trace(
                 what="asking",
             )
         _refuse_missing(run, checkpoints, langs)
-        _note_fetched(run, store, checkpoints, config.series)
+        if checkpoints["repo"].null_count() < checkpoints.height:
+            store.sweep()
+            run.annotate("downloads", asdict(store.downloads()))
+        note_equal_answers(run, config.series.duplicates, cache_dir=config.series.cache_dir)
         analyse(run, config.analyse, config.preset, progress)
         if report:
             from polylore.studies.trace.publish import publish
@@ -198,18 +199,6 @@ def read_exposure(source: str | None) -> pl.DataFrame | None:
             "`polylore tables exposure`, or a training folder of polylore."
         )
     return raw.EXPOSURE.validate(read_parquet(path))
-
-
-def _note_fetched(
-    run: RunFolder, store: Store, checkpoints: pl.DataFrame, config: SeriesConfig
-) -> None:
-    """Keep what became known of checkpoints from the hub, and delete what is left of them."""
-    if checkpoints["repo"].null_count() == checkpoints.height:
-        return
-    store.sweep()
-    run.annotate("downloads", asdict(store.downloads()))
-    fresh = refresh(checkpoints, config.duplicates, cache_dir=config.cache_dir)
-    run.write_table("checkpoints", fresh)
 
 
 def _refuse_missing(run: RunFolder, checkpoints: pl.DataFrame, langs: list[str]) -> None:
