@@ -38,7 +38,7 @@ def load(
         ConfigError: unknown language or relation.
         DataError: missing, empty or contradictory data; the message names file and place.
     """
-    factset = _read(source, languages, templates)
+    factset = _read(source, languages, relations, templates)
     if templates is not None:
         wordings = tabular.read_templates(templates)
         factset = FactSet(factset.name, factset.facts, wordings, factset.notes)
@@ -53,13 +53,16 @@ def load(
 
 
 def _read(
-    source: str | Path, languages: Sequence[str] | None, templates: str | Path | None
+    source: str | Path,
+    languages: Sequence[str] | None,
+    relations: Sequence[str] | None,
+    templates: str | Path | None,
 ) -> FactSet:
     path = Path(source)
     if str(source) == BUILT_IN and not path.exists():
         from polylore.facts.cldr import build
 
-        return build(languages=languages)
+        return build(languages, relations)
     if path.is_file():
         return tabular.read_file(path, templates=templates)
     if not path.is_dir():

@@ -43,14 +43,15 @@ def build(
 
     Args:
         languages: codes, in the order wanted; all with a wording file if None.
-        relations: keys of `claims.RELATIONS`; all if None.
+        relations: keys of `claims.RELATIONS`, which also orders them; all if None.
 
     Raises:
         ConfigError: a language without wordings, or an unknown relation.
     """
     wanted = list(dict.fromkeys(wordings.languages() if languages is None else languages))
-    kept = list(dict.fromkeys(RELATIONS if relations is None else relations))
-    unknown = [name for name in kept if name not in RELATIONS]
+    asked = list(RELATIONS if relations is None else relations)
+    unknown = [name for name in asked if name not in RELATIONS]
+    kept = [name for name in RELATIONS if name in asked]
     if not wanted:
         raise ConfigError("Ask the built-in facts for at least one language.")
     if unknown or not kept:
