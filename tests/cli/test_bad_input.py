@@ -53,6 +53,8 @@ def write(path: Path, rows: list[dict[str, object]], template: str = "<subject>:
         (["facts", "lint", "nowhere.jsonl"], "nowhere.jsonl"),
         (["facts", "list", "cldr", "-l", "en,qq"], "qq"),
         (["trace", "nowhere"], "nowhere"),
+        (["trace", "lab/tiny@step5"], "choose with series.schedule=step5"),
+        (["checkpoints", "gpt2"], "a model on the hub is called ORG/NAME"),
         (["trace"], "model"),
         (["train", "nowhere"], "polylore compose"),
         (["report", "nowhere"], "nowhere"),

@@ -180,6 +180,10 @@ def test_bad_schedules(schedule: Any) -> None:
 
 def test_unknown_names_and_steps() -> None:
     made = rows([1000, 2000, 3000])
+    with pytest.raises(ModelError, match="'step3900'; the closest names are step3000, step2000"):
+        choose(made, ["step3900"])
+    with pytest.raises(ModelError, match="'stepp3000'; the closest names are step3000"):
+        choose(made, ["stepp3000"])
     with pytest.raises(ModelError, match="'step2500'; the closest names are step2000"):
         choose(made, ["step2500"])
     with pytest.raises(ModelError, match="'nonsense'; the closest names are step1000, step2000"):

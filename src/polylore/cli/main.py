@@ -80,6 +80,13 @@ def main() -> None:
     except PolyloreError as error:
         print(f"polylore: {error}", file=sys.stderr)
         sys.exit(2)
+    except PermissionError as error:
+        where = f" for {error.filename}" if error.filename else ""
+        print(
+            f"polylore: No permission{where}; change its rights, or give another path.",
+            file=sys.stderr,
+        )
+        sys.exit(2)
     except BrokenPipeError:
         # `polylore tables | head` is not an error.
         sys.stderr.close()

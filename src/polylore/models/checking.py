@@ -128,6 +128,16 @@ def check_tokenizer(known: str, name: str, folder: Path) -> None:
         )
 
 
+def check_tokenizer_files(folder: Path) -> None:
+    """Some file of a tokenizer, of whatever kind."""
+    if not any(
+        next(folder.glob(name), None) for name in ("*token*", "*vocab*", "*.model", "tekken*")
+    ):
+        raise ModelError(
+            f"{folder} holds no tokenizer; put the tokenizer files of the model beside its weights."
+        )
+
+
 def tokenizer_files(folder: Path) -> str:
     """Hash (hex) of a folder's tokenizer files, empty if there are none."""
     files = [folder / name for name in ("tokenizer.json", "tokenizer_config.json")]

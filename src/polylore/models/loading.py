@@ -14,6 +14,7 @@ from polylore.models.checking import (
     check_loaded,
     check_tensors,
     check_tokenizer,
+    check_tokenizer_files,
     quiet,
     same_names,
     tokenizer_files,
@@ -121,6 +122,7 @@ def load_model(
             )
         except Exception as error:
             raise ModelError(f"The model in {folder} cannot be loaded ({said(error)}).") from error
+        check_tokenizer_files(folder)
         try:
             tokenizer = AutoTokenizer.from_pretrained(
                 folder, local_files_only=True, trust_remote_code=False

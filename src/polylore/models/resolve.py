@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import polars as pl
 
-from polylore.errors import ConfigError
+from polylore.errors import ConfigError, ModelError
 from polylore.models import hub_cache
 from polylore.models.duplicates import apply_policy, mark_duplicates, warn_suspect
 from polylore.models.gaps import find_gaps
@@ -168,8 +168,24 @@ def _scan(
     }
     repos = None if Path(model).is_dir() else repos_of(model)
     if repos is None:
+        _refuse_unknown(model)
         return scan_series(model, **options)
     return scan_hub(repos, cache=cache, **options)
+
+
+def _refuse_unknown(model: str) -> None:
+    """Refuse what is neither a folder nor the name of a model on the hub."""
+    if Path(model).is_dir():
+        return
+    repo, at, revision = model.partition("@")
+    if at and repos_of(repo):
+        raise ConfigError(
+            f"{model} names a revision; give {repo} and choose with series.schedule={revision}."
+        )
+    raise ModelError(
+        f"There is no folder {model}; a model on the hub is called ORG/NAME, such as "
+        "EleutherAI/pythia-70m."
+    )
 
 
 def _warn_branches(rows: list[dict[str, Any]], title: str) -> None:

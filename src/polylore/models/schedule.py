@@ -16,6 +16,7 @@ from polylore.errors import ConfigError, ModelError
 Row = dict[str, Any]
 Schedule = str | int | Sequence[int | str]
 
+_NUMBER = re.compile(r"\d+")
 _RULE = re.compile(r"(?P<rule>log|every):(?P<n>\d+)")
 
 
@@ -178,11 +179,26 @@ def _refuse_unknown(rows: Sequence[Row], names: Sequence[str]) -> None:
     known = [row["ckpt_id"] for row in rows]
     unknown = [name for name in names if name not in known]
     if unknown:
-        near = get_close_matches(unknown[0], known, n=5, cutoff=0.4) or [*known[:2], *known[-2:]]
+        near = _closest(unknown[0], known)
         raise ModelError(
             f"There is no checkpoint or revision '{unknown[0]}'; the closest names are "
-            f"{', '.join(dict.fromkeys(near))}."
+            f"{', '.join(near)}."
         )
+
+
+def _closest(name: str, known: Sequence[str]) -> list[str]:
+    """The names most like a wrong one, and those nearest to it if it differs in numbers alone."""
+    alike = get_close_matches(name, known, n=5, cutoff=0.4) or [*known[:2], *known[-2:]]
+    numbers = _numbers(name)
+    near = sorted(
+        (one for one in known if _NUMBER.sub("#", one) == _NUMBER.sub("#", name) != name),
+        key=lambda one: [abs(a - b) for a, b in zip(_numbers(one), numbers, strict=True)],
+    )
+    return list(dict.fromkeys([alike[0], *near[:4], *alike[1:]]))[:5]
+
+
+def _numbers(name: str) -> list[int]:
+    return [int(number) for number in _NUMBER.findall(name)]
 
 
 def _nearest(ascending: Sequence[int], target: float, *, log: bool = False) -> int:

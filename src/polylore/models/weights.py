@@ -1,6 +1,7 @@
 """The tensors of a checkpoint folder, whatever files they are in."""
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,7 @@ def read_tensors(folder: Path) -> Iterator[tuple[str, torch.Tensor]]:
         ModelError: there are no weights, or a file is damaged.
     """
     for path in weight_files(folder):
+        _refuse_unreadable(path)
         try:
             if path.suffix == ".safetensors":
                 with safe_open(path, framework="pt") as file:
@@ -96,6 +98,7 @@ def refuse_damaged(folder: Path) -> None:
         ModelError: there are no weights, or a file is not as long as its head says.
     """
     for path in weight_files(folder):
+        _refuse_unreadable(path)
         if (problem := _problem(path)) is not None:
             path.resolve().unlink(missing_ok=True)  # the cache may hold it behind a link
             path.unlink(missing_ok=True)
@@ -115,6 +118,12 @@ def _problem(path: Path) -> str | None:
     except Exception as error:  # damaged files fail in every way
         return said(error)
     return None
+
+
+def _refuse_unreadable(path: Path) -> None:
+    # The libraries that read weights call it absent or damaged.
+    if not os.access(path, os.R_OK):
+        raise ModelError(f"The weight file {path} may not be read; change its rights.")
 
 
 def _parts(index: Path) -> list[str]:
