@@ -84,6 +84,7 @@ def check_heads(folder: Path) -> None:
         ModelError: there are no weights, or a file is damaged.
     """
     for path in weight_files(folder):
+        _refuse_unreadable(path)
         if (problem := _problem(path)) is not None:
             raise ModelError(
                 f"The weight file {path} is damaged or cut short ({problem}); copy or download it "
