@@ -1,9 +1,24 @@
 """`polylore bench`: speed, measured side by side in one process."""
 
+from typing import Any
+
 import click
 
+from polylore.cli.options import config_options, read_config
 from polylore.cli.output import show_frame
 from polylore.cli.progress import progress_display
+from polylore.studies.bench.config import BenchConfig
+
+_COLUMNS = {
+    "name": "way",
+    "batch": "batch",
+    "seconds": "seconds",
+    "candidates_per_second": "candidates/s",
+    "speedup": "polylore faster",
+    "spread": "lowest to highest",
+    "largest_difference": "difference",
+    "note": "note",
+}
 
 
 @click.group(invoke_without_command=True)
@@ -15,34 +30,43 @@ def bench(ctx: click.Context) -> None:
 
 
 @bench.command()
-@click.option(
-    "--size",
-    type=click.Choice(["20M", "80M"]),
-    default="20M",
-    show_default=True,
-    help="Parameters of the random-weight Llama.",
-)
-@click.option("--questions", type=click.IntRange(min=1), default=24, show_default=True)
-@click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True)
-@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
-def score(size: str, questions: int, rounds: int, threads: int, as_json: bool) -> None:
-    """Scoring of candidates: polylore against one candidate per forward and sorted batches."""
+@config_options(BenchConfig, positional="sizes")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else.")
+def score(study: str | None, settings: tuple[str, ...], as_json: bool, **flags: Any) -> None:
+    """Scoring of candidates: polylore, plain loops, lm-eval and (if installed) vLLM.
+
+    Every way starts from the same texts and must find the same log-probabilities. A way with a
+    batch size gets the quickest of several. Takes some minutes; fewer questions take less.
+    """
     import json
 
-    import polars as pl
-
-    from polylore.studies.bench_score import bench_score
+    config = read_config(BenchConfig, study, settings, flags, positional="sizes")
+    from polylore.studies.bench.score import bench_score
 
     with progress_display(as_json) as progress:
-        found = bench_score(
-            size, questions=questions, rounds=rounds, threads=threads, progress=progress
-        )
+        found = bench_score(config, progress=progress)
     if as_json:
         click.echo(json.dumps(found, indent=2))
         return
     click.echo(
-        f"Llama of {found['parameters'] / 1e6:.0f}M parameters, random weights, "
-        f"{found['threads']} thread(s), {found['questions']} questions, {found['rounds']} rounds."
+        f"{found['questions']} questions, demonstrations shared by {found['shared']}; "
+        f"{found['rounds']} rounds, {found['threads']} thread(s), {found['dtype']} on "
+        f"{found['device']}. Times are medians; the difference is the largest one in log-"
+        "probability from one candidate per forward."
     )
-    show_frame(pl.DataFrame(found["ways"]))
+    for model in found["models"]:
+        click.echo(f"\nLlama of {model['parameters'] / 1e6:.0f}M parameters, random weights:")
+        _show(model["ways"])
+
+
+def _show(ways: list[dict[str, Any]]) -> None:
+    import polars as pl
+
+    rows = []
+    for way in ways:
+        spread = None
+        if way["speedup"] is not None:
+            spread = f"{way['speedup_lowest']:.3g} to {way['speedup_highest']:.3g}"
+        shown = way | {"spread": spread, "note": way["note"] or None}
+        rows.append({title: shown[key] for key, title in _COLUMNS.items()})
+    show_frame(pl.DataFrame(rows, infer_schema_length=None))

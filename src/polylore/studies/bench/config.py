@@ -1,0 +1,53 @@
+"""Settings of the benchmark, and the models it knows."""
+
+from typing import Literal, NamedTuple
+
+from pydantic import Field, field_validator
+
+from polylore.config import Config
+
+
+class Size(NamedTuple):
+    """Shape of a Llama; input and output embeddings are one matrix."""
+
+    hidden: int
+    inner: int
+    layers: int
+    heads: int
+    kv_heads: int
+    vocabulary: int
+
+
+SIZES = {
+    "20m": Size(320, 896, 8, 5, 5, 32_000),
+    "80m": Size(640, 1792, 12, 10, 10, 32_000),
+    "1b": Size(2048, 8192, 16, 32, 8, 128_256),
+}
+"""20 and 81 million parameters with the vocabulary of Llama 2, and the shape of Llama 3.2 1B."""
+
+
+class BenchConfig(Config):
+    """What is measured, and with what."""
+
+    sizes: list[str] = Field(default=["20m", "80m"], min_length=1)
+    """Random-weight Llamas to ask: 20m, 80m, 1b."""
+    questions: int = Field(default=6, ge=1)
+    """Questions of the workload, each with 10 candidates."""
+    shared: int = Field(default=6, ge=1)
+    """Consecutive questions that have their 60-token demonstrations in common; 1: each its own."""
+    rounds: int = Field(default=5, ge=1)
+    """How often every way is timed; medians and spread are over rounds."""
+    threads: int = Field(default=1, ge=1)
+    """Arithmetic threads, the same for all ways."""
+    device: str = "cpu"
+    """Device of the model: cpu, cuda, cuda:1, mps."""
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Number format of the model."""
+
+    @field_validator("sizes")
+    @classmethod
+    def _known(cls, sizes: list[str]) -> list[str]:
+        unknown = [size for size in sizes if size not in SIZES]
+        if unknown:
+            raise ValueError(f"no size {unknown[0]}; choose from {', '.join(SIZES)}")
+        return sizes
