@@ -21,10 +21,12 @@ test: $(DEV_VENV)/ready
 	$(DEV_VENV)/bin/python -m pytest $(ARGS)
 
 acceptance: $(DEV_VENV)/ready
+	$(DEV_VENV)/bin/python $(PIP) $(CONSTRAINTS) -e '.[bench]'
 	bash acceptance/run.sh $(DEV_VENV)/bin/python
 
 bench: $(DEV_VENV)/ready
-	$(DEV_VENV)/bin/polylore bench $(ARGS)
+	$(DEV_VENV)/bin/python $(PIP) $(CONSTRAINTS) -e '.[bench]'
+	$(DEV_VENV)/bin/polylore bench score $(ARGS)
 
 docs: $(DEV_VENV)/ready
 	$(DEV_VENV)/bin/python $(PIP) $(CONSTRAINTS) -e '.[docs]'

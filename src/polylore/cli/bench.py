@@ -30,7 +30,7 @@ def bench(ctx: click.Context) -> None:
 
 
 @bench.command()
-@config_options(BenchConfig, positional="sizes")
+@config_options(BenchConfig)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else.")
 def score(study: str | None, settings: tuple[str, ...], as_json: bool, **flags: Any) -> None:
     """Scoring of candidates: polylore, plain loops, lm-eval and (if installed) vLLM.
@@ -40,7 +40,7 @@ def score(study: str | None, settings: tuple[str, ...], as_json: bool, **flags: 
     """
     import json
 
-    config = read_config(BenchConfig, study, settings, flags, positional="sizes")
+    config = read_config(BenchConfig, study, settings, flags)
     from polylore.studies.bench.score import bench_score
 
     with progress_display(as_json) as progress:

@@ -33,7 +33,7 @@ from polylore.studies.trace.config import ExecutionConfig
 BATCHES = {"cpu": (1, 4, 8)}
 BATCHES_ELSEWHERE = (16, 64, 256)
 """Batch sizes tried for ways that have one, on as many candidates as fill the largest."""
-_SHORTEST = 0.1
+_SHORTEST = 0.25
 """Ways quicker than this share of the slowest are repeated within a round until they reach it."""
 ONE, SORTED, STATEMENTS, LM_EVAL, VLLM, POLYLORE = (
     "one candidate per forward",
