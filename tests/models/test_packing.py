@@ -77,3 +77,24 @@ def test_long_shared_beginnings_ask_for_long_rows() -> None:
     # With nothing to share, short rows win.
     apart = [Encoded([k, *range(20), 5], 21, 22) for k in range(40)]
     assert Trie(apart, list(range(40))).best_limit(1000.0, 1.0, 2048) == 64
+
+
+@pytest.mark.parametrize("limit", [1, 8, 16, 24, 64, 10_000])
+def test_lengths_are_foreseen(limit: int) -> None:
+    made, owner = strings()
+    trie = Trie(made, owner)
+    foreseen = sorted((length for _, length in trie._cut(limit)), reverse=True)
+    assert foreseen == [len(row) for row in trie.rows(limit)]
+
+
+def test_a_long_prompt_is_not_read_once_for_each_candidate() -> None:
+    # Rows of 64 would be cheapest if a prompt of 80 tokens fitted into them.
+    made = [
+        Encoded([*range(100 * k, 100 * k + 80), 7000 + c, 8000 + c, 9000], 80, 83)
+        for k in range(4)
+        for c in range(10)
+    ]
+    owner = [k for k in range(4) for _ in range(10)]
+    trie = Trie(made, owner)
+    limit = trie.best_limit(1.0, 1.0, 2048)
+    assert [len(row) for row in trie.rows(limit)] == [100] * 4

@@ -97,12 +97,14 @@ class Trie:
         self.inputs = [s.ids[: s.stop - 1] for s in strings]
         order = sorted(range(len(strings)), key=lambda k: (self.inputs[k], k))
         self.units: list[_Unit] = []
+        self.common = [0] * len(strings)
+        """Tokens that each string shares with the one before it."""
         previous: list[int] = []
         for _, group in groupby(order, key=lambda k: questions[k]):
             unit = _Unit([], 0, 0)
             for index in group:
                 ids = self.inputs[index]
-                common = common_length(previous, ids)
+                common = self.common[index] = common_length(previous, ids)
                 if not unit.members:
                     unit.shared = common
                     unit.fresh = len(ids)
@@ -124,39 +126,43 @@ class Trie:
         """
 
         def cost(limit: int) -> float:
-            return sum(n * (token_cost + key_cost * n) for n in self._lengths(limit))
+            return sum(n * (token_cost + key_cost * n) for _, n in self._cut(limit))
 
         allowed = [limit for limit in LIMITS if limit <= ceiling] or [LIMITS[0]]
         return min(allowed, key=cost)
 
-    def _lengths(self, limit: int) -> Iterator[int]:
-        length = 0
-        for unit in self.units:
-            grown = length + unit.fresh - unit.shared
-            if length and grown > limit:
-                yield length
-                length = unit.fresh
-            else:
-                length = grown if length else unit.fresh
-        if length:
-            yield length
-
     def rows(self, limit: int) -> list[Row]:
         """Tree rows of at most `limit` tokens (one string alone may be longer), longest first."""
         rows = []
-        builder = _Builder()
-        for unit in self.units:
-            if builder.ids and len(builder.ids) + unit.fresh - unit.shared > limit:
-                rows.append(builder.close())
-                builder = _Builder()
-            for index in unit.members:
-                if builder.ids and len(builder.ids) + builder.needs(self.inputs[index]) > limit:
-                    rows.append(builder.close())
-                    builder = _Builder()
+        for members, _ in self._cut(limit):
+            builder = _Builder()
+            for index in members:
                 builder.add(index, self.inputs[index], self.strings[index])
-        if builder.ids:
             rows.append(builder.close())
         return sorted(rows, key=len, reverse=True)
+
+    def _cut(self, limit: int) -> Iterator[tuple[list[int], int]]:
+        """The strings of each row, and its length."""
+        row: list[int] = []
+        length = 0
+        for unit in self.units:
+            if row and length + unit.fresh - unit.shared > limit:
+                yield row, length
+                row, length = [], 0
+            if row or unit.fresh <= limit:
+                length += unit.fresh - (unit.shared if row else 0)
+                row += unit.members
+                continue
+            # A question that fits no row is cut, and every piece repeats what it shares.
+            for index in unit.members:
+                whole = len(self.inputs[index])
+                if row and length + whole - self.common[index] > limit:
+                    yield row, length
+                    row, length = [], 0
+                length += whole - (self.common[index] if row else 0)
+                row.append(index)
+        if row:
+            yield row, length
 
 
 @dataclass
@@ -167,9 +173,6 @@ class _Builder:
     path: list[int] = field(default_factory=list)
     last: list[int] = field(default_factory=list)
     pairs: list[tuple[int, int, int]] = field(default_factory=list)
-
-    def needs(self, ids: list[int]) -> int:
-        return len(ids) - common_length(self.last, ids)
 
     def add(self, index: int, ids: list[int], string: Encoded) -> None:
         common = common_length(self.last, ids)
