@@ -132,7 +132,7 @@ def main() -> None:
         "",
         *(line for found in own for line in table(found)),
         "Not measured on a GPU, since none was at hand: `--device cuda --dtype bfloat16 --sizes "
-        "1b` runs the same comparison there, with vLLM where it is installed.",
+        "1b --questions 200` runs the same comparison there, with vLLM where it is installed.",
     ]
     command = ["polylore", "bench", "score", "--sizes", "SIZE", "[" + " ".join(OWN) + "]"]
     write_results(options.results, "Scoring beside other ways", command, lines)

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from transformers import AutoModelForCausalLM
 
 from polylore.cli.bench import bench
-from polylore.errors import ConfigError
+from polylore.errors import ConfigError, ModelError
 from polylore.models import LanguageModel, prepare
 from polylore.studies.bench import rivals, score
 from polylore.studies.bench.config import SIZES, BenchConfig, Size
@@ -239,3 +239,21 @@ def test_candidates_go_back_to_their_questions(lm: LanguageModel) -> None:
         [float(k) for k in range(10)],
         [float(k) for k in range(10, 20)],
     ]
+
+
+def test_batches_that_do_not_fit_are_not_taken(lm: LanguageModel) -> None:
+    questions = make_workload(2, 2, MICRO.vocabulary)
+
+    def make(rows: int) -> Any:
+        def run(asked: Any) -> list[list[float]]:
+            if rows > fits and len(asked) > 1:
+                raise torch.OutOfMemoryError("CUDA out of memory.")
+            return one_by_one(lm)(asked)
+
+        return run
+
+    fits = 16
+    assert score._best_batch(make, questions, (16, 64)) == 16
+    fits = 0
+    with pytest.raises(ModelError, match="Batches of 16 candidates do not fit"):
+        score._best_batch(make, questions, (16, 64))

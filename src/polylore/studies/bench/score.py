@@ -9,6 +9,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ import torch
 from polylore.errors import ModelError
 from polylore.models import EngineReport, LanguageModel, Question, prepare, score_prepared
 from polylore.models.engines import Progress
+from polylore.models.memory import attempt
 from polylore.studies.bench import rivals
 from polylore.studies.bench.config import SIZES, BenchConfig
 from polylore.studies.bench.ways import (
@@ -121,15 +123,24 @@ def _ways(
 def _best_batch(
     make: Callable[[int], Run], questions: Sequence[Question], sizes: Sequence[int]
 ) -> int:
-    """The quickest batch size on as many questions as fill the largest."""
+    """The quickest batch size that memory allows, on as many questions as fill the largest.
+
+    Raises:
+        ModelError: not even the smallest one fits.
+    """
     trial = questions[: -(-max(sizes) // CANDIDATES)]
     times = {}
     make(sizes[0])(trial[:1])  # the first call of a way loads code and fills caches
     for rows in sizes:
         run = make(rows)
         start = time.perf_counter()
-        run(trial)
+        if attempt(partial(run, trial)) is None:
+            break  # larger batches need more memory still
         times[rows] = time.perf_counter() - start
+    if not times:
+        raise ModelError(
+            f"Batches of {sizes[0]} candidates do not fit into memory; bench a smaller size."
+        )
     return min(times, key=times.__getitem__)
 
 
