@@ -10,7 +10,12 @@ from polylore.metrics.bootstrap import (
     mean_interval,
     ratio_interval,
 )
-from polylore.metrics.candidates import SCORES, grade_candidates, rank_candidates
+from polylore.metrics.candidates import (
+    SCORES,
+    gold_evidence,
+    grade_candidates,
+    rank_candidates,
+)
 from polylore.metrics.consistency import consistency, consistency_summary
 from polylore.metrics.correlation import freq_corr
 from polylore.metrics.data_report import data_report
@@ -20,7 +25,7 @@ from polylore.metrics.grade import copied_demos, grade_answers
 from polylore.metrics.index import FactIndex, combine_variants
 from polylore.metrics.lag import lag
 from polylore.metrics.matching import default_match, object_index, paper_match
-from polylore.metrics.pseudo import null_labels, published_labels
+from polylore.metrics.pseudo import null_labels, planted_labels, published_labels
 from polylore.metrics.rankc import rankc, rankc_chance, rankc_table, rankc_weights
 from polylore.metrics.recall import recall
 from polylore.metrics.shared_strings import shared_strings
@@ -49,6 +54,7 @@ __all__ = [
     "freq_corr",
     "freq_curve",
     "freq_threshold",
+    "gold_evidence",
     "grade_answers",
     "grade_candidates",
     "interval",
@@ -57,6 +63,7 @@ __all__ = [
     "null_labels",
     "object_index",
     "paper_match",
+    "planted_labels",
     "published_labels",
     "rank_candidates",
     "rankc",

@@ -140,3 +140,24 @@ def grade_candidates(
             pl.lit(False).alias("truncated"),
         )
     )
+
+
+def gold_evidence(grades: pl.DataFrame, scores: pl.DataFrame, facts: pl.DataFrame) -> pl.DataFrame:
+    """How the candidate scores rank the gold, by cell.
+
+    Returns:
+        ckpt_id, fact_id, lang, gold_rank (mean over wordings, matcher ``candidates``) and pmi (log
+        P(gold) with the subject minus without; null if not asked).
+    """
+    on = ["ckpt_id", "fact_id", "lang"]
+    ranks = grades.filter(matcher="candidates").group_by(on).agg(pl.col("gold_rank").mean())
+    own = facts.select(
+        "fact_id",
+        "lang",
+        candidate_id=pl.col("candidate_ids").list.get(pl.col("gold_pos"), null_on_oob=True),
+    ).drop_nulls()
+    golds = scores.join(own, on=["fact_id", "lang", "candidate_id"], how="semi")
+    pmi = golds.group_by(on).agg(
+        pmi=(pl.col("logprob_sum") - pl.col("content_free_logprob")).mean()
+    )
+    return ranks.join(pmi, on=on, how="full", coalesce=True)

@@ -6,6 +6,7 @@ from polylore.errors import DataError
 from polylore.metrics.index import check_known
 from polylore.tables.course import places
 
+_PARTS = ("n_subj", "n_obj")
 _ONE = ("source", "unit", "exposure_kind", "policy_id", "lang_conditioned")
 
 
@@ -32,14 +33,15 @@ def exposure_at(
         tokens_total: training tokens of the whole corpus, to scale totals.
 
     Returns:
-        ckpt_id, fact_id, relation, lang, exposure (float64), exposure_kind.
+        ckpt_id, fact_id, relation, lang, exposure (float64), exposure_kind, and n_subj and n_obj:
+        units with the subject, and with the object, up to the checkpoint (null if not counted).
 
     Raises:
         DataError: the rows mix kinds that must not be added, or scaling lacks tokens.
     """
     cells = facts.select("fact_id", "relation", "lang").unique(maintain_order=True)
     grid = places(checkpoints).join(cells, how="cross")
-    columns = ["ckpt_id", "fact_id", "relation", "lang", "exposure", "exposure_kind"]
+    columns = ["ckpt_id", "fact_id", "relation", "lang", "exposure", "exposure_kind", *_PARTS]
     for name in _ONE:
         values = exposure[name].unique().sort().to_list()
         if len(values) > 1:
@@ -50,19 +52,16 @@ def exposure_at(
             )
     kind = exposure["exposure_kind"][0] if exposure.height else "none"
     if kind == "none":
-        none = pl.lit(None, dtype=pl.Float64())
-        return grid.with_columns(exposure=none, exposure_kind=pl.lit("none")).select(columns)
+        unknown = {c: pl.lit(None, dtype=pl.Float64()) for c in ("exposure", *_PARTS)}
+        return grid.with_columns(**unknown, exposure_kind=pl.lit("none")).select(columns)
     known = exposure.join(cells.select("fact_id", "lang"), on=["fact_id", "lang"], how="semi")
     if kind == "exact":
-        counted = _ordered(known, checkpoints)
+        counted = _ordered(known, checkpoints).with_columns(_told=pl.lit(True))
         joined = grid.join(counted, on=["ckpt_id", "fact_id", "lang"], how="left")
-        joined = joined.with_columns(pl.col("exposure").fill_null(0.0))
+        never = pl.col("_told").is_null()
+        joined = joined.with_columns(exposure=pl.when(never).then(0.0).otherwise("exposure"))
     else:
-        # A sum with an unknown part is unknown.
-        whole = pl.col("count").is_not_null().all()
-        totals = known.group_by("fact_id", "lang", maintain_order=True).agg(
-            pl.when(whole).then(pl.col("count").sum().cast(pl.Float64())).alias("exposure")
-        )
+        totals = known.group_by("fact_id", "lang", maintain_order=True).agg(_sums(pl.lit(1.0)))
         joined = grid.join(totals, on=["fact_id", "lang"], how="left")
         if tokens_total is not None:
             kind, joined = "scaled", _scaled(joined, checkpoints, tokens_total)
@@ -87,11 +86,23 @@ def _ordered(exposure: pl.DataFrame, checkpoints: pl.DataFrame) -> pl.DataFrame:
             share = read / width
         parts.append(
             exposure.group_by("fact_id", "lang", maintain_order=True)
-            .agg((pl.col("count") * share).sum().alias("exposure"))
+            .agg(_sums(share))
             .with_columns(ckpt_id=pl.lit(ckpt))
         )
-    empty = {"fact_id": pl.String(), "lang": pl.String(), "exposure": pl.Float64()}
-    return pl.concat(parts or [pl.DataFrame(schema=empty | {"ckpt_id": pl.String()})])
+    texts = dict.fromkeys(("fact_id", "lang", "ckpt_id"), pl.String())
+    numbers = dict.fromkeys(("exposure", *_PARTS), pl.Float64())
+    return pl.concat(parts or [pl.DataFrame(schema={**texts, **numbers})])
+
+
+def _sums(share: pl.Expr) -> list[pl.Expr]:
+    """Sums of the counts, each row by its share; a sum with an unknown part is unknown."""
+    names = {"count": "exposure", "n_subj": "n_subj", "n_obj": "n_obj"}
+    return [
+        pl.when(pl.col(c).is_not_null().all())
+        .then((pl.col(c).cast(pl.Float64()) * share).sum())
+        .alias(name)
+        for c, name in names.items()
+    ]
 
 
 def _scaled(joined: pl.DataFrame, checkpoints: pl.DataFrame, tokens_total: int) -> pl.DataFrame:
@@ -102,7 +113,7 @@ def _scaled(joined: pl.DataFrame, checkpoints: pl.DataFrame, tokens_total: int) 
             f"checkpoint; {unknown.height} checkpoints lack them."
         )
     share = (pl.col("tokens") / tokens_total).fill_null(1.0)
-    return joined.with_columns(exposure=pl.col("exposure") * share)
+    return joined.with_columns(pl.col(c) * share for c in ("exposure", *_PARTS))
 
 
 def checked_exposure(exposure: pl.DataFrame, fact_ids: tuple[str, ...]) -> pl.DataFrame:

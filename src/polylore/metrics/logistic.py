@@ -8,13 +8,16 @@ STEPS = 100
 TOLERANCE = 1e-10
 
 
-def logistic_fit(x_NK: Array, y_N: Array, penalty_K: Array | None = None) -> Array:
+def logistic_fit(
+    x_NK: Array, y_N: Array, penalty_K: Array | None = None, *, start: Array | None = None
+) -> Array:
     """Coefficients that minimise the negative log-likelihood plus half the penalised squares.
 
     Args:
         x_NK: predictors; give a column of ones for an intercept.
         y_N: outcomes, 0 or 1.
         penalty_K: ridge weight of each coefficient (0 = free); all free if absent.
+        start: coefficients to start from; zero if absent or unknown.
 
     Returns:
         float64 (K,); NaN with one class or if the fit does not settle (separable data, no penalty).
@@ -24,7 +27,7 @@ def logistic_fit(x_NK: Array, y_N: Array, penalty_K: Array | None = None) -> Arr
     if not len(y_N) or y_N.min() == y_N.max():
         return failed
     penalty = np.zeros(k) if penalty_K is None else np.asarray(penalty_K, dtype=np.float64)
-    beta = np.zeros(k)
+    beta = np.zeros(k) if start is None or np.isnan(start).any() else start
     for _ in range(STEPS):
         p = 1 / (1 + np.exp(-np.clip(x_NK @ beta, -500, 500)))
         gradient = x_NK.T @ (p - y_N) + penalty * beta

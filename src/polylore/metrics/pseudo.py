@@ -72,3 +72,33 @@ def null_labels(exposure: pl.DataFrame, *, salt: str = "null") -> pl.DataFrame:
             pl.lit(False).alias("truncated"),
         )
     )
+
+
+def planted_labels(
+    exposure: pl.DataFrame, *, pivot: str, share: float = 0.25, salt: str = "null"
+) -> pl.DataFrame:
+    """Grades of the same world with a known transfer from the pivot.
+
+    Outside the pivot a fact is additionally right if it is right in the pivot at the same
+    checkpoint and U(transfer) < `share`. What the two sets of labels differ in is transfer.
+
+    Args:
+        exposure: frame of `exposure_at`.
+        pivot: language that facts come from.
+        share: probability that a fact known in the pivot is known elsewhere because of it.
+        salt: name of the draw of `null_labels`.
+
+    Returns:
+        Table GRADES with matcher ``planted`` and variant 0.
+    """
+    null = null_labels(exposure, salt=salt).with_columns(matcher=pl.lit("planted"))
+    donor = null.filter(lang=pivot).select("ckpt_id", "fact_id", _donor="y")
+    cells = null.select("fact_id", "lang").unique(maintain_order=True)
+    given = cells.with_columns(
+        _given=pl.Series([uniform("transfer", lang, fact) < share for fact, lang in cells.rows()])
+    )
+    joined = null.join(donor, on=["ckpt_id", "fact_id"], how="left", maintain_order="left").join(
+        given, on=["fact_id", "lang"], how="left", maintain_order="left"
+    )
+    brought = pl.col("_donor").fill_null(False) & pl.col("_given") & (pl.col("lang") != pivot)
+    return GRADES.validate(joined.with_columns(y=pl.col("y") | brought).drop("_donor", "_given"))

@@ -6,6 +6,7 @@ beside this one.
 
 import numpy as np
 import polars as pl
+from scipy.special import expit
 
 from polylore.errors import DataError
 from polylore.metrics.acquisition import RUN, first_true, run_starts, timeline
@@ -35,7 +36,8 @@ def simulated_lag(
     Args:
         exposure: frame of `exposure_at`; facts without a known exposure are left out.
         checkpoints: table CHECKPOINTS; suspect ones and a final model without a step are left out.
-        curve: ckpt_id, intercept, slope: the frequency-only curve of every checkpoint used.
+        curve: ckpt_id, intercept, slope: the frequency-only curve of every checkpoint used; with a
+            column relation, that of every relation.
         pivot: pivot language.
         event: ``first`` or ``sustained`` (`k` right answers in a row).
         k: length of a run.
@@ -48,7 +50,7 @@ def simulated_lag(
         with fewer than two checkpoints.
 
     Raises:
-        DataError: the curve lacks a checkpoint.
+        DataError: the curve lacks a checkpoint, or a relation there.
     """
     times = timeline(checkpoints)
     known = exposure.filter(pl.col("ckpt_id").is_in(times["ckpt_id"].to_list()))
@@ -86,15 +88,21 @@ def _probabilities(
     exposure: pl.DataFrame, times: pl.DataFrame, langs: list[str], curve: pl.DataFrame
 ) -> Array:
     """p by (checkpoint, language, fact); NaN, hence never right, where E is unknown."""
-    fitted = times.join(curve, on="ckpt_id", how="left", maintain_order="left")
+    index = FactIndex.of(exposure)
+    keys = ["ckpt_id", "relation"] if "relation" in curve.columns else ["ckpt_id"]
+    wanted = times.select("ckpt_id").join(pl.DataFrame({"relation": index.relations}), how="cross")
+    fitted = wanted.join(curve, on=keys, how="left", maintain_order="left")
     lacking = fitted.filter(pl.col("intercept").is_null() | pl.col("slope").is_null())
     if lacking.height:
         raise DataError(
             f"The frequency curve lacks checkpoint {lacking['ckpt_id'][0]}; fit it at all of them."
         )
-    index = FactIndex.of(exposure)
     cells = times.select("ckpt_id").join(pl.DataFrame({"lang": langs}), how="cross")
     e_FC = index.dense(checked_exposure(exposure, index.fact_ids), "exposure", cells)
     e_TLF = e_FC.T.reshape(times.height, len(langs), index.n)
-    a, b = (fitted[c].to_numpy()[:, None, None] for c in ("intercept", "slope"))
-    return np.asarray(1 / (1 + np.exp(-(a + b * np.log10(1 + e_TLF)))))
+    sizes = np.diff(index.bounds)
+    a_TF, b_TF = (
+        np.repeat(fitted[c].to_numpy().reshape(times.height, -1), sizes, axis=1)
+        for c in ("intercept", "slope")
+    )
+    return np.asarray(expit(a_TF[:, None] + b_TF[:, None] * np.log10(1 + e_TLF)))

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 import polars as pl
 
@@ -10,6 +10,7 @@ from polylore import metrics
 from polylore.facts import FactSet, lint
 from polylore.runs import RunFolder
 from polylore.studies.trace.config import AnalyseConfig
+from polylore.studies.trace.pathways import pathway_matcher, pathway_tables, rules_of
 
 Progress = Callable[[int, int, str], None]
 
@@ -20,6 +21,7 @@ STEPS = (
     "consistency",
     "acquisition",
     "exposure",
+    "pathways",
 )
 """Stages of the analysis, in order."""
 
@@ -36,7 +38,7 @@ def analyse(
     exposure; writes the tables of `tables.derived`. Can be repeated at any time.
     """
     report = progress or (lambda done, total, what: None)
-    data = _read(run, config, preset)
+    data = _read(run, config, preset, progress)
     for number, name in enumerate(STEPS):
         report(number, len(STEPS), "analysing")
         for table, frame in _STAGES[name](data).items():
@@ -55,12 +57,15 @@ class _Data:
     checkpoints: pl.DataFrame
     answers: pl.DataFrame
     scores: pl.DataFrame
+    counted: pl.DataFrame | None
+    """Table EXPOSURE, if there is one."""
     exposure: pl.DataFrame | None
     """Frame of `metrics.exposure_at`; None without an exposure table."""
     draws: metrics.Draws | None
     headline: tuple[str, ...]
     preset: str
     made: dict[str, pl.DataFrame]
+    progress: Progress | None
 
     @property
     def facts(self) -> pl.DataFrame:
@@ -76,18 +81,31 @@ class _Data:
         wanted = self.config.headline_variants
         return grades if wanted is None else grades.filter(pl.col("variant").is_in(wanted))
 
+    @cached_property
+    def n_shot(self) -> int:
+        """Demonstrations before a question, at most."""
+        return int(self.prompts["n_shot"].cast(pl.Int64).max() or 0)  # type: ignore[arg-type]
+
+    @cached_property
+    def copied(self) -> pl.DataFrame | None:
+        """Which answers repeat a demonstration; None without demonstrations."""
+        if not self.n_shot:
+            return None
+        return metrics.copied_demos(self.answers, self.facts, self.prompts)
+
     @property
     def pivot(self) -> str | None:
         """The pivot, if it was asked."""
         return self.config.pivot if self.config.pivot in self.factset.languages else None
 
 
-def _read(run: RunFolder, config: AnalyseConfig, preset: str) -> _Data:
+def _read(run: RunFolder, config: AnalyseConfig, preset: str, progress: Progress | None) -> _Data:
     factset = FactSet("run", run.table("facts"), run.table("templates"))
     checkpoints = run.table("checkpoints")
+    counted = run.table("exposure") if run.has_table("exposure") else None
     exposure = None
-    if run.has_table("exposure"):
-        exposure = metrics.exposure_at(run.table("exposure"), checkpoints, factset.facts)
+    if counted is not None:
+        exposure = metrics.exposure_at(counted, checkpoints, factset.facts)
     draws = None
     if config.draws:
         draws = metrics.cluster_draws(factset.facts, n=config.draws, seed=config.seed)
@@ -99,11 +117,13 @@ def _read(run: RunFolder, config: AnalyseConfig, preset: str) -> _Data:
         checkpoints=checkpoints,
         answers=run.read("answers").filter(pl.col("ckpt_id").is_in(asked)),
         scores=run.read("candidate_scores").filter(pl.col("ckpt_id").is_in(asked)),
+        counted=counted,
         exposure=exposure,
         draws=draws,
         headline=_HEADLINE[preset],
         preset=preset,
         made={},
+        progress=progress,
     )
 
 
@@ -135,12 +155,12 @@ def _recall(data: _Data) -> dict[str, pl.DataFrame]:
     control = grades.filter(pl.col("matcher") == "candidates_content_free")
     # What a prompt without its subject already gives away is a floor for the ranked candidates.
     controls = {"content_free": control.with_columns(matcher=pl.lit("candidates"))}
-    n_shot = int(data.prompts["n_shot"].cast(pl.Int64).max() or 0)  # type: ignore[arg-type]
+    n_shot = data.n_shot
     credits = metrics.baseline_credits(
         data.facts,
         n_shot=n_shot,
         prompts=data.prompts if n_shot else None,
-        copied=metrics.copied_demos(data.answers, data.facts, data.prompts) if n_shot else None,
+        copied=data.copied,
         controls=controls if control.height else None,
     )
     strata = metrics.strata(
@@ -228,6 +248,26 @@ def _exposure(data: _Data) -> dict[str, pl.DataFrame]:
     }
 
 
+def _pathways(data: _Data) -> dict[str, pl.DataFrame]:
+    grades = data.in_headline(data.made["grades"])
+    matcher = pathway_matcher(grades, data.preset)
+    if data.pivot is None or matcher is None or len(data.factset.languages) < 2:
+        return {}
+    return pathway_tables(
+        grades=grades,
+        facts=data.facts,
+        checkpoints=data.checkpoints,
+        exposure=data.exposure,
+        rules=rules_of(data.config, data.counted),
+        matcher=matcher,
+        scores=data.scores if data.scores.height else None,
+        copied=data.copied,
+        draws=data.draws,
+        seed=data.config.seed,
+        progress=data.progress,
+    )
+
+
 _STAGES: dict[str, Callable[[_Data], dict[str, pl.DataFrame]]] = {
     "data_report": _data_report,
     "grades": _grades,
@@ -235,4 +275,5 @@ _STAGES: dict[str, Callable[[_Data], dict[str, pl.DataFrame]]] = {
     "consistency": _consistency,
     "acquisition": _acquisition,
     "exposure": _exposure,
+    "pathways": _pathways,
 }

@@ -63,6 +63,10 @@ class AnalyseConfig(Config):
 
     pivot: str = "en"
     """Language the others are compared with."""
+    donors: Literal["pivot", "all"] = "pivot"
+    """Languages that a fact may have come from by transfer."""
+    curve: Literal["relation", "pooled"] = "relation"
+    """Whether what exposure alone explains has an effect per relation, or one curve serves all."""
     draws: int = Field(default=1000, ge=0)
     """Bootstrap draws over facts behind every 95 % interval; 0 leaves intervals out."""
     seed: int = 0
