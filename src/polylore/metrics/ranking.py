@@ -70,6 +70,8 @@ class Groups:
 
     def sums(self, weights_ND: Array, members: Array) -> Array:
         """Weight of the members of each group, by draw: (G, D)."""
+        if members.all():
+            return np.asarray(np.add.reduceat(weights_ND[self.order], self.starts, axis=0))
         out = np.zeros((len(self.values), weights_ND.shape[1]), dtype=weights_ND.dtype)
         kept = np.flatnonzero(members[self.order])
         if kept.size:

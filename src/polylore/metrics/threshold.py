@@ -1,6 +1,7 @@
 """Predict right iff a fact was read at least t times (specification of `trace`, section 2.1)."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ class _Counts:
     right: Array
     wrong: Array
 
+    @cached_property
     def correct(self) -> Array:
         """Weight classified correctly by each threshold, infinity last: (G + 1, D)."""
         out = np.empty((len(self.right) + 1, self.right.shape[1]), dtype=self.right.dtype)
@@ -37,7 +39,7 @@ class _Counts:
         Only exposures that occur are thresholds; infinity (place G) is taken only if it is
         strictly better.
         """
-        correct = self.correct()
+        correct = self.correct.copy()
         correct[:-1][self.right + self.wrong == 0] = -1
         if not infinite:
             correct[-1] = -2
@@ -141,8 +143,15 @@ class Classifier:
         self.ones = np.ones((len(exposure), 1))
 
     def _counts(self, weights_ND: Array) -> _Counts:
+        everyone = self.groups.sums(weights_ND, np.ones(len(self.right), dtype=bool))
         right = self.groups.sums(weights_ND, self.right)
-        return _Counts(right, self.groups.sums(weights_ND, ~self.right))
+        # Weights are whole numbers, so the difference is exact.
+        return _Counts(right, everyone - right)
+
+    @cached_property
+    def sampled(self) -> _Counts:
+        """Counts in every draw; in the data if there are no draws."""
+        return self._counts(self.ones if self.weights_ND is None else self.weights_ND)
 
     def _value(self, place: int) -> float:
         values = self.groups.values
@@ -241,7 +250,7 @@ class Classifier:
         weights = self.weights_ND if self.weights_ND is not None else self.ones
         total_D = weights.sum(axis=0)
         draw_D = np.arange(weights.shape[1])
-        whole = self._counts(weights)
+        whole = self.sampled
         if rule != "cv":
             if rule == "paper":
                 place = whole.best(infinite=False)
@@ -250,7 +259,7 @@ class Classifier:
             else:
                 at = int(np.searchsorted(self.groups.values, t, side="left"))
                 place = np.full(len(draw_D), at)
-            return divide(whole.correct()[place, draw_D], total_D)
+            return divide(whole.correct[place, draw_D], total_D)
         hits = np.zeros(len(draw_D))
         for fold in range(FOLDS):
             inside = self.folds == fold
@@ -259,7 +268,7 @@ class Classifier:
                 self.groups.sums(weights, ~self.right & inside),
             )
             train = _Counts(whole.right - own.right, whole.wrong - own.wrong)
-            hits += own.correct()[train.best(infinite=True), draw_D]
+            hits += own.correct[train.best(infinite=True), draw_D]
         return divide(hits, total_D)
 
 

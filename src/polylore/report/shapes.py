@@ -88,6 +88,30 @@ def lines(
     return layers
 
 
+def areas(
+    x: Any,
+    y: Any,
+    end: str,
+    series: str,
+    order: Sequence[str],
+    tips: Tips,
+    *,
+    outline: str | None = None,
+) -> list[Any]:
+    """Layers of areas that the frame has stacked, from `y` to `end`, under a thin line."""
+    colour = _colour(series, order)
+    chart = alt.Chart(rows())
+    layers = [
+        chart.mark_area(opacity=0.75, line=False).encode(
+            x=x, y=y, y2=end, tooltip=_tips(tips), **colour
+        )
+    ]
+    if outline:
+        thin = chart.mark_line(style="reference")
+        layers.append(thin.encode(x=x, y=alt.Y(f"{outline}:Q")))
+    return layers
+
+
 def panels(layers: Sequence[Any], field: str, order: Sequence[str], height: int = 100) -> Any:
     """Small multiples: one panel per value of `field`, in the given order, sharing both axes."""
     header = alt.Header(title=None)
@@ -156,8 +180,12 @@ def heat_map(
     form: str = ".0%",
     row: int = 20,
     rows_count: int = 1,
+    mark: str | None = None,
 ) -> Any:
-    """A grid of cells coloured from none to all; a cell without a value stays empty."""
+    """A grid of cells coloured from none to all; a cell without a value stays empty.
+
+    `mark` is a column of short texts that are written into the cells.
+    """
     colour = alt.Color(
         f"{value}:Q",
         title=title,
@@ -165,7 +193,13 @@ def heat_map(
         legend=alt.Legend(format=form, tickCount=5, titleLimit=400),
     )
     cells = alt.Chart(rows()).mark_rect().encode(x=x, y=y, color=colour, tooltip=_tips(tips))
-    return plain(cells.properties(height=max(40, row * rows_count)))
+    if mark is None:
+        return plain(cells.properties(height=max(40, row * rows_count)))
+    text = (
+        alt.Chart(rows()).mark_text(fontSize=11, style="on-ramp").encode(x=x, y=y, text=f"{mark}:N")
+    )
+    both = alt.layer(cells, text, data=rows())
+    return plain(both.properties(height=max(40, row * rows_count)))
 
 
 def spans(

@@ -239,7 +239,7 @@ CONTROLS = Table(
 
 BALANCE = Table(
     "balance",
-    "Matched cells against their controls: are they alike where they should be, and where not?",
+    "Matched cells against their controls: alike where they should be, and where not.",
     (
         *AXIS,
         MATCHER,

@@ -15,6 +15,7 @@ from polylore.studies.trace.context import (
     with_interval,
     with_names,
 )
+from polylore.studies.trace.pathway_findings import MAKERS
 from polylore.studies.trace.sections.consistency import against_pivot, named
 from polylore.studies.trace.sections.overview import headline_rows
 
@@ -26,6 +27,7 @@ def findings(context: Context) -> tuple[Finding, ...]:
         baseline_finding,
         exposure_finding,
         unread_finding,
+        *MAKERS,
         consistency_finding,
         acquisition_finding,
         matcher_finding,

@@ -12,6 +12,7 @@ from polylore.studies.trace.sections.exposure import exposure_page
 from polylore.studies.trace.sections.facts import facts_page
 from polylore.studies.trace.sections.method import method_page
 from polylore.studies.trace.sections.overview import overview
+from polylore.studies.trace.sections.pathways import pathways_page
 from polylore.studies.trace.sections.recall import recall_page
 
 _PARTS = (
@@ -20,6 +21,7 @@ _PARTS = (
     exposure_page,
     consistency_page,
     acquisition_page,
+    pathways_page,
     facts_page,
     data_page,
     method_page,

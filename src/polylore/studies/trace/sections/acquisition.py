@@ -35,7 +35,8 @@ def _warning() -> Prose:
         (
             "The pivot coming first is expected without any transfer: it is usually read more "
             "often, and what is read more often is known earlier. The order below is therefore no "
-            "evidence of transfer until it is held against the order that exposure alone predicts.",
+            "evidence of transfer until it is held against the order that exposure alone predicts, "
+            "which the page on pathways does.",
         ),
         "caution",
     )

@@ -11,6 +11,7 @@ _NEEDS = {
     "freq_curve": "Exposure: the run has no exposure counts, or no graded answers to relate to.",
     "consistency": "Consistency: it needs at least two languages.",
     "survival": "Acquisition: it needs at least two checkpoints with a place in training.",
+    "transfer_rate": "Pathways: they need the pivot and another language, both asked.",
     "grades": "Facts: no graded answers.",
     "prompts": "Prompts: the run does not hold the texts it asked.",
     "data_report": "The report on the fact set is not in this run.",
@@ -98,6 +99,19 @@ def _terms(context: Context) -> Definitions:
             "between two checkpoints, and facts not yet acquired still count (Kaplan–Meier).",
         ),
         ("Pivot", f"{pivot}: the language the others are compared with."),
+        (
+            "No-donor curve",
+            "Probability of a right answer by exposure"
+            + (" and relation" if config.curve == "relation" else "")
+            + ", fitted to answers that no transfer can have helped: those in the pivot, and those "
+            "elsewhere that no donor knows. It contains guessing, since it is fitted to answers.",
+        ),
+        (
+            "Transfer rate",
+            "(right − expected)/(facts − expected), over facts that a donor knows and that share "
+            "no string, with expected from the no-donor curve. Supported: its interval lies above "
+            "0. Confirmed: so does the one against a curve that knows the donor's exposure too.",
+        ),
     ]
     return Definitions("Words used here", tuple(items))
 
