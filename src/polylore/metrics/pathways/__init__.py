@@ -5,6 +5,7 @@ Specification of `trace`, sections 2.4, 2.5, 4.5 and 5.4.
 
 from polylore.metrics.pathways.analysis import Pathways, pathways, with_raw
 from polylore.metrics.pathways.checks import transfer_controls
+from polylore.metrics.pathways.counterfactual import counterfactual
 from polylore.metrics.pathways.evidence import Course, Evidence
 from polylore.metrics.pathways.guesses import guesses
 from polylore.metrics.pathways.hazard import hazard
@@ -13,6 +14,8 @@ from polylore.metrics.pathways.ladder import classifier_ladder
 from polylore.metrics.pathways.lags import lag_expected
 from polylore.metrics.pathways.matched import matched_controls
 from polylore.metrics.pathways.rules import PathwayRules
+from polylore.metrics.pathways.true_rate import true_rate
+from polylore.metrics.pathways.truth import confusion, score_against_truth, truth_labels
 
 __all__ = [
     "LABELS",
@@ -22,12 +25,17 @@ __all__ = [
     "PathwayRules",
     "Pathways",
     "classifier_ladder",
+    "confusion",
+    "counterfactual",
     "guesses",
     "hard_labels",
     "hazard",
     "lag_expected",
     "matched_controls",
     "pathways",
+    "score_against_truth",
     "transfer_controls",
+    "true_rate",
+    "truth_labels",
     "with_raw",
 ]
