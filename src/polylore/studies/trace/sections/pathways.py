@@ -134,8 +134,9 @@ def _composition(context: Context) -> Chart | None:
         "tokens": ("tokens", ","), "part": ("share of all facts", ".1%"),
         "labelled": ("labelled transfer", ".1%"), "n": ("facts", ","),
     }  # fmt: skip
+    several = frame["ckpt_id"].n_unique() > 1
     x, y = context.axis.encode("x", None), share("start", None, top, axis=alt.Y)
-    if frame["ckpt_id"].n_unique() > 1:
+    if several:
         layers = shapes.areas(x, y, "end", "series", list(PARTS.values()), tips, outline="labelled")
         spec = shapes.panels(layers, "language", languages(context, pooled=False))
     else:
@@ -157,7 +158,7 @@ def _composition(context: Context) -> Chart | None:
         {"language": "Language", "step": "Step", "tokens": "Tokens", "series": "Part", "n": "n",
          "part": "Share of all facts", "labelled": "Labelled transfer"},
         {"part": "share", "labelled": "share", "tokens": "tokens"},
-        "panels",
+        "panels" if several else "half",
     )  # fmt: skip
 
 
