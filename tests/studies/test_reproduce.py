@@ -1,4 +1,4 @@
-"""Every published number, recomputed by the study (specification of `trace`, 9.1 to 9.3)."""
+"""Every published number, recomputed by the study (specification of `trace`, 9.1 to 9.4)."""
 
 import json
 
@@ -116,6 +116,23 @@ def test_pseudo_label_tables(made):
     assert pooled["mean_jaccard"] == pytest.approx(means, abs=1e-6)
     assert pooled["logistic"]["intercept"] == pytest.approx(-4.0002, abs=1e-3)
     assert pooled["logistic"]["slope"] == pytest.approx(1.5014, abs=1e-3)
+
+
+def test_pathways_of_labels_whose_truth_is_known(made):
+    pathways = made["extra"]["pathways"]
+    assert set(pathways) == {"quoted", "all"}
+    quoted, every = pathways["quoted"], pathways["all"]
+    assert len(quoted["null"]["rates"]) == 7  # six languages and all together
+    assert len(every["null"]["rates"]) == 12
+    assert quoted["null"]["curve"]["n"] == 1893
+    assert quoted["null"]["rates"]["all"]["t"] == pytest.approx(0.0106, abs=5e-5)
+    assert quoted["planted"]["rates"]["all"]["t"] == pytest.approx(0.2554, abs=5e-5)
+    assert quoted["planted"]["composition"]["all"]["n_transfer"] == 1610
+    for world in (quoted, every):
+        assert not any(row["claimed"] for row in world["null"]["rates"].values())
+        pooled = world["planted"]["rates"]["all"]
+        assert pooled["t_lo"] < world["planted"]["true_rate"] < pooled["t_hi"]
+        assert all(row["claimed"] for row in world["planted"]["rates"].values())
 
 
 def test_english_is_needed(published, tmp_path):

@@ -1,4 +1,4 @@
-"""Recompute the published data statistics of `trace` (specification, sections 9.1 to 9.3).
+"""Recompute the published data statistics of `trace` (specification, sections 9.1 to 9.4).
 
 No model takes part: everything follows from the fact set and the published frequencies, so the
 file that this writes can be compared number by number with the published one.
@@ -18,6 +18,7 @@ from polylore.files import write_json
 from polylore.metrics.index import FOLDS, Array
 from polylore.metrics.logistic import logistic_fit
 from polylore.metrics.ranking import pearson
+from polylore.studies.reproduce_pathways import pathway_statistics
 from polylore.tables import derived, raw
 
 PIVOT = "en"
@@ -40,7 +41,8 @@ def reproduce_trace(
         frequencies: published frequency file (`wimbd_frequencies.json`).
         out: JSON file to write. `reference_stats` and `pseudo_label_analysis` have the structure of
             the published file; `extra` holds the other tables of the specification: `data_report`
-            (9.1), `frequencies` (9.2) and `pseudo_labels` (9.3). An infinite threshold is "inf".
+            (9.1), `frequencies` (9.2), `pseudo_labels` (9.3) and `pathways` (9.4). An infinite
+            threshold is "inf".
 
     Returns:
         What was written.
@@ -70,6 +72,9 @@ def reproduce_trace(
             "data_report": report.to_dicts(),
             "frequencies": _frequencies(data),
             "pseudo_labels": _extra_pseudo(data),
+            "pathways": pathway_statistics(
+                data.facts, data.checkpoints, data.exposure, pivot=PIVOT
+            ),
         },
     }
     write_json(result, out)
