@@ -5,6 +5,7 @@ import polars as pl
 import pytest
 
 from polylore import metrics
+from polylore.metrics import pathways as ways
 from polylore.metrics.bins import binned_r, paper_edges
 from polylore.metrics.logistic import logistic_fit
 from polylore.metrics.ranking import auc, pearson, spearman
@@ -279,6 +280,24 @@ def test_lag_without_transfer(klar):
         assert row["lag_steps"] == pytest.approx(mean, abs=1e-4)
         assert simulated[lang]["lo"] <= mean <= simulated[lang]["hi"]
         assert [simulated[lang][k] for k in ("lo", "hi")] == pytest.approx(ranges[lang], abs=0.15)
+    # The same beside curves that were fitted to the answers themselves.
+    facts = klar.facts.filter(pl.col("lang").is_in(SEVEN))
+    course = ways.Course.of(
+        grades,
+        facts,
+        checkpoints,
+        exposure,
+        ways.guesses(grades, facts),
+        ways.PathwayRules("en", curve="pooled"),
+    )
+    curves = ways.pathways([course], checkpoints).curves
+    table = ways.lag_expected(
+        grades, checkpoints, exposure, curves, pivot="en", event="first", n=300
+    )
+    assert table.height == 6
+    for row in table.iter_rows(named=True):
+        assert row["observed"] == pytest.approx(rows[row["lang"]]["lag_steps"])
+        assert row["difference_lo"] <= 0 <= row["difference_hi"]
 
 
 def test_uniform_numbers(klar):

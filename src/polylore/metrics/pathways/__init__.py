@@ -6,7 +6,8 @@ Specification of `trace`, sections 2.4, 2.5, 4.5 and 5.4.
 from polylore.metrics.pathways.analysis import Pathways, pathways, with_raw
 from polylore.metrics.pathways.checks import transfer_controls
 from polylore.metrics.pathways.counterfactual import counterfactual
-from polylore.metrics.pathways.evidence import Course, Evidence
+from polylore.metrics.pathways.course import Course
+from polylore.metrics.pathways.evidence import Evidence
 from polylore.metrics.pathways.guesses import guesses
 from polylore.metrics.pathways.hazard import hazard
 from polylore.metrics.pathways.labels import LABELS, LabelInputs, hard_labels

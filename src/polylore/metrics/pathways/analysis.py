@@ -10,8 +10,9 @@ from polylore.metrics.bootstrap import Draws
 from polylore.metrics.index import combine_variants, with_axis
 from polylore.metrics.pathways.cells import cell_rows
 from polylore.metrics.pathways.composition import composition, shares
+from polylore.metrics.pathways.course import Course
 from polylore.metrics.pathways.curve import fit_curve
-from polylore.metrics.pathways.evidence import Course, Evidence
+from polylore.metrics.pathways.evidence import Evidence
 from polylore.metrics.pathways.rate import transfer_rates
 from polylore.metrics.pathways.rows import composition_rows, curve_rows, rate_rows
 from polylore.metrics.resamples import Resamples

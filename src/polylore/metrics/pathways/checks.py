@@ -8,8 +8,9 @@ import polars as pl
 
 from polylore.metrics.bootstrap import Draws
 from polylore.metrics.index import Array, with_axis
+from polylore.metrics.pathways.course import Course
 from polylore.metrics.pathways.curve import Curve, fit_curve
-from polylore.metrics.pathways.evidence import Course, Evidence
+from polylore.metrics.pathways.evidence import Evidence
 from polylore.metrics.pathways.rate import transfer_rates
 from polylore.metrics.pathways.shuffle import alike_groups, exchange
 from polylore.metrics.pseudo import uniform

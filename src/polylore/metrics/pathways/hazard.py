@@ -10,7 +10,7 @@ from scipy.special import expit
 from polylore.metrics.bootstrap import Draws
 from polylore.metrics.index import Array
 from polylore.metrics.logistic import logistic_fit
-from polylore.metrics.pathways.evidence import Course
+from polylore.metrics.pathways.course import Course
 from polylore.metrics.pathways.shuffle import alike_groups, exchange
 from polylore.metrics.resamples import Resamples, ends
 from polylore.tables.pathways import HAZARD
