@@ -156,6 +156,12 @@ def test_paper_preset_makes_every_table(make: Make, tmp_path: Path) -> None:
     # One generator runs through all checkpoints, so later ones see other demonstrations.
     assert prompts.height > 14 * 3
     assert run.read("answers").filter(mode="generate")["n_new_tokens"].max() <= 10
+    made = {p.name for p in (run.path / "published_form").iterdir()}
+    assert made == {
+        "fn_relations.json",
+        "crosslingual_fn_freqs.json",
+        "index_classification_by_language.json",
+    }
 
 
 def test_a_wording_can_be_kept_for_the_last_checkpoint(

@@ -8,6 +8,7 @@ from polylore.files import atomic_path
 from polylore.report import export_figures, export_tables, write_html
 from polylore.runs import RunFolder
 from polylore.studies.trace.pages import build_report
+from polylore.studies.trace.published_form import write_published_form
 
 Progress = Callable[[int, int, str], None]
 
@@ -17,7 +18,10 @@ CSV_ROWS = 500_000
 
 
 def publish(run: RunFolder, progress: Progress | None = None) -> Path:
-    """Write `report.html`, `figures/` and `tables/`; returns the report's path."""
+    """Write `report.html`, `figures/` and `tables/`; returns the report's path.
+
+    In the published preset also `published_form/`, see `write_published_form`.
+    """
     show = progress or (lambda done, total, what: None)
     show(0, 3, "writing the report")
     frames = {name: run.table(name) for name in run.table_names() if name not in RAW}
@@ -35,5 +39,8 @@ def publish(run: RunFolder, progress: Progress | None = None) -> Path:
         shutil.rmtree(folder, ignore_errors=True)
         export_figures(report, folder)
         folder.mkdir(exist_ok=True)
+    preset = run.manifest.get("config", {}).get("preset")
+    if preset == "paper" and run.has_table("cells") and run.table("cells").height:
+        write_published_form(run.table("cells"), run.table("facts"), run.path / "published_form")
     show(3, 3, "writing the report")
     return path
