@@ -43,14 +43,21 @@ def commit_of(folder: Path) -> str:
     return hashlib.sha1(f"{folder}{text}".encode()).hexdigest()
 
 
-def cache_revision(cache: Path, repo: str, revision: str, source: Path) -> Path:
-    """Put a checkpoint into a cache as the hub's library would; returns its snapshot folder."""
+def cache_revision(
+    cache: Path, repo: str, revision: str, source: Path, names: Sequence[str] | None = None
+) -> Path:
+    """Put a checkpoint, or some of its files, into a cache as the hub's library would.
+
+    Returns its snapshot folder.
+    """
     root = cache / f"models--{repo.replace('/', '--')}"
     commit = commit_of(source)
     snapshot = root / "snapshots" / commit
     for folder in (root / "blobs", snapshot, (root / "refs" / revision).parent):
         folder.mkdir(parents=True, exist_ok=True)
     for path in source.iterdir():
+        if names is not None and path.name not in names:
+            continue
         blob = root / "blobs" / etag(path)
         shutil.copyfile(path, blob)
         (snapshot / path.name).unlink(missing_ok=True)
@@ -141,7 +148,7 @@ class FakeHub:
         assert list(tqdm_class(range(3))) == [0, 1, 2]
         self.downloads.append(source.name)
         if local_dir is None:
-            snapshot = cache_revision(cache_dir, repo, source.name, source)
+            snapshot = cache_revision(cache_dir, repo, source.name, source, allow_patterns)
             # Asked for a commit, the library notes no name for it.
             (cache_dir / f"models--{repo.replace('/', '--')}" / "refs" / source.name).unlink()
             return str(snapshot)

@@ -20,6 +20,7 @@ COMMANDS = {
     "facts": ("polylore.cli.facts:facts", "List, show, lint and export fact sets."),
     "compose": ("polylore.cli.compose:compose", "Compose a training corpus from a fact set."),
     "train": ("polylore.cli.train:train", "Train a language model from scratch on a corpus."),
+    "plan": ("polylore.cli.plan:plan", "Say what a trace will cost before anything starts."),
     "trace": ("polylore.cli.trace:trace", "Trace which facts each checkpoint recalls."),
     "checkpoints": (
         "polylore.cli.checkpoints:checkpoints",

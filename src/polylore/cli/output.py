@@ -8,11 +8,12 @@ if TYPE_CHECKING:
     import polars as pl
 
 
-def show_frame(frame: "pl.DataFrame") -> None:
+def show_frame(frame: "pl.DataFrame", *, header: bool = True) -> None:
     """Print every row and column of a frame, aligned, with lists joined by commas."""
     from rich.cells import cell_len
 
-    rows = [list(frame.columns), *([_cell(v) for v in values] for values in frame.iter_rows())]
+    head = [list(frame.columns)] if header else []
+    rows = [*head, *([_cell(v) for v in values] for values in frame.iter_rows())]
     # Wide characters (zh, ja, ko) take two columns; len() would misalign them.
     widths = [max(cell_len(row[i]) for row in rows) for i in range(len(rows[0]))]
     numeric = [dtype.is_numeric() for dtype in frame.dtypes]

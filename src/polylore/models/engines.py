@@ -64,7 +64,7 @@ def run_rows(
         first = 0
         while first < len(rows):
             batch = rows[first : first + budget.take(rows, first, heads)]
-            logprobs = attempt(partial(_read, lm, batch, engine, keen))
+            logprobs = attempt(partial(read_rows, lm, batch, engine, keen))
             if logprobs is None and engine == "packed" and len(batch) == 1 and limit > LIMITS[0]:
                 # A tree row is longer than its strings; the longest come first, so little is lost.
                 return run_rows(
@@ -85,7 +85,10 @@ def run_rows(
     return np.asarray(sums, dtype=np.float64)
 
 
-def _read(lm: LanguageModel, rows: Sequence[Row], engine: str, keen: bool) -> torch.Tensor:
+def read_rows(
+    lm: LanguageModel, rows: Sequence[Row], engine: str, keen: bool = False
+) -> torch.Tensor:
+    """Log-probability of each target token of rows that an engine reads together."""
     if engine == "cached":
         return read_on_cache(lm.model, rows, keen=keen)
     return target_logprobs(lm.model, collate(rows, lm.device), tree=engine == "packed")

@@ -14,8 +14,9 @@ from polylore.models.checking import quiet
 from polylore.models.masks import tree_masks
 from polylore.models.packing import Row
 
-_CHUNK = {"cpu": 2**18}
-_CHUNK_ELSEWHERE = 2**26
+CHUNK = {"cpu": 2**18}
+"""Logits that are normalised at once, by device."""
+CHUNK_ELSEWHERE = 2**26
 
 
 @contextmanager
@@ -124,7 +125,7 @@ def target_logprobs(
 
 def _pick(logits_KV: torch.Tensor, place_P: torch.Tensor, token_P: torch.Tensor) -> torch.Tensor:
     # In chunks: large temporaries cost page faults on CPUs and memory on accelerators.
-    elements = _CHUNK.get(logits_KV.device.type, _CHUNK_ELSEWHERE)
+    elements = CHUNK.get(logits_KV.device.type, CHUNK_ELSEWHERE)
     chunk = max(1, elements // logits_KV.shape[1])
     norm_K = torch.cat([part.float().logsumexp(-1) for part in torch.split(logits_KV, chunk)])
     return logits_KV[place_P, token_P].float() - norm_K[place_P]

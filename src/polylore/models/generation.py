@@ -21,7 +21,7 @@ from polylore.models.prefill import may_share, next_logits, prefill
 
 Progress = Callable[[int, int, str], None]
 
-_COMPACT = 0.25
+COMPACT = 0.25
 """Share of finished rows in a batch from which on they are taken out of it."""
 
 
@@ -76,8 +76,7 @@ def generate_prepared(
     """
     caps = checked_caps(lm, prepared, max_new_tokens)
     total = len(caps)
-    # Equal lengths stand together, so most batches need no padding.
-    order = sorted(range(total), key=lambda k: (-len(prepared.ids[k]) - caps[k], k))
+    order = reading_order(prepared, caps)
     spans = [range(len(prepared.ids[k]) + caps[k]) for k in order]
     budget = Budget.start(token_budget, lm.model.get_input_embeddings().weight.shape[0])
     results: list[Generation | None] = [None] * total
@@ -97,6 +96,14 @@ def generate_prepared(
             if progress:
                 progress(done, total, "generating")
     return [result for result in results if result is not None]
+
+
+def reading_order(prepared: PreparedPrompts, caps: Sequence[int]) -> list[int]:
+    """The order in which prompts are taken: longest first, prompt and answer together.
+
+    Equal lengths stand together, so most batches need no padding.
+    """
+    return sorted(range(len(caps)), key=lambda k: (-len(prepared.ids[k]) - caps[k], k))
 
 
 class _Batch:
@@ -141,7 +148,7 @@ class _Batch:
                     f"{type(model).__name__} keeps no key/value cache, without which "
                     "polylore cannot generate; ask it for scores only."
                 )
-            if len(alive) <= (1 - _COMPACT) * len(rows):
+            if len(alive) <= (1 - COMPACT) * len(rows):
                 keep = torch.tensor(alive, device=self.lm.device)
                 cache.reorder_cache(keep)  # named after beam search; every kind of layer has it
                 next_B, mask_BT = next_B[keep], mask_BT[keep]

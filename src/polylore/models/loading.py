@@ -23,12 +23,13 @@ from polylore.models.fingerprint import tokenizer_hash
 from polylore.models.spans import tail
 from polylore.models.weights import read_tensors, said
 
-_DTYPES = {
+DTYPES = {
     "float32": torch.float32,
     "bfloat16": torch.bfloat16,
     "float16": torch.float16,
     "float64": torch.float64,
 }
+"""Number formats by name."""
 UNLIMITED = 2**30
 """Context of a model whose configuration sets no limit (ALiBi, recurrent models)."""
 
@@ -103,18 +104,18 @@ def load_model(
             damaged, incomplete or not numbers, another kind of model, or a tokenizer that does not
             fit.
     """
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
 
     folder = Path(folder)
-    if dtype not in _DTYPES:
-        raise ModelError(f"'{dtype}' is not a number format; use one of {', '.join(_DTYPES)}.")
+    if dtype not in DTYPES:
+        raise ModelError(f"'{dtype}' is not a number format; use one of {', '.join(DTYPES)}.")
     check_folder(folder)
     with quiet():
         check_causal(folder)
         try:
             model, info = AutoModelForCausalLM.from_pretrained(
                 folder,
-                dtype=_DTYPES[dtype],
+                dtype=DTYPES[dtype],
                 local_files_only=True,
                 trust_remote_code=False,
                 ignore_mismatched_sizes=True,  # refused by check_loaded, which names them
@@ -123,20 +124,29 @@ def load_model(
         except Exception as error:
             raise ModelError(f"The model in {folder} cannot be loaded ({said(error)}).") from error
         check_tokenizer_files(folder)
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(
-                folder, local_files_only=True, trust_remote_code=False
-            )
-        except Exception as error:
-            raise ModelError(
-                f"The tokenizer in {folder} cannot be loaded ({said(error)}); put the tokenizer "
-                "files of the model beside its weights."
-            ) from error
+        tokenizer = load_tokenizer(folder)
     check_loaded(folder, model, info)
     model = model.to(device).eval()
     lm = wrap(model, tokenizer, str(folder))
     lm.tokenizer_files = tokenizer_files(folder)
     return lm
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """The tokenizer of a local folder.
+
+    Raises:
+        ModelError: there is none, or a damaged one.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except Exception as error:
+        raise ModelError(
+            f"The tokenizer in {folder} cannot be loaded ({said(error)}); put the tokenizer "
+            "files of the model beside its weights."
+        ) from error
 
 
 def swap_weights(lm: LanguageModel, folder: str | Path) -> None:

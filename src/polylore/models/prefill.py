@@ -86,16 +86,16 @@ def may_share(lm: LanguageModel, prompts: Sequence[list[int]], longest: int) -> 
     try:
         if any(width is not None and width < longest for width in windows(lm.model).values()):
             return False  # a window would count the gaps
-        sample = _sample(prompts)
-        whole = prefill(lm.model, sample, share=False)[0]
-        shared = prefill(lm.model, sample, share=True, keen=True)[0]
+        some = sample(prompts)
+        whole = prefill(lm.model, some, share=False)[0]
+        shared = prefill(lm.model, some, share=True, keen=True)[0]
     except Exception:
         return False  # layers with a state, no cache, no memory: nothing is lost but time
     one, two = (logits.double().log_softmax(-1).cpu().numpy() for logits in (whole, shared))
     return difference(one, two, lm.dtype) <= _ROUNDING
 
 
-def _sample(prompts: Sequence[list[int]]) -> list[list[int]]:
+def sample(prompts: Sequence[list[int]]) -> list[list[int]]:
     """The longest prompt and, of another length if there is one, that which shares most with it."""
     longest = max(prompts, key=len)
     others = [ids for ids in prompts if 1 < len(ids) < len(longest)] or list(prompts)

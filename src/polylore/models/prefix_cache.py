@@ -20,7 +20,7 @@ from polylore.models.forward import collate, head_reads, target_logprobs
 from polylore.models.packing import Row, common_length, distinct_rows
 from polylore.models.spans import Encoded
 
-_PASS = 64
+ONE_PASS = 64
 """What one more pass costs, in tokens; only decides between ways of the same result."""
 KEEN = -1
 """The cost of a pass that cuts also where nothing is gained."""
@@ -35,28 +35,28 @@ def cached_groups(strings: Sequence[Encoded], token_budget: int) -> list[list[Ro
     which order is the better one depends on the prompts.
     """
     rows = distinct_rows(strings)
-    by_length = sorted(rows, key=lambda r: (-_answer(r), r.ids.tolist()))
+    by_length = sorted(rows, key=lambda r: (-answer_at(r), r.ids.tolist()))
     by_beginning = sorted(
-        rows, key=lambda r: (r.ids[: _answer(r) // 2].tolist(), _answer(r), r.ids.tolist())
+        rows, key=lambda r: (r.ids[: answer_at(r) // 2].tolist(), answer_at(r), r.ids.tolist())
     )
     orders = [list(_groups(order, token_budget)) for order in (by_length, by_beginning)]
     return min(orders, key=lambda groups: sum(map(_cost, groups)))
 
 
-def _answer(row: Row) -> int:
+def answer_at(row: Row) -> int:
     """Index of the first token that has to be read in the last piece."""
     return int(row.places[0])
 
 
 def _cost(rows: Sequence[Row]) -> int:
-    return best_cuts([row.ids.tolist() for row in rows], min(map(_answer, rows)))[0]
+    return best_cuts([row.ids.tolist() for row in rows], min(map(answer_at, rows)))[0]
 
 
 def _groups(rows: Sequence[Row], token_budget: int) -> Iterator[list[Row]]:
     group: list[Row] = []
     shallow = deep = width = 0
     for row in rows:
-        depth = _answer(row)
+        depth = answer_at(row)
         shallow, deep, width = min(shallow, depth), max(deep, depth), max(width, len(row))
         if group and (shallow < _ALIKE * deep or width * (len(group) + 1) > token_budget):
             yield group
@@ -69,7 +69,7 @@ def _groups(rows: Sequence[Row], token_budget: int) -> Iterator[list[Row]]:
 
 
 def best_cuts(
-    strings: Sequence[list[int]], deepest: int, one_pass: int = _PASS
+    strings: Sequence[list[int]], deepest: int, one_pass: int = ONE_PASS
 ) -> tuple[int, list[int]]:
     """The cheapest cuts for strings that are read together, and what reading them costs, in tokens.
 
@@ -132,7 +132,7 @@ def read_on_cache(model: Any, rows: Sequence[Row], *, keen: bool = False) -> tor
         ModelError: the model keeps no cache that can be repeated.
     """
     strings = [row.ids.tolist() for row in rows]
-    cuts = best_cuts(strings, min(map(_answer, rows)), KEEN if keen else _PASS)[1]
+    cuts = best_cuts(strings, min(map(answer_at, rows)), KEEN if keen else ONE_PASS)[1]
     cache = read_beginnings(model, strings, cuts)
     start = cuts[-1] if cuts else 0
     batch = collate([_without(row, start) for row in rows], model.device)

@@ -147,13 +147,31 @@ class Store:
             ModelError: the budget or the disk is too small for one of them, or for all if they
                 are to be kept.
         """
-        sizes = {s: self._size(s) for s in sources if not s.local}
+        sizes = {s: self.size(s) for s in sources if not s.local}
         if not sizes:
             return
         largest = max(sizes, key=lambda s: sizes[s])
         need = sum(sizes.values()) if self.keep else sizes[largest]
         what = "Keeping all chosen checkpoints" if self.keep else f"Checkpoint {largest.ckpt_id}"
         self.room.refuse_too_large(what, need, self.budget_gb)
+
+    def size(self, source: Source) -> int:
+        """Bytes of the files that a checkpoint on the hub needs.
+
+        Raises:
+            ModelError, UnreachableError: see `hub.files`.
+        """
+        return sum(file.size for file in self._files(source))
+
+    def small_files(self, source: Source) -> Path:
+        """A folder with everything of a checkpoint on the hub but its weights.
+
+        Raises:
+            ModelError, UnreachableError: see `hub.download`.
+        """
+        names = [file.name for file in self._files(source)]
+        small = sorted({*names} - {*hub.weights_among(names)})
+        return hub.download(str(source.repo), str(source.commit), small, cache_dir=self.cache)
 
     def sweep(self) -> None:
         """Delete what the owner's finished or killed processes left behind."""
@@ -202,15 +220,12 @@ class Store:
             "ckpt_id": source.ckpt_id,
             "repo": source.repo,
             "commit": source.commit,
-            "bytes": self._size(source),
+            "bytes": self.size(source),
             "folder": str(self._folder(source)),
             "etags": [file.etag for file in self._files(source)] if self.keep else [],
             "kept": self.keep,
             "owner": self.owner,
         }
-
-    def _size(self, source: Source) -> int:
-        return sum(file.size for file in self._files(source))
 
     def _files(self, source: Source) -> list[hub.HubFile]:
         if source.repo is None or source.commit is None:

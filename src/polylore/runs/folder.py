@@ -53,21 +53,33 @@ class RunFolder:
         Raises:
             RunError: the folder holds another run, something else, or cannot be written to.
         """
+        run = cls.find(path, kind, config, inputs)
+        if run is None:
+            run = cls(Path(path), describe(kind, config, inputs))
+            write_json(run.manifest, run.path / "manifest.json")
+        if (run.path / "units").is_dir():
+            clear_temporary(run.path / "units")
+        return run
+
+    @classmethod
+    def find(
+        cls, path: str | Path, kind: str, config: dict[str, Any], inputs: dict[str, str]
+    ) -> Self | None:
+        """The same run in a folder, None if there is none yet; nothing is written.
+
+        Raises:
+            RunError: the folder holds another run or something else.
+        """
         path = Path(path)
-        fresh = describe(kind, config, inputs)
         if (path / "manifest.json").exists():
             run = cls.load(path)
-            run._refuse_other(fresh)
-        else:
-            if path.is_dir() and any(not p.name.startswith(".") for p in path.iterdir()):
-                raise RunError(
-                    f"{path} is not empty and is not a run folder; choose another folder for --out."
-                )
-            write_json(fresh, path / "manifest.json")
-            run = cls(path, fresh)
-        if (path / "units").is_dir():
-            clear_temporary(path / "units")
-        return run
+            run._refuse_other(describe(kind, config, inputs))
+            return run
+        if path.is_dir() and any(not p.name.startswith(".") for p in path.iterdir()):
+            raise RunError(
+                f"{path} is not empty and is not a run folder; choose another folder for --out."
+            )
+        return None
 
     @classmethod
     def load(cls, path: str | Path) -> Self:

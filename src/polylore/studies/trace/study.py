@@ -102,6 +102,15 @@ def open_run(config: TraceConfig, factset: FactSet, out: str | Path) -> RunFolde
     return RunFolder.open(out, "trace", config.question(), {"facts": factset.digest()})
 
 
+def find_run(config: TraceConfig, factset: FactSet, out: str | Path) -> RunFolder | None:
+    """The run folder of a trace if it was begun; nothing is written.
+
+    Raises:
+        RunError: the folder holds something else.
+    """
+    return RunFolder.find(out, "trace", config.question(), {"facts": factset.digest()})
+
+
 def write_inputs(
     run: RunFolder,
     config: TraceConfig,

@@ -1,0 +1,1 @@
+"""What a study will cost, before anything starts: work, memory, disk and time."""
