@@ -5,7 +5,7 @@ guards their consistency and offers the selections that studies need.
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -160,16 +160,34 @@ class FactSet:
             raise ConfigError(f"Cannot sample {n} facts; ask for at least 1.")
         if n >= len(self.fact_ids):
             return self
-        members: dict[str, list[str]] = {}
-        for fact_id in self.fact_ids:
-            members.setdefault(self.relation_of[fact_id], []).append(fact_id)
-        quotas = _proportional({name: len(ids) for name, ids in members.items()}, n)
+        sizes = {name: len(ids) for name, ids in self._members().items()}
+        return self._drawn(_proportional(sizes, n), seed)
+
+    def sample_each(self, n: int, seed: int) -> "FactSet":
+        """Choose at most n facts of each relation, the same ones in all languages.
+
+        As in `sample`, those with the smallest SHA-256 of (seed, fact_id).
+
+        Raises:
+            ConfigError: n is below 1.
+        """
+        if n < 1:
+            raise ConfigError(f"Cannot sample {n} facts of each relation; ask for at least 1.")
+        return self._drawn(dict.fromkeys(self.relations, n), seed)
+
+    def _drawn(self, quotas: Mapping[str, int], seed: int) -> "FactSet":
         chosen = [
             fact_id
-            for name, ids in members.items()
+            for name, ids in self._members().items()
             for fact_id in sorted(ids, key=lambda one: _key(seed, one))[: quotas[name]]
         ]
         return self.filter(fact_ids=chosen)
+
+    def _members(self) -> dict[str, list[str]]:
+        members: dict[str, list[str]] = {}
+        for fact_id in self.fact_ids:
+            members.setdefault(self.relation_of[fact_id], []).append(fact_id)
+        return members
 
     def common(self) -> "FactSet":
         """Keep only the facts that every language has.

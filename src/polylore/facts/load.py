@@ -19,6 +19,7 @@ def load(
     languages: Sequence[str] | None = None,
     relations: Sequence[str] | None = None,
     candidates: str | Path | None = None,
+    n_candidates: int | None = None,
     templates: str | Path | None = None,
     strict: bool = False,
 ) -> FactSet:
@@ -30,15 +31,18 @@ def load(
         languages: codes to keep, in this order; all if None.
         relations: relations to keep; all that every language has if None.
         candidates: BMLAMA folder whose candidates are joined by index.
+        n_candidates: candidates per built-in fact, fewer where a relation has fewer right answers;
+            all other sets bring their own.
         templates: file of templates (see `facts.tabular`) that replace those of the source; a plain
             table without its own is searched for siblings if None.
         strict: refuse sets in which a fact is missing in some language.
 
     Raises:
-        ConfigError: unknown language or relation.
+        ConfigError: unknown language or relation, or a number of candidates for a set that brings
+            its own.
         DataError: missing, empty or contradictory data; the message names file and place.
     """
-    factset = _read(source, languages, relations, templates)
+    factset = _read(source, languages, relations, templates, n_candidates)
     if templates is not None:
         wordings = tabular.read_templates(templates)
         factset = FactSet(factset.name, factset.facts, wordings, factset.notes)
@@ -57,12 +61,19 @@ def _read(
     languages: Sequence[str] | None,
     relations: Sequence[str] | None,
     templates: str | Path | None,
+    n_candidates: int | None,
 ) -> FactSet:
     path = Path(source)
     if str(source) == BUILT_IN and not path.exists():
-        from polylore.facts.cldr import build
+        from polylore.facts.cldr.build import build
+        from polylore.facts.cldr.candidates import N_CANDIDATES
 
-        return build(languages, relations)
+        return build(languages, relations, n_candidates or N_CANDIDATES)
+    if n_candidates is not None:
+        raise ConfigError(
+            f"{source} brings its own candidates; only the built-in facts ('{BUILT_IN}') can be asked "
+            "for another number of them."
+        )
     if path.is_file():
         return tabular.read_file(path, templates=templates)
     if not path.is_dir():

@@ -10,7 +10,7 @@ import polars as pl
 
 from polylore.errors import ConfigError
 from polylore.facts.cldr import wordings
-from polylore.facts.cldr.candidates import choose
+from polylore.facts.cldr.candidates import N_CANDIDATES, choose
 from polylore.facts.cldr.claims import RELATIONS, Claim, cap_latin, claims
 from polylore.facts.cldr.names import Name, names
 from polylore.facts.factset import FactSet
@@ -33,7 +33,9 @@ _BETWEEN = "\x1f"
 
 
 def build(
-    languages: Sequence[str] | None = None, relations: Sequence[str] | None = None
+    languages: Sequence[str] | None = None,
+    relations: Sequence[str] | None = None,
+    n_candidates: int = N_CANDIDATES,
 ) -> FactSet:
     """Derive the built-in facts from the installed CLDR data.
 
@@ -44,6 +46,7 @@ def build(
     Args:
         languages: codes, in the order wanted; all with a wording file if None.
         relations: keys of `claims.RELATIONS`, which also orders them; all if None.
+        n_candidates: candidates per fact; fewer where a relation has fewer right answers.
 
     Raises:
         ConfigError: a language without wordings, or an unknown relation.
@@ -64,13 +67,13 @@ def build(
         if row["relation"] in (*kept, wordings.MENTION)
     ]
     source = _source()
-    facts = [row for lang in wanted for one in kept for row in _facts(one, lang, source)]
+    facts = [row for lang in wanted for one in kept for row in _facts(one, lang, source, n_candidates)]
     return FactSet(NAME, _frame(facts), raw.TEMPLATES.build(templates), _notes(facts))
 
 
-def _facts(relation: str, lang: str, source: str) -> list[dict[str, Any]]:
+def _facts(relation: str, lang: str, source: str, n_candidates: int) -> list[dict[str, Any]]:
     rows = []
-    for claim, order in _told(relation):
+    for claim, order in _told(relation, n_candidates):
         words = _words(claim, lang)
         if words is None:
             continue
@@ -95,7 +98,7 @@ def _facts(relation: str, lang: str, source: str) -> list[dict[str, Any]]:
 
 
 @cache
-def _told(relation: str) -> tuple[tuple[Claim, tuple[str, ...]], ...]:
+def _told(relation: str, n_candidates: int) -> tuple[tuple[Claim, tuple[str, ...]], ...]:
     """Claims that become facts, each with its candidates, the same for every selection.
 
     A claim is dropped if its English answer stands in its English subject (Luxembourg, South
@@ -111,9 +114,15 @@ def _told(relation: str) -> tuple[tuple[Claim, tuple[str, ...]], ...]:
     pool = sorted({claim.gold[1] for claim in claims(relation)})
     forms = {lang: _forms(relation, lang, told, pool) for lang in everywhere}
     return tuple(
-        (claim, tuple(choose(claim, pool, [forms[x] for x in everywhere if _words(claim, x)])))
-        for claim in told
+        (claim, tuple(choose(claim, pool, _named(claim, forms), n_candidates))) for claim in told
     )
+
+
+def _named(
+    claim: Claim, forms: dict[str, dict[str, tuple[str, ...]]]
+) -> list[dict[str, tuple[str, ...]]]:
+    """Forms in the languages that tell a claim."""
+    return [known for lang, known in forms.items() if _words(claim, lang)]
 
 
 def _forms(

@@ -12,12 +12,14 @@ from collections.abc import Collection, Mapping, Sequence
 from polylore.facts.cldr.claims import Claim
 
 N_CANDIDATES = 10
+"""Candidates per fact if nobody asks for another number."""
 
 
 def choose(
     claim: Claim,
     pool: Collection[str],
     named: Sequence[Mapping[str, tuple[str, ...]]],
+    n: int = N_CANDIDATES,
 ) -> list[str]:
     """Candidate codes of a claim in their final order, the gold among them.
 
@@ -26,6 +28,8 @@ def choose(
         pool: codes of all right answers of the relation.
         named: for each language that tells this fact, code -> folded name and other accepted
             forms of the code; codes without a name are absent.
+        n: candidates wanted, the gold included; fewer where the pool is used up. A smaller choice
+            is part of every larger one.
 
     A code is passed over if it is another right answer or barred, lacks a name in one of the
     languages, or reads in one of them like the gold or a candidate already chosen.
@@ -35,7 +39,7 @@ def choose(
     taken = [_forms(names, (gold, *claim.accepted)) for names in named]
     chosen = [gold]
     for code in sorted(set(pool) - excluded, key=lambda one: _hash("choice", claim, one)):
-        if len(chosen) == N_CANDIDATES:
+        if len(chosen) == n:
             break
         words = [names.get(code) for names in named]
         if any(w is None or w[0] in used for w, used in zip(words, taken, strict=True)):

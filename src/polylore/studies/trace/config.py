@@ -19,8 +19,12 @@ class FactsConfig(Config):
     """Relations to ask; all of the set if not given."""
     limit: int | None = Field(default=None, ge=1)
     """Ask only this many facts, drawn evenly over relations; the same ones in every language."""
+    per_relation: int | None = Field(default=None, ge=1)
+    """Ask at most this many facts of each relation; the same ones in every language."""
     seed: int = 0
-    """Seed of that draw."""
+    """Seed of these draws."""
+    candidates: int | None = Field(default=None, ge=2)
+    """Candidates per built-in fact, fewer where a relation has fewer answers; by default 10."""
     strict: bool = False
     """Refuse a set in which a fact is missing in some language, instead of noting it."""
 

@@ -145,8 +145,11 @@ def choose_facts(config: FactsConfig) -> FactSet:
         config.source,
         languages=config.languages,
         relations=config.relations,
+        n_candidates=config.candidates,
         strict=config.strict,
     )
+    if config.per_relation is not None:
+        factset = factset.common().sample_each(config.per_relation, config.seed)
     return factset if config.limit is None else factset.common().sample(config.limit, config.seed)
 
 
