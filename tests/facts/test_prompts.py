@@ -121,6 +121,18 @@ def test_demos_do_not_depend_on_order_or_other_relations(make) -> None:
     assert other != wanted
 
 
+def test_shared_demos_are_the_same_wherever_they_fit(make) -> None:
+    objects = [0, 0, 1, 2, 3, 4, 5, 6]
+    frame = build_prompts(many(make, objects), variants=[0], n_shot=2, seed=5, demos="shared")
+    shown = demo_ids(frame)
+    order = sorted(range(8), key=lambda i: hashlib.sha256(f"5\x1ff{i}".encode()).digest())
+    once = [i for i in order if i > 1 or i == next(j for j in order if j < 2)]
+    for i, gold in enumerate(objects):
+        fitting = [f"f{j}" for j in once if j != i and objects[j] != gold]
+        assert shown[f"f{i}", "en"] == shown[f"f{i}", "zh"] == fitting[:2]
+    assert len({tuple(ids) for ids in shown.values()}) <= 4
+
+
 def test_large_relations_draw_from_a_pool(make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demos, "EXACT_UP_TO", 20)
     monkeypatch.setattr(demos, "POOL", 6)
@@ -200,7 +212,7 @@ def test_identities(make) -> None:
 
 def test_content_free_prompts_change_the_subject_only(capitals: FactSet) -> None:
     asked = build_prompts(capitals, variants=[0], n_shot=1, seed=3)
-    free = content_free_prompts(capitals, variants=[0], n_shot=1, seed=3)
+    free = content_free_prompts(capitals, asked)
     assert list(free) == ["N/A", "[MASK]", ""]
     for subject, frame in free.items():
         assert demo_ids(frame) == demo_ids(asked)
@@ -208,7 +220,12 @@ def test_content_free_prompts_change_the_subject_only(capitals: FactSet) -> None
             lines, wanted = text.split("\n"), texts(asked)[key].split("\n")
             assert lines[:-1] == wanted[:-1]
             assert lines[-1] == f"capital in {key[1]} of {subject}:"
-    zero = content_free_prompts(capitals, variants=[0], n_shot=0, seed=3, subjects=["N/A"])
+    # Of a part of the languages too: demonstrations are those that were shown.
+    english = asked.filter(lang="en")
+    alone = content_free_prompts(capitals.filter(languages=["en"]), english)["N/A"]
+    assert texts(alone).items() <= texts(free["N/A"]).items()
+    bare = build_prompts(capitals, variants=[0], n_shot=0, seed=3)
+    zero = content_free_prompts(capitals, bare, subjects=["N/A"])
     assert zero["N/A"]["sha256"].n_unique() == 3
 
 
@@ -219,7 +236,7 @@ def test_bad_requests(capitals: FactSet, make) -> None:
         build_prompts(capitals, variants=[], n_shot=0, seed=0)
     with pytest.raises(ConfigError, match="n_shot is -1"):
         build_prompts(capitals, variants=[0], n_shot=-1, seed=0)
-    with pytest.raises(ConfigError, match="must be 'parallel' or 'paper'"):
+    with pytest.raises(ConfigError, match="must be 'parallel', 'shared' or 'paper'"):
         build_prompts(capitals, variants=[0], n_shot=1, seed=0, demos="random")
     turned = make([("a", "r", "en", "x", "y")], [("r", "en", "prompt", 0, "<mask> of <subject>")])
     with pytest.raises(DataError, match="names its subject only after <mask>"):

@@ -16,7 +16,9 @@ POOL = 64
 """Possible demonstrations of a larger relation; keeps the work linear in the number of facts."""
 
 
-def parallel_demos(factset: FactSet, n_shot: int, seed: int) -> dict[str, tuple[str, ...]]:
+def parallel_demos(
+    factset: FactSet, n_shot: int, seed: int, *, shared: bool = False
+) -> dict[str, tuple[str, ...]]:
     """Demonstrations of every fact, the same in all languages of the set.
 
     They are the eligible facts of the relation with the smallest SHA-256 of (seed, fact_id, demo
@@ -26,14 +28,19 @@ def parallel_demos(factset: FactSet, n_shot: int, seed: int) -> dict[str, tuple[
 
     In a relation of more than `EXACT_UP_TO` facts the choice is among `POOL` of them: those with
     the smallest SHA-256 of (seed, fact_id), one for each object first.
+
+    With `shared`, all facts of a relation see the same demonstrations, as far as these are
+    eligible: in the order of that pool. What stands before the questions then needs reading once.
     """
     texts = _texts(factset)
     result: dict[str, tuple[str, ...]] = {}
     for members in _by_relation(factset).values():
         complete = [one for one in members if len(texts[one]) == len(factset.languages)]
-        pool = complete if len(complete) <= EXACT_UP_TO else _pool(complete, texts, seed)
+        large = len(complete) > EXACT_UP_TO
+        pool = _pool(complete, texts, seed) if large or shared else complete
         for fact_id in members:
-            result[fact_id] = _nearest(fact_id, pool, texts, n_shot, seed)
+            order = pool if shared else _nearest(fact_id, pool, seed)
+            result[fact_id] = _first_eligible(fact_id, order, texts, n_shot)
     return result
 
 
@@ -107,14 +114,17 @@ def _pool(members: list[str], texts: dict[str, dict[str, _Text]], seed: int) -> 
     return (first + rest)[:POOL]
 
 
-def _nearest(
-    fact_id: str, pool: list[str], texts: dict[str, dict[str, _Text]], n_shot: int, seed: int
-) -> tuple[str, ...]:
+def _nearest(fact_id: str, pool: list[str], seed: int) -> list[str]:
     prefix = f"{seed}\x1f{fact_id}\x1f".encode()
-    ordered = sorted((sha256(prefix + one.encode()).digest(), one) for one in pool)
+    return sorted(pool, key=lambda one: (sha256(prefix + one.encode()).digest(), one))
+
+
+def _first_eligible(
+    fact_id: str, order: list[str], texts: dict[str, dict[str, _Text]], n_shot: int
+) -> tuple[str, ...]:
     chosen: list[str] = []
     own = texts[fact_id]
-    for _, one in ordered:
+    for one in order:
         if len(chosen) == n_shot:
             break
         if one != fact_id and _eligible(own, texts[one]):

@@ -17,7 +17,7 @@ from polylore.facts.rows import list_column
 from polylore.tables import raw
 from polylore.text import language
 
-Demos = Literal["parallel", "paper"]
+Demos = Literal["parallel", "shared", "paper"]
 
 CONTENT_FREE = ("N/A", "[MASK]", "")
 """Subjects that carry no content (Zhao et al. 2021, *Calibrate Before Use*)."""
@@ -46,7 +46,8 @@ def build_prompts(
         n_shot: demonstrations per prompt; fewer where fewer are eligible (column `n_shot`).
         seed: seed of the demonstrations.
         demos: `parallel`, the same facts in every language and at every checkpoint
-            (`demos.parallel_demos`), or `paper`, random draws (`demos.paper_demos`).
+            (`demos.parallel_demos`), `shared`, these also the same for all facts of a relation as
+            far as they are eligible, or `paper`, random draws (`demos.paper_demos`).
         delimiter: string between question and answer; None for each language's own (a space, or
             nothing where words are not spaced). The published runs used a space everywhere.
         bos: whether a begin-of-text token will be put in front; recorded only.
@@ -60,34 +61,49 @@ def build_prompts(
         DataError: a template that names its subject only after <mask>.
     """
     chosen = _choose(factset, variants, n_shot, seed, demos, rng)
-    return _build(factset, variants, chosen, delimiter, bos, None)
+    return _build(factset, variants, chosen, delimiter, bos)
 
 
 def content_free_prompts(
-    factset: FactSet,
-    *,
-    variants: Sequence[int],
-    n_shot: int,
-    seed: int,
-    delimiter: str | None = None,
-    bos: bool = False,
-    subjects: Sequence[str] = CONTENT_FREE,
+    factset: FactSet, prompts: pl.DataFrame, *, subjects: Sequence[str] = CONTENT_FREE
 ) -> dict[str, pl.DataFrame]:
-    """The same prompts with the subject of the question (not of the demonstrations) replaced.
+    """Given prompts with the subject of the question (not of the demonstrations) replaced.
 
-    Demonstrations are the `parallel` ones of `build_prompts`, so a difference between the two
-    answers is due to the subject alone. Prompts with equal `sha256` need asking only once.
+    Demonstrations stay those that were shown, so a difference between the two answers is due to the
+    subject alone. Prompts with equal `sha256` need asking only once.
+
+    Args:
+        factset: the facts that the prompts ask for.
+        prompts: table PROMPTS, one prompt per fact, language and variant.
+        subjects: content-free subjects.
 
     Returns:
         One frame of contract `tables.raw.PROMPTS` per content-free subject.
     """
-    chosen = _choose(factset, variants, n_shot, seed, "parallel", None)
+    shown = {
+        (variant, lang, fact_id): tuple(ids)
+        for variant, lang, fact_id, ids in prompts.select(
+            "variant", "lang", "fact_id", "demo_fact_ids"
+        ).iter_rows()
+    }
+
+    def chosen(variant: int, lang: str, fact_id: str) -> tuple[str, ...]:
+        return shown[variant, lang, fact_id]
+
+    keys = ["lang", "variant", "delimiter", "bos"]
+    groups = prompts.select(keys).unique(maintain_order=True).rows()
+    heads = _heads(factset, sorted({variant for _, variant, _, _ in groups}))
     return {
-        subject: _build(factset, variants, chosen, delimiter, bos, subject) for subject in subjects
+        subject: raw.PROMPTS.validate(
+            pl.concat([_asked(factset, heads, *group, chosen, subject) for group in groups])
+        )
+        for subject in subjects
     }
 
 
 Choice = Callable[[int, str, str], tuple[str, ...]]
+Heads = dict[tuple[str, str, int], str]
+"""Templates up to <mask>, by relation, language and variant."""
 
 
 def _choose(
@@ -103,48 +119,49 @@ def _choose(
         raise ConfigError(f"n_shot is {n_shot}; it must be 0 or more.")
     if n_shot == 0:
         return lambda variant, lang, fact_id: ()
-    if demos == "parallel":
-        parallel = parallel_demos(factset, n_shot, seed)
+    if demos in ("parallel", "shared"):
+        parallel = parallel_demos(factset, n_shot, seed, shared=demos == "shared")
         return lambda variant, lang, fact_id: parallel[fact_id]
     if demos != "paper":
-        raise ConfigError(f"demos is {demos!r}; it must be 'parallel' or 'paper'.")
+        raise ConfigError(f"demos is {demos!r}; it must be 'parallel', 'shared' or 'paper'.")
     generator = rng or random.Random(seed)
     drawn = {variant: paper_demos(factset, n_shot, generator) for variant in variants}
     return lambda variant, lang, fact_id: drawn[variant][lang, fact_id]
 
 
 def _build(
-    factset: FactSet,
-    variants: Sequence[int],
-    chosen: Choice,
-    delimiter: str | None,
-    bos: bool,
-    subject: str | None,
+    factset: FactSet, variants: Sequence[int], chosen: Choice, delimiter: str | None, bos: bool
 ) -> pl.DataFrame:
     heads = _heads(factset, variants)
     frames = []
     for lang in factset.languages:
         between = language(lang).delimiter if delimiter is None else delimiter
-        rows = factset.facts.filter(pl.col("lang") == lang)
-        facts = {row[0]: row[1:] for row in rows.select(_FIELDS).iter_rows()}
-        for variant in variants:
-            asked = {
-                fact_id: _fill(heads[relation, lang, variant], name)
-                for fact_id, (relation, name, _) in facts.items()
-            }
-            demos = {one: f"{asked[one]}{between}{facts[one][2]}\n" for one in facts}
-            if subject is not None:
-                asked = {
-                    fact_id: _fill(heads[relation, lang, variant], subject)
-                    for fact_id, (relation, _, _) in facts.items()
-                }
-            shown = [chosen(variant, lang, fact_id) for fact_id in facts]
-            texts = [
-                "".join(map(demos.__getitem__, ids)) + asked[fact_id]
-                for fact_id, ids in zip(facts, shown, strict=True)
-            ]
-            frames.append(_frame(lang, variant, between, bos, list(facts), shown, texts))
+        frames += [_asked(factset, heads, lang, v, between, bos, chosen) for v in variants]
     return raw.PROMPTS.validate(pl.concat(frames))
+
+
+def _asked(
+    factset: FactSet,
+    heads: Heads,
+    lang: str,
+    variant: int,
+    between: str,
+    bos: bool,
+    chosen: Choice,
+    subject: str | None = None,
+) -> pl.DataFrame:
+    """Prompts of one language and wording; about `subject` if one is given."""
+    rows = factset.facts.filter(pl.col("lang") == lang).select(_FIELDS).iter_rows()
+    facts = {fact_id: (heads[relation, lang, variant], *rest) for fact_id, relation, *rest in rows}
+    asked = {one: _fill(head, name) for one, (head, name, _) in facts.items()}
+    demos = {one: f"{asked[one]}{between}{gold}\n" for one, (_, _, gold) in facts.items()}
+    shown = [chosen(variant, lang, one) for one in facts]
+    texts = [
+        "".join(map(demos.__getitem__, ids))
+        + (asked[one] if subject is None else _fill(head, subject))
+        for (one, (head, _, _)), ids in zip(facts.items(), shown, strict=True)
+    ]
+    return _frame(lang, variant, between, bos, list(facts), shown, texts)
 
 
 def _frame(
@@ -181,7 +198,7 @@ def _frame(
 _FIELDS = ("fact_id", "relation", "subject", "object")
 
 
-def _heads(factset: FactSet, variants: Sequence[int]) -> dict[tuple[str, str, int], str]:
+def _heads(factset: FactSet, variants: Sequence[int]) -> Heads:
     """Templates up to <mask>, for every (relation, lang) that has facts and every variant."""
     if not variants:
         raise ConfigError("No prompt template was chosen; name at least one variant, such as 0.")
@@ -193,7 +210,7 @@ def _heads(factset: FactSet, variants: Sequence[int]) -> dict[tuple[str, str, in
         ).iter_rows()
     }
     needed = factset.facts.select("relation", "lang").unique(maintain_order=True)
-    heads: dict[tuple[str, str, int], str] = {}
+    heads: Heads = {}
     for relation, lang in needed.iter_rows():
         for variant in variants:
             template = there.get((relation, lang, variant))

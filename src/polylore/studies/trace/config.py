@@ -38,8 +38,8 @@ class AskConfig(Config):
     """Further prompt templates that only the last checkpoint is asked with."""
     n_shot: int = Field(default=3, ge=0)
     """Demonstrations before the question; fewer where a relation has too few eligible facts."""
-    demos: Literal["parallel", "paper"] = "parallel"
-    """Demonstrations: the same facts in every language, or one running random generator."""
+    demos: Literal["parallel", "shared", "paper"] = "parallel"
+    """Demonstrations: the same in every language (parallel), for every fact too (shared), random (paper)."""
     seed: int = 0
     """Seed of the demonstrations."""
     candidates: bool = True

@@ -99,15 +99,8 @@ class Sheet:
         """Content-free questions, equal ones asked once, and which of them serve each prompt."""
         if not (self.ask_config.content_free and self.scored):
             return [], []
-        ask = self.ask_config
-        frames = content_free_prompts(
-            self.factset,
-            variants=sorted({row["variant"] for row in self.scored}),
-            n_shot=ask.n_shot,
-            seed=ask.seed,
-            delimiter=ask.delimiter,
-            bos=ask.bos,
-        )
+        prompts = raw.PROMPTS.build(self.prompts)
+        frames = content_free_prompts(self.factset, prompts)
         needed: dict[str, tuple[str, str, dict[str, None]]] = {}
         serving: dict[tuple[str, int], list[str]] = {}
         for frame in frames.values():
