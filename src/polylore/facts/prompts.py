@@ -93,12 +93,14 @@ def content_free_prompts(
     keys = ["lang", "variant", "delimiter", "bos"]
     groups = prompts.select(keys).unique(maintain_order=True).rows()
     heads = _heads(factset, sorted({variant for _, variant, _, _ in groups}))
-    return {
-        subject: raw.PROMPTS.validate(
-            pl.concat([_asked(factset, heads, *group, chosen, subject) for group in groups])
-        )
-        for subject in subjects
-    }
+    free = {}
+    for subject in subjects:
+        frames = [
+            _asked(factset, heads, lang, variant, between, bos, chosen, subject)
+            for lang, variant, between, bos in groups
+        ]
+        free[subject] = raw.PROMPTS.validate(pl.concat(frames))
+    return free
 
 
 Choice = Callable[[int, str, str], tuple[str, ...]]

@@ -67,7 +67,9 @@ def build(
         if row["relation"] in (*kept, wordings.MENTION)
     ]
     source = _source()
-    facts = [row for lang in wanted for one in kept for row in _facts(one, lang, source, n_candidates)]
+    facts = [
+        row for lang in wanted for one in kept for row in _facts(one, lang, source, n_candidates)
+    ]
     return FactSet(NAME, _frame(facts), raw.TEMPLATES.build(templates), _notes(facts))
 
 

@@ -8,12 +8,14 @@ write each finished unit back into it.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import polars as pl
 
 from polylore.facts import FactSet
 from polylore.models import Generation, LanguageModel, load_model, swap_weights
 from polylore.models.store import Source, Store
+from polylore.models.weights import weight_files
 from polylore.runs import RunFolder
 from polylore.studies.trace.apart import write_apart
 from polylore.studies.trace.config import AskConfig, ExecutionConfig
@@ -79,6 +81,7 @@ class Desk:
     def __init__(self, run: RunFolder, ask: AskConfig) -> None:
         self.run, self.ask = run, ask
         self._model: LanguageModel | None = None
+        self._loaded: tuple[tuple[str, int], ...] = ()
 
     @cached_property
     def sheets(self) -> Sheets:
@@ -95,8 +98,9 @@ class Desk:
         torch.set_num_threads(execution.threads)
         if self._model is None:
             self._model = load_model(path, dtype=self.ask.dtype, device=execution.device)
-        else:
+        elif _state(path) != self._loaded:
             swap_weights(self._model, path)
+        self._loaded = _state(path)
         return self._model
 
     def put(
@@ -118,6 +122,11 @@ class Desk:
             self.run.write_unit(unit_name(ckpt_id, lang), tables)
 
 
+def _state(path: str) -> tuple[tuple[str, int], ...]:
+    # With the times: a folder may be written anew between two runs of one process.
+    return tuple((str(file), file.stat().st_mtime_ns) for file in weight_files(Path(path)))
+
+
 def plan_batches(
     run: RunFolder,
     checkpoints: pl.DataFrame,
@@ -126,21 +135,24 @@ def plan_batches(
     execution: ExecutionConfig,
     store: Store,
 ) -> list[Batch]:
-    """Pending work: one batch per checkpoint that has unfinished units."""
+    """Pending work: one batch per checkpoint that has unfinished units.
+
+    The last checkpoints, one per worker, are shared out by language, so that no worker idles while
+    another finishes. On this machine that is language by language; what must be fetched for each
+    batch, or started for it as vLLM is, is asked as much as possible at once.
+    """
     work = []
     for row in checkpoints.iter_rows(named=True):
         left = pending_langs(run, row["ckpt_id"], langs)
         if left:
             work.append((Source.of(row), left))
     jobs = execution.jobs
-    if jobs > 1:
-        # The last checkpoints are shared out by language: no worker idles while another finishes.
-        work[-jobs:] = [
-            (source, left[k::jobs])
-            for source, left in work[-jobs:]
-            for k in range(jobs)
-            if left[k:]
-        ]
+    shared = []
+    for source, left in work[-jobs:]:
+        together = not source.local or (ask.generate and ask.backend == "vllm")
+        parts = jobs if together else len(left)
+        shared += [(source, left[k::parts]) for k in range(parts) if left[k:]]
+    work[-jobs:] = shared
     batches = []
     folder = str(run.path.absolute())
     for number, (source, pending) in enumerate(work):

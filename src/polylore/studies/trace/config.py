@@ -39,7 +39,7 @@ class AskConfig(Config):
     n_shot: int = Field(default=3, ge=0)
     """Demonstrations before the question; fewer where a relation has too few eligible facts."""
     demos: Literal["parallel", "shared", "paper"] = "parallel"
-    """Demonstrations: the same in every language (parallel), for every fact too (shared), random (paper)."""
+    """Demonstrations: parallel over languages, shared by all facts too, or random (paper)."""
     seed: int = 0
     """Seed of the demonstrations."""
     candidates: bool = True
