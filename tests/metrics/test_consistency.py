@@ -93,6 +93,22 @@ def test_pivot_must_be_there(make):
     assert metrics.consistency_summary(alone, facts, checkpoints, pivot="en").height == 0
 
 
+def test_more_pairs_of_languages_than_facts(make):
+    answers = {"en": "10", "fr": "11", "de": "01", "es": "11", "it": "10"}
+    grades, facts = table_of(make, answers)
+    draws = metrics.cluster_draws(facts, n=20, seed=1)
+    checkpoints = make.checkpoints([1])
+    summary = metrics.consistency_summary(grades, facts, checkpoints, pivot="en", draws=draws)
+    row = summary.filter(form="all_pairs").row(0, named=True)
+    langs = list(answers)
+    naive = []
+    for weights in draws.weights_DF.astype(int):
+        right = {x: np.repeat([c == "1" for c in answers[x]], weights) for x in langs}
+        pairs = [(right[a], right[b]) for i, a in enumerate(langs) for b in langs[i + 1 :]]
+        naive.append(np.mean([(a & b).sum() / max(1, (a | b).sum()) for a, b in pairs]))
+    assert (row["lo"], row["hi"]) == pytest.approx(tuple(np.percentile(naive, (2.5, 97.5))))
+
+
 def test_wordings(make):
     grades, facts = table_of(make, {"en": "110", "fr": "011"})
     other = grades.with_columns(

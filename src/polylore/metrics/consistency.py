@@ -247,7 +247,6 @@ def consistency_summary(
     if not pairing.keys.height:
         return CONSISTENCY_SUMMARY.empty()
     counts_F = _per_fact(_right(index, grades, cells), pairing)
-    everything = slice(0, index.n)
     frames = []
     places = pairing.keys.with_row_index("_at")
     for (ckpt, matcher), group in places.group_by("ckpt_id", "matcher", maintain_order=True):
@@ -258,7 +257,8 @@ def consistency_summary(
         j_P = jaccard(counts.both, counts.a, counts.b)[None]
         j_DP = None
         if draws is not None:
-            sampled = _sampled(draws, (own[0], own[1], own[2], own[3]), everything, everything)
+            counted = (own[0], own[1], own[2], own[3])
+            sampled = _sampled(draws, counted, slice(None), slice(None))
             j_DP = jaccard(sampled.both, sampled.a, sampled.b)
         for form, value in _forms(j_P, with_pivot).items():
             row = {"ckpt_id": ckpt, "matcher": matcher, "form": form, "value": float(value[0])}
