@@ -23,7 +23,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def config_options(
-    model: type[Config], *, positional: str | None = None, short: Sequence[str] = ()
+    model: type[Config],
+    *,
+    positional: str | None = None,
+    short: Sequence[str] = (),
+    study: bool = True,
 ) -> Callable[[F], F]:
     """Give a command the argument STUDY (YAML file), `--set`, and one flag per field of `model`.
 
@@ -32,6 +36,7 @@ def config_options(
         positional: field that may also be given as the argument itself: an argument ending in
             .yaml or .yml is a study file, any other is the value of this field.
         short: fields whose flag also goes without its section (`--executor`).
+        study: whether the command takes the argument STUDY.
     """
 
     def decorate(command: F) -> F:
@@ -51,6 +56,8 @@ def config_options(
             metavar="KEY=VALUE",
             help="Any setting as YAML, for example facts.languages='[en, fr]'; may be repeated.",
         )(command)
+        if not study:
+            return command
         metavar = f"[STUDY.yaml|{positional.upper()}]" if positional else "[STUDY.yaml]"
         return click.argument("study", required=False, metavar=metavar)(command)
 

@@ -16,6 +16,7 @@ from polylore.metrics.candidates import (
     grade_candidates,
     rank_candidates,
 )
+from polylore.metrics.compared import model_differences, model_recall, model_tokens
 from polylore.metrics.consistency import consistency, consistency_summary
 from polylore.metrics.correlation import freq_corr
 from polylore.metrics.data_report import data_report
@@ -60,6 +61,9 @@ __all__ = [
     "interval",
     "lag",
     "mean_interval",
+    "model_differences",
+    "model_recall",
+    "model_tokens",
     "null_labels",
     "object_index",
     "paper_match",

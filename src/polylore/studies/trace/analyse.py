@@ -84,7 +84,7 @@ class _Data:
     @cached_property
     def n_shot(self) -> int:
         """Demonstrations before a question, at most."""
-        return int(self.prompts["n_shot"].cast(pl.Int64).max() or 0)  # type: ignore[arg-type]
+        return most_shots(self.prompts)
 
     @cached_property
     def copied(self) -> pl.DataFrame | None:
@@ -150,19 +150,38 @@ def grade(answers: pl.DataFrame, scores: pl.DataFrame, facts: pl.DataFrame) -> p
     return pl.concat(frames)
 
 
-def _recall(data: _Data) -> dict[str, pl.DataFrame]:
-    grades = data.made["grades"]
+def guesses(
+    facts: pl.DataFrame, prompts: pl.DataFrame, answers: pl.DataFrame, grades: pl.DataFrame
+) -> pl.DataFrame:
+    """Credits of every knowledge-free baseline that a trace allows; see `baseline_credits`."""
+    copied = metrics.copied_demos(answers, facts, prompts) if most_shots(prompts) else None
+    return _guesses(facts, prompts, grades, copied)
+
+
+def most_shots(prompts: pl.DataFrame) -> int:
+    """Most demonstrations in a prompt."""
+    return int(prompts["n_shot"].cast(pl.Int64).max() or 0)  # type: ignore[arg-type]
+
+
+def _guesses(
+    facts: pl.DataFrame, prompts: pl.DataFrame, grades: pl.DataFrame, copied: pl.DataFrame | None
+) -> pl.DataFrame:
     control = grades.filter(pl.col("matcher") == "candidates_content_free")
     # What a prompt without its subject already gives away is a floor for the ranked candidates.
     controls = {"content_free": control.with_columns(matcher=pl.lit("candidates"))}
-    n_shot = data.n_shot
-    credits = metrics.baseline_credits(
-        data.facts,
+    n_shot = most_shots(prompts)
+    return metrics.baseline_credits(
+        facts,
         n_shot=n_shot,
-        prompts=data.prompts if n_shot else None,
-        copied=data.copied,
+        prompts=prompts if n_shot else None,
+        copied=copied,
         controls=controls if control.height else None,
     )
+
+
+def _recall(data: _Data) -> dict[str, pl.DataFrame]:
+    grades = data.made["grades"]
+    credits = _guesses(data.facts, data.prompts, grades, data.copied)
     strata = metrics.strata(
         data.facts, pivot=data.pivot, exposure=data.exposure, design=_taught(data)
     )

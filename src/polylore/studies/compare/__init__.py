@@ -1,0 +1,1 @@
+"""The study `compare`: several models on the same questions, in one report."""
