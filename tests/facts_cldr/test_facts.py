@@ -234,9 +234,9 @@ def test_only_what_is_asked_for_is_built(
     build_module = sys.modules["polylore.facts.cldr.build"]
     real = build_module._facts
 
-    def watched(relation: str, lang: str, source: str) -> list[dict[str, object]]:
+    def watched(relation: str, *words: object) -> list[dict[str, object]]:
         built.append(relation)
-        return real(relation, lang, source)
+        return real(relation, *words)
 
     monkeypatch.setattr(build_module, "_facts", watched)
     asked = {"languages": ["sw", "en"], "relations": ["script", "continent"]}

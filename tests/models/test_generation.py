@@ -194,6 +194,6 @@ def test_compaction_changes_nothing(make_model: Make, monkeypatch: pytest.Monkey
     lm = make_model()
     results = []
     for share in (0.0, 2.0):
-        monkeypatch.setattr(module, "_COMPACT", share)
+        monkeypatch.setattr(module, "COMPACT", share)
         results.append(generate(lm, PROMPTS, max_new_tokens=CAPS, bos=True, token_budget=500))
     assert results[0] == results[1]

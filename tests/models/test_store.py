@@ -32,7 +32,7 @@ def sources(hub: FakeHub, cache: Path) -> list[Source]:
 
 
 def gigabytes(store: Store, source: Source, times: float) -> float:
-    return store._size(source) * times / GIGABYTE
+    return store.size(source) * times / GIGABYTE
 
 
 def scratch(cache: Path) -> list[str]:
@@ -56,7 +56,7 @@ def test_fetch_use_delete(hub: FakeHub, cache: Path, sources: list[Source]) -> N
     assert hub.downloads == ["step1", "step2", "step3"]
     found = store.downloads()
     assert (found.checkpoints, found.downloads) == (3, 3)
-    assert found.bytes == 3 * store._size(sources[0])
+    assert found.bytes == 3 * store.size(sources[0])
     assert found.seconds > 0
     assert Store(str(cache), owner="other").downloads() == Downloads(0, 0, 0, 0)
     with store.open(sources[0]):  # it was deleted
@@ -280,7 +280,7 @@ def test_progress_is_what_is_on_the_disk(
     monkeypatch.setattr(store_watch, "PAUSE", 0.01)
     monkeypatch.setattr(store_watch, "MEGABYTE", 1)
     store = Store(str(cache), keep=keep, owner="run")
-    size = store._size(sources[0])
+    size = store.size(sources[0])
     seen: list[tuple[int, int, str]] = []
     half = threading.Event()
 

@@ -7,6 +7,7 @@ import polars as pl
 from polylore import metrics
 from polylore.metrics import pathways as ways
 from polylore.studies.trace.config import AnalyseConfig
+from polylore.tables import ALL
 
 Progress = Callable[[int, int, str], None]
 
@@ -18,6 +19,20 @@ NO_EXPOSURE = {
     "exposure": pl.Float64(),
     "exposure_kind": pl.String(),
 }
+
+_TABLES = (
+    "cells",
+    "no_donor_curve",
+    "transfer_rate",
+    "composition",
+    "ladder",
+    "controls",
+    "balance",
+    "transfer_controls",
+    "hazard",
+    "lag_expected",
+)
+"""What `pathway_tables` returns."""
 
 
 def pathway_matcher(grades: pl.DataFrame, preset: str) -> str | None:
@@ -86,6 +101,8 @@ def pathway_tables(
     gold = None if scores is None else metrics.gold_evidence(grades, scores, facts)
     paper = grades.filter(matcher="paper") if matcher != "paper" else None
     course = ways.Course.of(own, facts, checkpoints, counted, guesses, rules, draws=draws)
+    if not course.ckpt_ids:  # every checkpoint is suspect, so there is no course to follow
+        return {name: ALL[name].empty() for name in _TABLES}
     found = ways.pathways([course], checkpoints, draws=draws, progress=progress)
     cells = ways.with_raw(found.cells, paper=paper, exposure=counted, gold=gold)
     last = course.ckpt_ids[-1]
