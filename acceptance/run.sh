@@ -6,6 +6,6 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 "$python" -m acceptance.demo --folder "$work/demo" --results docs/results/demo.md
 "$python" -m acceptance.kills --folder "$work/kills" --results docs/results/kills.md
-"$python" -m acceptance.executors --model "$work/demo/model/checkpoints" --folder "$work/executors" --results docs/results/executors.md
+"$python" -m acceptance.scale --folder "$work/scale" --results docs/results/scale.md
 "$python" -m acceptance.score --folder "$work/score" --results docs/results/score.md
 "$python" -m acceptance.coverage --results docs/results/pathways.md
