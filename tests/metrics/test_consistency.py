@@ -145,15 +145,3 @@ def test_intervals_equal_a_loop(make, pairs, seed):
     assert forms["paper"]["value"] == pytest.approx((1 + row["jaccard"]) / 2)
     assert forms["paper"]["lo"] == pytest.approx((1 + row["lo"]) / 2)
     assert forms["all_pairs"]["hi"] == pytest.approx(row["hi"])
-
-
-def test_more_pairs_of_languages_than_facts(make):
-    texts = dict.fromkeys(("en", "fr", "de", "ru"), "11")
-    grades, facts = table_of(make, texts)
-    draws = metrics.cluster_draws(facts, n=10, seed=0)
-    summary = metrics.consistency_summary(
-        grades, facts, make.checkpoints([1]), pivot="en", draws=draws
-    )
-    assert set(summary["form"]) == {"paper", "without_pivot", "all_pairs"}
-    assert (summary["lo"] == 1).all()
-    assert (summary["hi"] == 1).all()
