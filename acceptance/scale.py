@@ -31,7 +31,7 @@ from polylore.corpus.config import ComposeConfig
 from polylore.runs import RunFolder
 from polylore.studies.plan.plan import plan
 from polylore.studies.trace.config import FactsConfig, TraceConfig
-from polylore.studies.trace.study import choose_facts, trace
+from polylore.studies.trace.study import trace
 from polylore.training.config import ModelConfig, TokenizerConfig, TrainConfig
 from polylore.training.documents import open_documents
 from polylore.training.model import new_model
@@ -52,7 +52,7 @@ def make_series(folder: Path, checkpoints: int, limit: int | None) -> Path:
     """Checkpoints with random weights and a tokenizer made from the facts; returns their folder."""
     series = folder / "series"
     if not series.is_dir():
-        facts = choose_facts(FactsConfig(languages=LANGUAGES, limit=limit))
+        facts = FactsConfig(languages=LANGUAGES, limit=limit).load()
         plain = ComposeConfig(min_dose=1, max_dose=2, held_out=0, mentions=0, min_mentions=0)
         compose(facts, plain, folder / "corpus")
         documents = open_documents(folder / "corpus")

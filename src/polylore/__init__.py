@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ComposeConfig",
+    "CountConfig",
     "FactSet",
     "PolyloreError",
     "Probe",
@@ -19,6 +20,7 @@ __all__ = [
     "TrainConfig",
     "__version__",
     "compose",
+    "count",
     "generate",
     "load_facts",
     "load_model",
@@ -35,6 +37,8 @@ _ROOMS = {
     "facts": ("FactSet", "load_facts"),
     "models": ("generate", "load_model", "read_series", "score"),
     "runs": ("RunFolder",),
+    "studies.count.config": ("CountConfig",),
+    "studies.count.study": ("count",),
     "studies.trace.config": ("TraceConfig",),
     "studies.trace.probe": ("Probe",),
     "studies.trace.study": ("trace",),
@@ -50,6 +54,8 @@ if TYPE_CHECKING:
     from polylore.facts import FactSet, load_facts
     from polylore.models import generate, load_model, read_series, score
     from polylore.runs import RunFolder
+    from polylore.studies.count.config import CountConfig
+    from polylore.studies.count.study import count
     from polylore.studies.trace.config import TraceConfig
     from polylore.studies.trace.probe import Probe
     from polylore.studies.trace.study import trace

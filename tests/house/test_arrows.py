@@ -27,6 +27,7 @@ MAY_IMPORT = {
 TORCHLESS = {"facts", "corpus", "metrics", "tables", "report", "text", "runs"}
 TORCH_FAMILY = {"torch", "transformers", "accelerate", "safetensors"}
 HEAVY = {"torch", "transformers", "polars", "numpy", "pydantic", "altair", "scipy", "rich", "babel"}
+HEAVY |= {"pyarrow", "fsspec", "stringzilla", "daachorse"}
 
 
 def imports(path: Path) -> set[str]:

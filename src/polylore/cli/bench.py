@@ -70,3 +70,44 @@ def _show(ways: list[dict[str, Any]]) -> None:
         shown = way | {"spread": spread, "note": way["note"] or None}
         rows.append({title: shown[key] for key, title in _COLUMNS.items()})
     show_frame(pl.DataFrame(rows, infer_schema_length=None))
+
+
+@bench.command("count")
+@click.option("--megabytes", type=click.IntRange(min=1), default=200, show_default=True)
+@click.option("--shards", type=click.IntRange(min=2), default=4, show_default=True)
+@click.option("--rounds", type=click.IntRange(min=1), default=3, show_default=True)
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["txt", "jsonl"]),
+    default="txt",
+    show_default=True,
+    help="What is compressed with zst.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+def count(megabytes: int, shards: int, rounds: int, kind: str, as_json: bool) -> None:
+    """Counting exposures: the whole way against the bare matcher; processes; memory."""
+    import json
+
+    from polylore.studies.bench_count import bench_count
+
+    with progress_display(as_json) as progress:
+        found = bench_count(
+            megabytes=megabytes, shards=shards, rounds=rounds, kind=kind, progress=progress
+        )
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    click.echo(
+        f"{found['bytes'] / 1e6:.0f} MB of made-up text in {found['languages']} languages "
+        f"({found['kind']}), {found['patterns']:,} patterns."
+    )
+    click.echo(
+        f"matcher alone  {found['matcher_mb_per_cpu_second']:6.0f} MB per CPU second\n"
+        f"whole way      {found['whole_mb_per_cpu_second']:6.0f} MB per CPU second, "
+        f"{found['ratio']:.2f} of it "
+        f"({found['ratio_lowest']:.2f} to {found['ratio_highest']:.2f})\n"
+        f"two processes  {found['two_processes']:6.2f} times as fast as one\n"
+        f"peak memory    {found['peak_mb_of_all']:6.0f} MB on all, "
+        f"{found['peak_mb_of_a_part']:.0f} MB on {found['part']:.0%} of it"
+    )

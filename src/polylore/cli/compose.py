@@ -30,9 +30,8 @@ def compose(
     """Compose a training corpus in which every exposure to every fact is known."""
     config = read_config(ComposeStudy, study, settings, flags)
     from polylore.corpus import compose as run_compose
-    from polylore.studies.trace.study import choose_facts
 
     with progress_display(quiet) as progress:
-        corpus = run_compose(choose_facts(config.facts), config.compose, out, progress)
+        corpus = run_compose(config.facts.load(), config.compose, out, progress)
     counts = corpus.manifest["counts"]
     click.echo(f"{counts['documents']} documents in {len(counts['languages'])} languages: {out}")

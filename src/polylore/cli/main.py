@@ -19,6 +19,7 @@ COMMANDS = {
     "demo": ("polylore.cli.demo:demo", "Train a small multilingual model on real facts; trace it."),
     "facts": ("polylore.cli.facts:facts", "List, show, lint and export fact sets."),
     "compose": ("polylore.cli.compose:compose", "Compose a training corpus from a fact set."),
+    "corpus": ("polylore.cli.corpus:corpus", "Count how often a corpus expresses each fact."),
     "train": ("polylore.cli.train:train", "Train a language model from scratch on a corpus."),
     "plan": ("polylore.cli.plan:plan", "Say what a trace will cost before anything starts."),
     "trace": ("polylore.cli.trace:trace", "Trace which facts each checkpoint recalls."),

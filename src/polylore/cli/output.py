@@ -33,5 +33,9 @@ def _cell(value: object) -> str:
     if isinstance(value, (list, tuple)):
         text = ", ".join(map(str, value))
         return text if len(text) <= 60 else text[:57] + "..."
-    # Control characters in data must not steer the terminal.
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(value))
+    return printable(str(value))
+
+
+def printable(text: str) -> str:
+    """The text without control characters: data must not steer the terminal."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

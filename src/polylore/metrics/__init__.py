@@ -21,6 +21,7 @@ from polylore.metrics.consistency import consistency, consistency_summary
 from polylore.metrics.correlation import freq_corr
 from polylore.metrics.data_report import data_report
 from polylore.metrics.exposure import exposure_at
+from polylore.metrics.freq_agreement import disagreements, freq_agreement
 from polylore.metrics.frequency import freq_curve
 from polylore.metrics.grade import copied_demos, grade_answers
 from polylore.metrics.index import FactIndex, combine_variants
@@ -51,7 +52,9 @@ __all__ = [
     "data_report",
     "default_match",
     "difference_interval",
+    "disagreements",
     "exposure_at",
+    "freq_agreement",
     "freq_corr",
     "freq_curve",
     "freq_threshold",

@@ -158,6 +158,7 @@ def limit_threads(threads: int) -> None:
     """Keep the arithmetic of a fresh worker to its share of the machine."""
     os.environ["OMP_NUM_THREADS"] = str(threads)
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    os.environ["POLARS_MAX_THREADS"] = str(threads)
 
 
 def _die_with_parent() -> None:

@@ -87,11 +87,11 @@ def demo(
         progress: called with (done, total, what).
     """
     from polylore.corpus import compose
-    from polylore.studies.trace.study import choose_facts, trace
+    from polylore.studies.trace.study import trace
     from polylore.training.loop import train
 
     out = Path(out)
-    factset = choose_facts(config.facts)
+    factset = config.facts.load()
     compose(factset, config.compose, out / "corpus", progress)
     model = train(out / "corpus", out / "model", config.train, progress=progress)
     settings = TraceConfig(

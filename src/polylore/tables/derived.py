@@ -354,3 +354,53 @@ LINT = Table(
         Column("message", pl.String(), "what it means and how to mend it"),
     ),
 )
+
+FREQ_AGREEMENT = Table(
+    "freq_agreement",
+    "How far two sources of counts agree, per language and relation (`all` for all together).",
+    (
+        Column("source_a", pl.String(), "first source"),
+        Column("source_b", pl.String(), "second source"),
+        Column("unit_a", pl.String(), "what the first counts"),
+        Column("unit_b", pl.String(), "what the second counts"),
+        LANG,
+        RELATION,
+        Column("n", pl.Int64(), "cells that both have a count for", "cells"),
+        Column("spearman", pl.Float64(), "rank correlation, ties at mid-rank", "", True),
+        LO,
+        HI,
+        Column("pearson_log1p", pl.Float64(), "Pearson r of log10(1 + count)", "", True),
+        Column("pearson_raw", pl.Float64(), "Pearson r of counts", "", True),
+        Column("ratio", pl.Float64(), "geometric mean of b/a where both are positive", "", True),
+        Column("exactly_equal", pl.Int64(), "cells with equal counts", "cells"),
+        Column("within_2x_both_positive", pl.Int64(), "both positive, at most twice", "cells"),
+        Column("a0_b_positive", pl.Int64(), "zero in a and positive in b", "cells"),
+        Column("b0_a_positive", pl.Int64(), "zero in b and positive in a", "cells"),
+        Column(
+            "above_corpus_docs",
+            pl.Int64(),
+            "counts above the number of documents, which none can be; null if not known",
+            "counts",
+            True,
+        ),
+    ),
+    key=("lang", "relation"),
+)
+
+FREQ_DISAGREEMENTS = Table(
+    "freq_disagreements",
+    "The cells on which two sources of counts disagree most, worst first.",
+    (
+        Column("source_a", pl.String(), "first source"),
+        Column("source_b", pl.String(), "second source"),
+        FACT_ID,
+        LANG,
+        RELATION,
+        Column("subject", pl.String(), "subject as written in this language"),
+        Column("object", pl.String(), "object as written in this language"),
+        Column("count_a", pl.Int64(), "count of the first source"),
+        Column("count_b", pl.Int64(), "count of the second source"),
+        Column("log10_ratio", pl.Float64(), "log10 of (1 + b) / (1 + a)"),
+    ),
+    key=("fact_id", "lang"),
+)

@@ -201,6 +201,32 @@ EXPOSURE = Table(
     raw=True,
 )
 
+EXPOSURE_ANY_LANGUAGE = Table(
+    "exposure_any_language",
+    "The same where a document of any language counts, by the language of the document.",
+    EXPOSURE.columns,
+    key=EXPOSURE.key,
+    raw=True,
+)
+
+SHARDS = Table(
+    "shards",
+    "One row per file of a corpus that was counted.",
+    (
+        Column("shard", pl.String(), "path or URL of the file"),
+        Column("size", pl.Int64(), "size as stored", "bytes"),
+        Column("documents", pl.Int64(), "documents read", "documents"),
+        Column("text_bytes", pl.Int64(), "their text in UTF-8", "bytes"),
+        Column("with_lang", pl.Int64(), "those whose language is known", "documents"),
+        Column("unread", pl.Int64(), "those without a step in a known order", "documents"),
+        Column("undecodable_documents", pl.Int64(), "those with bytes that are no UTF-8"),
+        Column("undecodable_bytes", pl.Int64(), "U+FFFD that stand for such bytes"),
+        Column("damaged", pl.String(), "why the file ends too early; null if whole", "", True),
+    ),
+    key=("shard",),
+    raw=True,
+)
+
 DOCUMENTS = Table(
     "documents",
     "A composed corpus in its order of reading.",

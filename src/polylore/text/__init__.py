@@ -1,6 +1,6 @@
 """What every room needs to know about languages and strings. No heavy imports."""
 
 from polylore.text.languages import Language, check_language, language
-from polylore.text.normalise import fold, normalise
+from polylore.text.normalise import fold, normalise, splits_safely
 
-__all__ = ["Language", "check_language", "fold", "language", "normalise"]
+__all__ = ["Language", "check_language", "fold", "language", "normalise", "splits_safely"]

@@ -25,3 +25,14 @@ def normalise(text: str) -> str:
     while end > start and unicodedata.category(text[end - 1])[0] in _STRIPPED:
         end -= 1
     return text[start:end]
+
+
+def splits_safely(char: str) -> bool:
+    """Whether text may be cut before this character without changing its normalised form."""
+    first = unicodedata.normalize("NFKC", char)[:1]
+    # Nothing in these classes composes with what stands before it; conjoining Hangul does.
+    return (
+        unicodedata.combining(first) == 0
+        and unicodedata.category(first)[0] != "M"
+        and not 0x1160 <= ord(first) <= 0x11FF
+    )

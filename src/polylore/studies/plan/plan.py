@@ -26,7 +26,6 @@ from polylore.studies.plan.work import Unit, Ways, plan_table
 from polylore.studies.trace.config import TraceConfig
 from polylore.studies.trace.sheet import Sheet, Sheets
 from polylore.studies.trace.study import (
-    choose_facts,
     find_run,
     make_prompts,
     read_exposure,
@@ -98,7 +97,7 @@ class _Study:
     @classmethod
     def read(cls, config: TraceConfig, out: str | Path) -> "_Study":
         """The same checks in the same order as `trace`."""
-        factset = choose_facts(config.facts)
+        factset = config.facts.load()
         resolved = config.series.resolve(config.model)
         read_exposure(config.exposure)
         ask = config.effective_ask()

@@ -1,11 +1,14 @@
 """Everything a trace can be told, with the default and the published form of each choice."""
 
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field, model_validator
 
 from polylore.config import Config
 from polylore.studies.series import SeriesConfig
+
+if TYPE_CHECKING:
+    from polylore.facts import FactSet
 
 
 class FactsConfig(Config):
@@ -27,6 +30,21 @@ class FactsConfig(Config):
     """Candidates per built-in fact, fewer where a relation has fewer answers; by default 10."""
     strict: bool = False
     """Refuse a set in which a fact is missing in some language, instead of noting it."""
+
+    def load(self) -> "FactSet":
+        """The facts that this names."""
+        from polylore.facts import load_facts
+
+        factset = load_facts(
+            self.source,
+            languages=self.languages,
+            relations=self.relations,
+            n_candidates=self.candidates,
+            strict=self.strict,
+        )
+        if self.per_relation is not None:
+            factset = factset.common().sample_each(self.per_relation, self.seed)
+        return factset if self.limit is None else factset.common().sample(self.limit, self.seed)
 
 
 class AskConfig(Config):

@@ -32,7 +32,6 @@ from polylore.studies.trace.probe_forward import Forward, forwarder, headline
 from polylore.studies.trace.probe_series import LiveSeries
 from polylore.studies.trace.sheet import Sheets
 from polylore.studies.trace.study import (
-    choose_facts,
     make_prompts,
     open_run,
     read_exposure,
@@ -130,7 +129,7 @@ class Probe:
             chosen, self.factset = FactsConfig(source=facts.name), facts
         else:
             said = facts if isinstance(facts, FactsConfig) else FactsConfig(source=str(facts))
-            chosen, self.factset = said, choose_facts(said)
+            chosen, self.factset = said, said.load()
         self.config = TraceConfig.parse(
             {
                 "model": "a model in training",

@@ -12,14 +12,14 @@ from pathlib import Path
 import polars as pl
 
 from polylore.errors import DataError, RunError
-from polylore.facts import FactSet, build_prompts, load_facts
+from polylore.facts import FactSet, build_prompts
 from polylore.files import read_parquet
 from polylore.models.store_watch import watched
 from polylore.models.vllm import require_vllm
 from polylore.runs import RunFolder, run_batches
 from polylore.studies.trace.analyse import analyse
 from polylore.studies.trace.ask import ask_batch, plan_batches, unit_name
-from polylore.studies.trace.config import AskConfig, FactsConfig, TraceConfig
+from polylore.studies.trace.config import AskConfig, TraceConfig
 from polylore.studies.trace.equal_answers import note_equal_answers
 from polylore.tables import raw
 from polylore.tables.course import course
@@ -47,7 +47,7 @@ def trace(
     """
     if config.ask.backend == "vllm":
         require_vllm()
-    factset = choose_facts(config.facts)
+    factset = config.facts.load()
     resolved = config.series.resolve(config.model)
     checkpoints = resolved.chosen
     exposure = read_exposure(config.exposure)
@@ -139,20 +139,6 @@ def write_inputs(
     )
 
 
-def choose_facts(config: FactsConfig) -> FactSet:
-    """The facts that a configuration names."""
-    factset = load_facts(
-        config.source,
-        languages=config.languages,
-        relations=config.relations,
-        n_candidates=config.candidates,
-        strict=config.strict,
-    )
-    if config.per_relation is not None:
-        factset = factset.common().sample_each(config.per_relation, config.seed)
-    return factset if config.limit is None else factset.common().sample(config.limit, config.seed)
-
-
 def make_prompts(
     factset: FactSet, ask: AskConfig, checkpoints: pl.DataFrame
 ) -> tuple[pl.DataFrame, pl.DataFrame | None]:
@@ -195,7 +181,7 @@ def make_prompts(
 
 
 def read_exposure(source: str | None) -> pl.DataFrame | None:
-    """The exposure table of a file or of a training folder.
+    """The exposure table of a file, or of a training or counting folder.
 
     Raises:
         DataError: there is none, or it is not an exposure table.
@@ -204,11 +190,12 @@ def read_exposure(source: str | None) -> pl.DataFrame | None:
         return None
     path = Path(source)
     if path.is_dir():
-        path = path / "exposure.parquet"
+        counted = path / "tables" / "exposure.parquet"
+        path = counted if counted.is_file() else path / "exposure.parquet"
     if not path.is_file():
         raise DataError(
             f"There is no exposure table {path}; give a Parquet file with the columns of "
-            "`polylore tables exposure`, or a training folder of polylore."
+            "`polylore tables exposure`, or a training or counting folder of polylore."
         )
     return raw.EXPOSURE.validate(read_parquet(path))
 

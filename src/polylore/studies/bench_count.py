@@ -1,0 +1,175 @@
+"""`polylore bench count`: how much of the matcher's own speed the whole of counting keeps.
+
+Everything is measured in one run on the same text, shard by shard in turn, so that ratios hold on a
+noisy machine. CPU seconds are those of the process; the matcher gets folded text in memory, the
+whole way begins with compressed files.
+"""
+
+import resource
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from polylore.corpus.documents import DocumentsConfig, Shard, find_shards, read_shard
+from polylore.corpus.documents.languages import with_languages
+from polylore.corpus.exposure import Counter, CountingPolicy, Patterns
+from polylore.corpus.exposure.matcher import Matcher
+from polylore.facts import load_facts
+from polylore.studies.bench_text import write_corpus
+
+Progress = Callable[[int, int, str], None]
+MB = 1_000_000
+
+
+def bench_count(
+    *,
+    megabytes: int = 200,
+    shards: int = 8,
+    rounds: int = 3,
+    kind: str = "jsonl",
+    scaling: bool = True,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Measure counting.
+
+    Args:
+        megabytes: text to make up.
+        shards: files it is split into.
+        rounds: how often every shard is measured.
+        kind: `jsonl` or `txt`, both as zst.
+        scaling: also measure two processes against one, and memory.
+        progress: called with (done, total, what).
+
+    Returns:
+        Patterns, bytes, MB of text per CPU second of the bare matcher and of the whole way, their
+        ratio (median over shards and rounds, with lowest and highest), and with `scaling` the wall
+        time of one and two processes, their ratio, and the peak memory on a tenth and on all.
+    """
+    report = progress or (lambda done, total, what: None)
+    factset = load_facts("cldr")
+    policy = CountingPolicy()
+    patterns = Patterns.of(factset.facts, policy)
+    with tempfile.TemporaryDirectory(prefix="polylore-bench-") as name:
+        folder = Path(name)
+        report(0, 1, "writing text")
+        size = write_corpus(factset, folder, megabytes=megabytes, shards=shards, kind=kind)
+        config = DocumentsConfig(source=[name])
+        found = find_shards(config)
+        report(1, 1, "writing text")
+        result = {
+            "kind": f"{kind}.zst",
+            "patterns": len(patterns.names),
+            "languages": len(factset.languages),
+            "bytes": size,
+            "shards": shards,
+            "rounds": rounds,
+        }
+        result |= _speed(found, config, patterns, policy, rounds, report)
+        if scaling:
+            result |= _scaling(found, config, report)
+    return result
+
+
+def _speed(
+    shards: list[Shard],
+    config: DocumentsConfig,
+    patterns: Patterns,
+    policy: CountingPolicy,
+    rounds: int,
+    report: Progress,
+) -> dict[str, Any]:
+    matcher = Matcher(patterns.names, policy.boundaries)
+    bare: list[float] = []
+    whole: list[float] = []
+    exposures = hits = 0
+    for turn in range(rounds + 1):  # the first warms up
+        for number, shard in enumerate(shards):
+            folded = [policy.fold(batch.data) for batch in read_shard(shard, config)]
+            text = sum(len(one) for one in folded) / MB
+            start = time.process_time()
+            for one in folded:
+                hits += len(matcher.raw(one))
+            middle = time.process_time()
+            counter = Counter(patterns, policy, matcher=matcher)
+            count_all([shard], config, counter)
+            exposures += int(counter.exposure("bench")["count"].sum())
+            end = time.process_time()
+            if turn:
+                bare.append(text / (middle - start))
+                whole.append(counter.text_bytes / MB / (end - middle))
+            report(turn * len(shards) + number + 1, (rounds + 1) * len(shards), "measuring")
+    ratios = [b / a for a, b in zip(bare, whole, strict=True)]
+    return {
+        "hits": hits // (rounds + 1),
+        "exposures": exposures // (rounds + 1),
+        "matcher_mb_per_cpu_second": statistics.median(bare),
+        "whole_mb_per_cpu_second": statistics.median(whole),
+        "ratio": statistics.median(ratios),
+        "ratio_lowest": min(ratios),
+        "ratio_highest": max(ratios),
+    }
+
+
+def count_all(shards: list[Shard], config: DocumentsConfig, counter: Counter) -> None:
+    """What a worker does with its shards."""
+    for shard in shards:
+        for batch in read_shard(shard, config):
+            counter.add(with_languages(batch, identify=config.langid))
+
+
+def _scaling(shards: list[Shard], config: DocumentsConfig, report: Progress) -> dict[str, Any]:
+    few = shards[: max(1, len(shards) // 10)]
+    report(0, 3, "processes")
+    _, small = _side_by_side([few], config)
+    report(1, 3, "processes")
+    one, large = _side_by_side([shards], config)
+    report(2, 3, "processes")
+    two, _ = _side_by_side([shards[::2], shards[1::2]], config)
+    report(3, 3, "processes")
+    return {
+        "seconds_one_process": one,
+        "seconds_two_processes": two,
+        "two_processes": one / two,
+        "peak_mb_of_a_part": small,
+        "part": len(few) / len(shards),
+        "peak_mb_of_all": large,
+    }
+
+
+def _side_by_side(groups: list[list[Shard]], config: DocumentsConfig) -> tuple[float, float]:
+    """Wall seconds of processes that count a group each, and the largest peak memory in MB.
+
+    They start counting together, when all are ready, as the workers of a long run have been long.
+    """
+    context = get_context("spawn")
+    barrier, queue = context.Barrier(len(groups) + 1), context.Queue()
+    processes = [
+        context.Process(target=_count_group, args=(group, config, barrier, queue), daemon=True)
+        for group in groups
+    ]
+    for process in processes:
+        process.start()
+    barrier.wait()
+    start = time.perf_counter()
+    peaks = [queue.get() for _ in processes]
+    seconds = time.perf_counter() - start
+    for process in processes:
+        process.join()
+    return seconds, max(peaks)
+
+
+def _count_group(shards: list[Shard], config: DocumentsConfig, barrier: Any, queue: Any) -> None:
+    policy = CountingPolicy()
+    patterns = Patterns.of(load_facts("cldr").facts, policy)
+    counter = Counter(patterns, policy)
+    counter.matcher.raw(b"warm")
+    barrier.wait()
+    count_all(shards, config, counter)
+    counter.exposure("bench")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    queue.put(peak / (MB if sys.platform == "darwin" else 1000))
