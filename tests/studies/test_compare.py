@@ -89,6 +89,7 @@ def runs(factset: FactSet, tmp_path_factory: pytest.TempPathFactory) -> dict[str
         "wise": lambda fact, lang: True,
         "plain": lambda fact, lang: False,
         "english": lambda fact, lang: lang == "en",
+        "twin": lambda fact, lang: lang == "en",
     }
     return {name: write_run(root / name, factset, right) for name, right in known.items()}
 
@@ -143,7 +144,8 @@ def test_verdicts(runs: dict[str, Path], tmp_path: Path) -> None:
 
     assert verdicts("wise", "plain") == ["confirmed", "confirmed"]
     assert verdicts("plain", "wise") == ["not confirmed", "not confirmed"]
-    assert verdicts("wise", "english") == ["undecided", "undecided"]
+    assert verdicts("wise", "english") == ["confirmed", "confirmed"]
+    assert verdicts("english", "twin") == ["not confirmed", "not confirmed"]
 
 
 def test_only_shared_questions_count_and_the_rest_is_named(
@@ -157,7 +159,7 @@ def test_only_shared_questions_count_and_the_rest_is_named(
     remarks = " ".join(out.manifest["remarks"])
     assert "only other was asked" in remarks
     assert "only plain was asked (in en, ar, zh)" in remarks
-    assert "ask.bos: True there, False here" in remarks
+    assert "The setting ask.bos is True for plain and False for other." in remarks
     n = out.table("model_recall").filter(lang="en", relation="all")["n"].unique()
     assert len(n) == 1
     assert n[0] < len(factset.fact_ids)

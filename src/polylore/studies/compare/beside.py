@@ -7,7 +7,7 @@ import polars as pl
 
 from polylore.report import Chart, Definitions, Page, TableView, shapes
 from polylore.studies.compare.config import CompareConfig
-from polylore.studies.compare.view import View, many
+from polylore.studies.compare.view import WAYS, View, many
 from polylore.studies.trace.context import with_names
 
 
@@ -20,7 +20,8 @@ def tokens_page(view: View) -> Page | None:
     top = frame["tokens"].max()
     spec = shapes.dots(
         alt.X("tokens:Q", title="tokens per candidate",
-              scale=alt.Scale(domain=[0, top if isinstance(top, float) else 1], nice=True)),
+              axis=alt.Axis(tickCount=6),
+            scale=alt.Scale(domain=[0, top if isinstance(top, float) else 1], nice=True)),
         "language",
         view.names[:-1],
         {"language": ("language", ""), "model": ("model", ""),
@@ -97,7 +98,7 @@ def method_page(view: View, config: CompareConfig, remarks: Sequence[str]) -> Pa
     items = [
         ("The same questions", "Compared are questions that all runs asked with the same text, "
          "demonstrations included, the same accepted answers and the same candidates. " + same),
-        *((f"Matcher: {m}", _MATCHER_WORDS[m]) for m in view.matchers if m in _MATCHER_WORDS),
+        *((WAYS[m], _MATCHER_WORDS[m]) for m in view.matchers if m in _MATCHER_WORDS),
         ("Baseline", "The best of what is reached without knowing the fact: chance, the commonest "
          "answer, copying a demonstration, and the same model's answers to a prompt without a "
          "subject. The last may differ between models."),

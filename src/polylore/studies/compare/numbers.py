@@ -7,8 +7,8 @@ import polars as pl
 
 from polylore.report import Block, Chart, Page, Prose, TableView, interval, shapes
 from polylore.report.axes import share, upper
-from polylore.studies.compare.view import ALL, TIPS, View, conditions
-from polylore.studies.trace.context import MATCHERS, percent, with_names
+from polylore.studies.compare.view import ALL, TIPS, WAYS, View, conditions
+from polylore.studies.trace.context import percent, with_names
 
 
 def side_page(view: View, remarks: Sequence[str]) -> Page:
@@ -40,7 +40,7 @@ def _recall_chart(view: View, matcher: str) -> Chart:
     parts = [f"{r['model']} {percent(r['acc'])}" for r in pooled.iter_rows(named=True)]
     return Chart(
         f"recall-{matcher.replace('_', '-')}",
-        MATCHERS[matcher].capitalize(),
+        WAYS[matcher],
         "Dot: share of facts answered right; line: its 95 % interval; grey tick: the best "
         f"knowledge-free baseline of that model on the same facts. {conditions(frame)}",
         f"Dot plot of recall by language and model; all languages: {', '.join(parts)}.",
@@ -59,7 +59,7 @@ def differences_page(view: View) -> Page:
     rows = view.difference.filter(pl.col("matcher").is_in(view.matchers)).sort(
         pl.col("relation") != "all", view.place("lang") != len(view.languages), view.place("lang")
     )
-    frame = rows.with_columns(interval("difference"))
+    frame = rows.with_columns(_way(), interval("difference"))
     blocks.append(
         TableView(
             "difference-table",
@@ -67,7 +67,7 @@ def differences_page(view: View) -> Page:
             "First model minus the other, on the questions both answered. Alone: the share that "
             "only one of the two has right. " + conditions(rows),
             frame,
-            {"lang": "Language", "relation": "Relation", "matcher": "Matcher", "model": "Against",
+            {"lang": "Language", "relation": "Relation", "way": "How", "model": "Against",
              "n": "n", "acc_reference": view.models[0], "acc": "Other",
              "difference_ci": "Difference", "only_reference": "First alone",
              "only_model": "Other alone"},
@@ -98,7 +98,7 @@ def _difference_chart(view: View, matcher: str) -> Chart:
     )  # fmt: skip
     return Chart(
         f"difference-{matcher.replace('_', '-')}",
-        MATCHERS[matcher].capitalize(),
+        WAYS[matcher],
         f"Right of the line: {view.models[0]} recalls more. Paired: both means are taken over the "
         f"same drawn facts, so what is hard for both cancels. {conditions(frame)}",
         f"Dot plot of the difference in recall between {view.models[0]} and the other models.",
@@ -128,8 +128,8 @@ def relations_page(view: View) -> Page | None:
             "recall-table",
             "Recall by language and relation",
             "Guess-corrected: (recall − baseline)/(1 − baseline). " + conditions(frame),
-            frame.with_columns(interval("acc"), interval("gc", "gc_lo", "gc_hi")),
-            {"lang": "Language", "relation": "Relation", "matcher": "Matcher", "model": "Model",
+            frame.with_columns(_way(), interval("acc"), interval("gc", "gc_lo", "gc_hi")),
+            {"lang": "Language", "relation": "Relation", "way": "How", "model": "Model",
              "n": "n", "acc_ci": "Right", "baseline": "Baseline", "baseline_name": "Which",
              "gc_ci": "Guess-corrected"},
             {"lang": "lang", "acc_ci": "interval", "baseline": "share", "gc_ci": "interval"},
@@ -156,7 +156,7 @@ def _relation_chart(view: View, rows: pl.DataFrame, matcher: str, model: str) ->
     )  # fmt: skip
     return Chart(
         f"relations-{matcher.replace('_', '-')}-{view.models.index(model) + 1}",
-        f"{model}: {MATCHERS[matcher]}",
+        f"{model}: {WAYS[matcher].lower()}",
         conditions(frame),
         f"Heat map of recall of {model} by language and relation.",
         spec,
@@ -166,3 +166,7 @@ def _relation_chart(view: View, rows: pl.DataFrame, matcher: str, model: str) ->
         {"acc_ci": "interval", "baseline": "share"},
         "half",
     )  # fmt: skip
+
+
+def _way() -> pl.Expr:
+    return pl.col("matcher").replace_strict(WAYS, return_dtype=pl.String).alias("way")

@@ -11,8 +11,8 @@ from polylore.studies.compare.beside import answers_page, method_page, tokens_pa
 from polylore.studies.compare.config import CompareConfig
 from polylore.studies.compare.numbers import differences_page, relations_page, side_page
 from polylore.studies.compare.side import Side
-from polylore.studies.compare.view import ALL, View
-from polylore.studies.trace.context import MATCHERS, percent, with_interval
+from polylore.studies.compare.view import ALL, WAYS, View
+from polylore.studies.trace.context import percent, with_interval
 
 
 def build_report(
@@ -57,7 +57,7 @@ def _findings(view: View) -> tuple[Finding, ...]:
     found = []
     for matcher in view.matchers:
         found += [_better(view, matcher, other) for other in view.models[1:]]
-    for matcher in view.matchers:
+    for matcher in view.matchers[:2]:
         found += [_above_guessing(view, matcher, model) for model in view.models]
     return tuple(f for f in found if f is not None)
 
@@ -77,16 +77,19 @@ def _better(view: View, matcher: str, other: str) -> Finding | None:
     ahead = sum(case.side == "for" for case in cases)
     r = pooled.row(0, named=True)
     text = (
-        f"{_said(matcher)}, {first} is right in {percent(r['acc_reference'])} of cases and {other} "
-        f"in {percent(r['acc'])} over all languages; {first} is ahead in {ahead} of {len(cases)}."
+        f"{WAYS[matcher]}, {first} is right in {percent(r['acc_reference'])} of cases and {other} "
+        f"in {percent(r['acc'])} over all languages, a difference of "
+        f"{with_interval(r['difference'], r['lo'], r['hi'])}; {first} is ahead in {ahead} of "
+        f"{len(cases)} languages."
     )
-    points = with_interval(r["difference"], r["lo"], r["hi"])
     detail = (
-        f"Claim: {first} recalls more than {other} in every language. {tally(cases)} All languages "
-        f"together: difference {points}, paired over {r['n']:,} facts; {first} alone is right in "
-        f"{percent(r['only_reference'])}, {other} alone in {percent(r['only_model'])}."
+        f"Claim: over all languages together {first} recalls more than {other}; paired over "
+        f"{r['n']:,} facts. {first} alone is right in {percent(r['only_reference'])}, {other} "
+        f"alone in {percent(r['only_model'])}. That {first} recalls more in every single language: "
+        f"{judge(cases)}. {tally(cases)}"
     )
-    return Finding(text, judge(cases), detail)
+    whole = Case("all languages", r["lo"], r["hi"], 0.0)
+    return Finding(text, judge([whole]), detail)
 
 
 def _above_guessing(view: View, matcher: str, model: str) -> Finding | None:
@@ -106,7 +109,7 @@ def _above_guessing(view: View, matcher: str, model: str) -> Finding | None:
     best, worst = rows.row(0, named=True), rows.row(-1, named=True)
     above = sum(case.side == "for" for case in cases)
     text = (
-        f"{_said(matcher)}, {model} is above the best knowledge-free baseline in {above} of "
+        f"{WAYS[matcher]}, {model} is above the best knowledge-free baseline in {above} of "
         f"{len(cases)} languages: from {percent(best['acc'])} in {language_name(best['lang'])} "
         f"(baseline {percent(best['baseline'])}) down to {percent(worst['acc'])} in "
         f"{language_name(worst['lang'])} (baseline {percent(worst['baseline'])})."
@@ -116,16 +119,6 @@ def _above_guessing(view: View, matcher: str, model: str) -> Finding | None:
         "Best and weakest were picked after looking."
     )
     return Finding(text, judge(cases), detail)
-
-
-def _said(matcher: str) -> str:
-    """How answers were got, to begin a sentence with."""
-    return {
-        "default": "Answering freely",
-        "paper": "Answering freely (published match)",
-        "candidates": "Ranking candidates",
-        "candidates_pmi": "Ranking candidates less their priors",
-    }.get(matcher, MATCHERS.get(matcher, matcher).capitalize())
 
 
 def _provenance(run: RunFolder, sides: Sequence[Side]) -> dict[str, str]:

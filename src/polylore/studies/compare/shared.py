@@ -1,11 +1,11 @@
 """Which questions two or more runs share, and what else differs between them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import reduce
+from typing import Any
 
 import polars as pl
 
-from polylore.config import difference
 from polylore.errors import DataError
 from polylore.studies.compare.side import Side
 
@@ -84,10 +84,18 @@ def _where(questions: pl.DataFrame) -> str:
 
 def _settings(first: Side, other: Side) -> list[str]:
     """Settings that decide answers and are not the same."""
-    found = difference(first.run.manifest["config"], other.run.manifest["config"])
-    if not found:
-        return []
+    mine, yours = (dict(_leaves(side.run.manifest["config"])) for side in (first, other))
     return [
-        f"Settings of the two runs differ (there: {first.name}, here: {other.name}): "
-        f"{'; '.join(found)}."
+        f"The setting {key} is {mine.get(key, 'not set')} for {first.name} and "
+        f"{yours.get(key, 'not set')} for {other.name}."
+        for key in sorted({*mine, *yours})
+        if mine.get(key) != yours.get(key)
     ]
+
+
+def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

@@ -11,6 +11,13 @@ from polylore.runs import RunFolder
 from polylore.studies.compare.side import Side
 
 ALL = "all"
+WAYS = {
+    "default": "Answering freely",
+    "paper": "Answering freely, published match",
+    "candidates": "Ranking candidates",
+    "candidates_pmi": "Ranking candidates less their priors",
+}
+"""Matchers as ways of answering, to begin a title or a sentence with."""
 ORDER = ("default", "candidates", "candidates_pmi")
 """Matchers that are compared, in the order of the report; the published one only for its preset."""
 
