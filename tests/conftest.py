@@ -3,6 +3,11 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes says something about the machine, not about the code.
+settings.register_profile("polylore", deadline=None)
+settings.load_profile("polylore")
 
 PUBLISHED = Path(__file__).resolve().parents[2] / "shared" / "published"
 
