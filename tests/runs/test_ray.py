@@ -73,7 +73,8 @@ def test_every_batch_once_on_two_workers(cluster: str, workers: Any, tmp_path: P
 
 
 def test_a_worker_s_error_arrives_as_it_is(cluster: str, workers: Any) -> None:
-    with pytest.raises(DataError, match=r"^no facts in a\.$") as caught:
+    # Both workers fail; which of them is heard first is a matter of chance.
+    with pytest.raises(DataError, match=r"^no facts in [ab]\.$") as caught:
         run_batches(["a", "b"], workers.fail, executor=cluster, jobs=2)
     assert type(caught.value) is DataError
 
