@@ -4,6 +4,8 @@ import gzip
 import io
 import json
 import lzma
+import random
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -124,12 +126,13 @@ def test_datasets_folder(tmp_path: Path) -> None:
 def test_text_files(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_bytes("\ufeffone\r\nand a half\r\n \t\r\n\r\ntwo\n\n\n\nthree".encode())
-    assert [t.strip() for t in plain(read(path))] == ["one\nand a half", "two", "three"]
+    found = [t.strip().replace("\r", "") for t in plain(read(path))]
+    assert found == ["one\nand a half", "two", "three"]
     lines = plain(read(path, **{"txt": "line"}))
     assert [t.strip() for t in lines] == ["one", "and a half", "two", "three"]
     whole = plain(read(path, **{"txt": "file"}))
     assert len(whole) == 1
-    assert whole[0].startswith("one\nand")
+    assert whole[0].startswith("one\r\nand")
     path.write_text("\n\n \n")
     assert read(path) == []
 
@@ -151,6 +154,30 @@ def test_blocks_and_parts_change_nothing(
     # Line breaks around documents may stay with one or the other, or go.
     assert [t.strip() for t in plain(batches)] == expected
     assert any(one.unfinished for one in batches) or size > 100
+
+
+def test_any_text_in_any_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    from polylore.corpus.documents import plain as module
+
+    white = " \t\r\n\f\v"
+    letters = ["a", "b c", "\n", "\n", "\n\n", " ", "\t", "\r\n", "\r\n\r\n", "\n \n"]
+    letters += ["é", "漢字", "한", "e\u0301", "x" * 15, "한" * 9]
+    monkeypatch.setattr(module, "PIECE", 40)
+    monkeypatch.setattr(batch_module, "PIECE", 40)
+    splits = {"line": r"\n", "paragraph": r"\n(?:[ \t\r\f\v]*\n)+", "file": r"\Z"}
+    for number in range(2000):
+        rng = random.Random(number)
+        text = "".join(rng.choice(letters) for _ in range(rng.randrange(40)))
+        data, size = text.encode(), rng.choice([1, 3, 8, 30, 100, 1000])
+        mode, split = rng.choice(list(splits.items()))
+        blocks = [data[i : i + size] for i in range(0, len(data), size)]
+        batches = list(module.text_batches(blocks, mode, Health()))
+        expected = [part.strip() for part in re.split(split, text) if part.strip(white)]
+        assert [part.strip() for part in plain(batches)] == expected, number
+        documents = 0
+        for batch in batches:
+            assert batch.first == documents, number
+            documents += 0 if batch.unfinished else batch.count
 
 
 def test_long_lines(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

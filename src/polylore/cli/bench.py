@@ -74,7 +74,7 @@ def _show(ways: list[dict[str, Any]]) -> None:
 
 @bench.command("count")
 @click.option("--megabytes", type=click.IntRange(min=1), default=200, show_default=True)
-@click.option("--shards", type=click.IntRange(min=2), default=4, show_default=True)
+@click.option("--shards", type=click.IntRange(min=2), default=2, show_default=True)
 @click.option("--rounds", type=click.IntRange(min=1), default=3, show_default=True)
 @click.option(
     "--format",

@@ -5,6 +5,7 @@ noisy machine. CPU seconds are those of the process; the matcher gets folded tex
 whole way begins with compressed files.
 """
 
+import math
 import resource
 import statistics
 import sys
@@ -24,12 +25,14 @@ from polylore.studies.bench_text import write_corpus
 
 Progress = Callable[[int, int, str], None]
 MB = 1_000_000
+PART = 0.1
+"""Share of the text on which memory is measured as well."""
 
 
 def bench_count(
     *,
     megabytes: int = 200,
-    shards: int = 8,
+    shards: int = 2,
     rounds: int = 3,
     kind: str = "jsonl",
     scaling: bool = True,
@@ -71,7 +74,7 @@ def bench_count(
         }
         result |= _speed(found, config, patterns, policy, rounds, report)
         if scaling:
-            result |= _scaling(found, config, report)
+            result |= _scaling(found, config, size, report)
     return result
 
 
@@ -115,17 +118,22 @@ def _speed(
     }
 
 
-def count_all(shards: list[Shard], config: DocumentsConfig, counter: Counter) -> None:
-    """What a worker does with its shards."""
+def count_all(
+    shards: list[Shard], config: DocumentsConfig, counter: Counter, most: float = math.inf
+) -> None:
+    """What a worker does with its shards, up to about so many bytes of text."""
     for shard in shards:
         for batch in read_shard(shard, config):
             counter.add(with_languages(batch, identify=config.langid))
+            if counter.text_bytes >= most:
+                return
 
 
-def _scaling(shards: list[Shard], config: DocumentsConfig, report: Progress) -> dict[str, Any]:
-    few = shards[: max(1, len(shards) // 10)]
+def _scaling(
+    shards: list[Shard], config: DocumentsConfig, size: int, report: Progress
+) -> dict[str, Any]:
     report(0, 3, "processes")
-    _, small = _side_by_side([few], config)
+    _, small = _side_by_side([shards], config, most=PART * size)
     report(1, 3, "processes")
     one, large = _side_by_side([shards], config)
     report(2, 3, "processes")
@@ -136,12 +144,14 @@ def _scaling(shards: list[Shard], config: DocumentsConfig, report: Progress) -> 
         "seconds_two_processes": two,
         "two_processes": one / two,
         "peak_mb_of_a_part": small,
-        "part": len(few) / len(shards),
+        "part": PART,
         "peak_mb_of_all": large,
     }
 
 
-def _side_by_side(groups: list[list[Shard]], config: DocumentsConfig) -> tuple[float, float]:
+def _side_by_side(
+    groups: list[list[Shard]], config: DocumentsConfig, most: float = math.inf
+) -> tuple[float, float]:
     """Wall seconds of processes that count a group each, and the largest peak memory in MB.
 
     They start counting together, when all are ready, as the workers of a long run have been long.
@@ -149,7 +159,9 @@ def _side_by_side(groups: list[list[Shard]], config: DocumentsConfig) -> tuple[f
     context = get_context("spawn")
     barrier, queue = context.Barrier(len(groups) + 1), context.Queue()
     processes = [
-        context.Process(target=_count_group, args=(group, config, barrier, queue), daemon=True)
+        context.Process(
+            target=_count_group, args=(group, config, most, barrier, queue), daemon=True
+        )
         for group in groups
     ]
     for process in processes:
@@ -163,13 +175,15 @@ def _side_by_side(groups: list[list[Shard]], config: DocumentsConfig) -> tuple[f
     return seconds, max(peaks)
 
 
-def _count_group(shards: list[Shard], config: DocumentsConfig, barrier: Any, queue: Any) -> None:
+def _count_group(
+    shards: list[Shard], config: DocumentsConfig, most: float, barrier: Any, queue: Any
+) -> None:
     policy = CountingPolicy()
     patterns = Patterns.of(load_facts("cldr").facts, policy)
     counter = Counter(patterns, policy)
     counter.matcher.raw(b"warm")
     barrier.wait()
-    count_all(shards, config, counter)
+    count_all(shards, config, counter, most)
     counter.exposure("bench")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     queue.put(peak / (MB if sys.platform == "darwin" else 1000))

@@ -8,7 +8,7 @@ from polylore.text import splits_safely
 
 SEPARATOR = b"\0"
 """Between documents; a NUL inside a document becomes U+0001, which is no part of a name either."""
-BATCH = 1 << 21
+BATCH = 2 << 20
 """Bytes of text that a batch aims at."""
 PIECE = 4 << 20
 """A document longer than this comes in parts of about this size."""

@@ -1,16 +1,12 @@
 """Documents of text files: paragraphs, lines or whole files."""
 
-import re
 from collections.abc import Iterable, Iterator
-from itertools import chain
 
 import numpy as np
-from numpy.typing import NDArray
 
 from polylore.corpus.documents.batch import PIECE, SEPARATOR, Batch, in_parts, join, safe_cut
 from polylore.corpus.documents.streams import Health
 
-_BLANK = re.compile(rb"\n[ \t\f\v\r]+(?=\n)")
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -22,93 +18,142 @@ def text_batches(blocks: Iterable[bytes], mode: str, health: Health) -> Iterator
         mode: `paragraph` (between empty lines), `line` or `file`; empty ones are no documents.
         health: told of bytes that are not UTF-8.
     """
-    number, rest, inside, begun = 0, b"", False, False
-    for block in chain(blocks, [None]):
-        rest = _tidy(rest + block if block else rest, mode)
-        if not begun and rest:
-            rest, begun = rest.removeprefix(_BOM), True
-        cut = len(rest) if block is None else _cut(rest, mode)
-        view, rest = memoryview(rest)[:cut], rest[cut:]
-        if inside and cut:
-            # It begins with the end of a long document.
-            head = bytes(view)
-            text, _, head = head.partition(_BETWEEN[mode]) if mode != "file" else (head, b"", b"")
-            yield Batch(join([decodable(text, health, first=False)]), 1, number, continues=True)
-            number, inside, view = number + 1, False, memoryview(head)
-        for batch in _whole(view, mode, number, health):
+    splitter, begun = _Splitter(mode, health), False
+    for block in blocks:
+        if block and not begun:
+            begun, block = True, block.removeprefix(_BOM)
+        yield from splitter.add(block)
+    yield from splitter.end()
+
+
+class _Splitter:
+    """Gathers blocks until documents are complete, or too long to wait for."""
+
+    def __init__(self, mode: str, health: Health) -> None:
+        self._mode, self._health = mode, health
+        self._number = 0
+        self._rest = b""
+        self._inside = False
+        """Whether a part of the document at the beginning of `_rest` has been handed out."""
+
+    def add(self, block: bytes) -> Iterator[Batch]:
+        """Take the next block."""
+        cut = _cut(block, self._mode)
+        if cut:
+            data = bytearray(self._rest)
+            data += memoryview(block)[:cut]
+            self._rest = block[cut:]
+            yield from self._complete(data)
+        else:
+            self._rest += block
+        while len(self._rest) > PIECE:
+            if self._mode != "file":
+                # Lines of white space may be all that parts the documents.
+                plain = bytearray(self._rest)
+                _blank(plain)
+                cut = _cut(plain, self._mode)
+                self._rest = bytes(plain[cut:])
+                if cut:
+                    yield from self._complete(plain[:cut])
+                    continue
+            end = _piece(self._rest)
+            if not end:
+                break
+            text = decodable(self._rest[:end], self._health, first=not self._inside)
+            self._rest = self._rest[end:]
+            yield Batch(join([text]), 1, self._number, continues=self._inside, unfinished=True)
+            self._inside = True
+
+    def end(self) -> Iterator[Batch]:
+        """Hand out what is left."""
+        yield from self._complete(bytearray(self._rest))
+
+    def _complete(self, data: bytearray) -> Iterator[Batch]:
+        if self._inside:
+            first = _first(data, self._mode)
+            text = decodable(bytes(data[:first]), self._health, first=False)
+            yield Batch(join([text]), 1, self._number, continues=True)
+            self._number, self._inside, data = self._number + 1, False, data[first:]
+        for batch in _whole(data, self._mode, self._number, self._health):
             yield batch
             if not batch.unfinished:
-                number += batch.count
-        while len(rest) > PIECE and (end := _piece(rest)):
-            piece = join([decodable(rest[:end], health, first=not inside)])
-            yield Batch(piece, 1, number, continues=inside, unfinished=True)
-            rest, inside = rest[end:], True
-    if inside:  # the file ended with a part
-        yield Batch(b"", 1, number, continues=True)
+                self._number += batch.count
 
 
-def _whole(view: memoryview, mode: str, first: int, health: Health) -> Iterator[Batch]:
+def _whole(data: bytearray, mode: str, first: int, health: Health) -> Iterator[Batch]:
     """Batches of the complete documents in a block."""
-    data = _separated(view, mode)
-    if not data or data.isspace():
+    if SEPARATOR in data:
+        data = data.replace(SEPARATOR, b"\1")
+    if mode != "file":
+        _separate(data, mode)
+    found = bytes(data)
+    if not found or found.isspace():
         return
-    if not is_utf8(data):
-        data = SEPARATOR.join([decodable(text, health) for text in data.split(SEPARATOR)])
-    count = 1 + int(np.count_nonzero(np.frombuffer(data, dtype=np.uint8) == SEPARATOR[0]))
-    batch = Batch(data, count, first)
+    if not is_utf8(found):
+        found = SEPARATOR.join([decodable(text, health) for text in found.split(SEPARATOR)])
+    count = 1 + int(np.count_nonzero(np.frombuffer(found, dtype=np.uint8) == SEPARATOR[0]))
+    batch = Batch(found, count, first)
     yield from in_parts(batch) if count == 1 else [batch]
 
 
-def _separated(view: memoryview, mode: str) -> bytes:
-    """The data with a separator instead of the first of the line breaks between two documents.
+def _separate(data: bytearray, mode: str) -> None:
+    """Put a separator in place of the first of the line breaks between two documents.
 
     Line breaks that follow it do no harm, and nothing between two separators is empty.
     """
-    data = bytearray(view)
+    _blank(data, edges=True)
     codes = np.frombuffer(data, dtype=np.uint8)
-    if SEPARATOR in data:
-        codes[codes == SEPARATOR[0]] = 1
-    if mode == "file":
-        return bytes(data)
-    found = np.flatnonzero(codes == ord("\n"))
-    if not len(found):
-        return bytes(data)
+    found = np.flatnonzero(codes == _BREAK)
     starts = found[np.diff(found, prepend=-2) > 1]
-    # The last line breaks end the last document, and the first ones begin the first.
-    inner = starts[(starts > 0) & (starts < _end(codes, found))]
+    # Line breaks at the beginning and at the end are between nothing.
+    if len(starts) and starts[0] == 0:
+        starts = starts[1:]
+    if len(starts) and found[-1] == len(data) - 1:
+        starts = starts[:-1]
     if mode == "paragraph":
-        inner = inner[codes[inner + 1] == ord("\n")]
-    codes[inner] = SEPARATOR[0]
-    return bytes(data)
+        starts = starts[codes[starts + 1] == _BREAK]
+    codes[starts] = SEPARATOR[0]
 
 
-def _end(codes: NDArray[np.uint8], found: NDArray[np.intp]) -> int:
-    """Where the line breaks at the end begin."""
-    last = len(codes)
-    for place in found[::-1].tolist():
-        if place != last - 1:
-            break
-        last = place
-    return last
+def _blank(data: bytearray, *, edges: bool = False) -> None:
+    """Fill lines of nothing but white space with line breaks.
+
+    The first and the last line, which may be parts of longer ones, only with `edges`.
+    """
+    codes = np.frombuffer(data, dtype=np.uint8)
+    found = np.flatnonzero(codes == _BREAK)
+    if edges:
+        found = np.concatenate([[-1], found, [len(data)]])
+    gaps = np.flatnonzero(np.diff(found) > 1)
+    for place in gaps[np.isin(codes[found[gaps] + 1], _WHITE)].tolist():
+        start, end = int(found[place]) + 1, int(found[place + 1])
+        if data[start:end].isspace():
+            codes[start:end] = _BREAK
 
 
-_BETWEEN = {"paragraph": b"\n\n", "line": b"\n"}
+_BREAK = ord("\n")
+_WHITE = np.frombuffer(b" \t\r\f\v", dtype=np.uint8)
 
 
-def _tidy(data: bytes, mode: str) -> bytes:
-    """Plain line ends, and nothing on empty lines."""
-    if b"\r" in data:
-        data = data.replace(b"\r\n", b"\n")
-    return data if mode == "file" else _BLANK.sub(b"\n", data)
-
-
-def _cut(data: bytes, mode: str) -> int:
+def _cut(data: bytes | bytearray, mode: str) -> int:
     """Behind the last document that is surely complete; 0 if none is."""
     if mode == "file":
         return 0
-    between = _BETWEEN[mode]
-    at = data.rfind(between)
-    return 0 if at < 0 else at + len(between)
+    breaks = [b"\n"] if mode == "line" else [b"\n\n"]
+    if mode == "paragraph" and b"\r" in data:
+        breaks.append(b"\n\r\n")
+    found = (data.rfind(one) + len(one) for one in breaks if one in data)
+    return max(found, default=0)
+
+
+def _first(data: bytearray, mode: str) -> int:
+    """Behind the first document of a block of complete ones."""
+    if mode == "file":
+        return len(data)
+    if mode == "paragraph":
+        _blank(data)
+    at = data.find(b"\n" if mode == "line" else b"\n\n")
+    return len(data) if at < 0 else at + 1
 
 
 def _piece(data: bytes) -> int | None:

@@ -15,7 +15,7 @@ from polylore.corpus.documents.shards import Shard, file_system
 from polylore.corpus.extras import require
 from polylore.errors import ConfigError, DataError
 
-CHUNK = 1 << 21
+CHUNK = 2 << 20
 
 
 @dataclass
