@@ -6,7 +6,8 @@ nothing and asks nothing twice; every executor gives the same rows; two Ray work
 times as fast as one, and a killed one costs nothing.
 
 The series is made here, with random weights: what is promised is speed and safety, not knowledge.
-Each arm runs in a process of its own.
+Each arm runs in a process of its own. The first asks the whole set; the arms that are killed or
+shared out ask a part of it.
 """
 
 import argparse
@@ -48,11 +49,11 @@ SOME = 12
 Found = dict[str, Any]
 
 
-def make_series(folder: Path, checkpoints: int, limit: int | None) -> Path:
+def make_series(folder: Path, checkpoints: int) -> Path:
     """Checkpoints with random weights and a tokenizer made from the facts; returns their folder."""
     series = folder / "series"
     if not series.is_dir():
-        facts = FactsConfig(languages=LANGUAGES, limit=limit).load()
+        facts = FactsConfig(languages=LANGUAGES).load()
         plain = ComposeConfig(min_dose=1, max_dose=2, held_out=0, mentions=0, min_mentions=0)
         compose(facts, plain, folder / "corpus")
         documents = open_documents(folder / "corpus")
@@ -120,7 +121,7 @@ def work(options: argparse.Namespace) -> None:
 
 
 def command(options: argparse.Namespace, arm: str, *words: str) -> list[str]:
-    common = ["--folder", str(options.folder), "--limit", str(options.limit), "--arm", arm]
+    common = ["--folder", str(options.folder), "--arm", arm]
     return [sys.executable, "-m", "acceptance.scale", *common, *words]
 
 
@@ -148,21 +149,26 @@ def _own() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def kill_and_resume(options: argparse.Namespace, seconds: float) -> tuple[list[int], int]:
+def kill_and_resume(
+    options: argparse.Namespace, seconds: float, part: tuple[str, ...]
+) -> tuple[list[int], int]:
     """Kill a run with two processes at random moments, then let it finish.
+
+    Args:
+        seconds: what the same run takes with one process.
 
     Returns:
         Units finished at each kill, and how many finished units were written again.
     """
     rng = random.Random(0)
     folder = options.folder / "killed" / "units"
-    words = command(options, "killed", "--jobs", "2")
+    words = command(options, "killed", *part, "--jobs", "2")
     kept: dict[Path, int] = {}
     counts = []
     while len(counts) < options.kills:
         process = subprocess.Popen(words, start_new_session=True, stdout=subprocess.DEVNULL)
         try:
-            process.wait(rng.uniform(0.3, 1.0) * seconds / options.kills + options.start)
+            process.wait(rng.uniform(0.2, 0.8) * seconds / 2 / options.kills + options.start)
             raise SystemExit("the run that was to be killed finished first; give fewer --kills")
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
@@ -189,7 +195,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, required=True, help="empty folder to work in")
     parser.add_argument("--checkpoints", type=int, default=50)
-    parser.add_argument("--limit", type=int, default=30, help="facts to ask; 0 for all of the set")
+    parser.add_argument("--limit", type=int, default=0, help="facts to ask; 0 for all of the set")
+    parser.add_argument("--part", type=int, default=50, help="facts to ask in the other arms")
     parser.add_argument("--kills", type=int, default=4)
     parser.add_argument("--start", type=float, default=10, help="seconds until a run is at work")
     parser.add_argument("--results", type=Path, help="Markdown file to write")
@@ -208,23 +215,25 @@ def main() -> None:
 def compare(options: argparse.Namespace) -> None:
     """Run every arm and hold what was found against the promises."""
     limit = options.limit or None
-    series = make_series(options.folder, options.checkpoints, limit)
+    part = ("--limit", str(options.part))
+    series = make_series(options.folder, options.checkpoints)
+    ray = (*part, "--executor", "ray", "--jobs")
+    one, two = run(options, "ray-1", *ray, "1"), run(options, "ray-2", *ray, "2")
+    lost = run(options, "ray-lost", *ray, "2", "--some", str(SOME), "--lose")
+    alone = run(options, "part", *part)
+    counts, again = kill_and_resume(options, alone["wall"], part)
     made = plan(settings(series, limit, None), options.folder / "whole", measured=True)
     foreseen = float(made.units["seconds"].sum())
     print(f"forward passes foreseen: {foreseen:.0f} s", flush=True)
-    whole = run(options, "whole")
-    counts, again = kill_and_resume(options, whole["wall"])
-    ray = ("--executor", "ray", "--jobs")
-    one, two = run(options, "ray-1", *ray, "1"), run(options, "ray-2", *ray, "2")
-    lost = run(options, "ray-lost", *ray, "2", "--some", str(SOME), "--lose")
-    arms = {name: RunFolder.load(options.folder / name) for name in ("whole", "killed")}
-    arms |= {name: RunFolder.load(options.folder / name) for name in ("ray-1", "ray-2", "ray-lost")}
-    equal = {name: same(arms["whole"], arm) for name, arm in arms.items()}
+    whole = run(options, "whole", "--limit", str(options.limit))
+    names = ("whole", "part", "killed", "ray-1", "ray-2", "ray-lost")
+    arms = {name: RunFolder.load(options.folder / name) for name in names}
+    equal = {name: same(arms["part"], arms[name]) for name in names[2:]}
     memory = whole["memory"][SETTLED:]
     slope = float(np.polyfit(np.arange(len(memory)), memory, 1)[0])
     spread = max(memory) / min(memory)
     ratio, faster = whole["wall"] / foreseen, one["asking"] / two["asking"]
-    complete = len(arms["killed"].units()) == len(arms["whole"].units())
+    complete = len(arms["killed"].units()) == len(arms["part"].units())
     checks = {
         "wall time at most 1.3 times the forward time foreseen": (f"{ratio:.2f}", ratio <= 1.3),
         f"largest memory after checkpoint {SETTLED} at most 1.1 times the smallest": (
@@ -255,7 +264,10 @@ def compare(options: argparse.Namespace) -> None:
         "analysis",
         f"- memory after each checkpoint from the {SETTLED + 1}th on: {min(memory):.0f} to "
         f"{max(memory):.0f} MiB, slope {slope:+.2f} MiB per checkpoint",
-        f"- kills: with {', '.join(map(str, counts))} units finished, two processes each time",
+        f"- the other arms asked {options.part} facts: one process, one thread, "
+        f"{alone['asking']:.0f} s",
+        f"- kills: with {', '.join(map(str, counts))} of {len(arms['part'].units())} units "
+        "finished, two processes each time",
         f"- Ray: {one['asking']:.0f} s with one worker, {two['asking']:.0f} s with two, from the "
         "moment the cluster is asked for",
         f"- machine: {psutil.cpu_count()} cores, of which other processes used "
@@ -267,7 +279,8 @@ def compare(options: argparse.Namespace) -> None:
     print("\n".join(lines))
     if options.results:
         words = ["python", "-m", "acceptance.scale", "--folder", "FOLDER"]
-        words += ["--limit", str(options.limit), "--checkpoints", str(options.checkpoints)]
+        words += ["--limit", str(options.limit), "--part", str(options.part)]
+        words += ["--checkpoints", str(options.checkpoints)]
         write_results(options.results, "Fifty checkpoints, sixteen languages", words, lines)
     sys.exit(0 if all(ok for _, ok in checks.values()) else 1)
 

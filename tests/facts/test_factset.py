@@ -221,3 +221,21 @@ def test_damaged_export_is_one_sentence(capitals: FactSet, tmp_path: Path) -> No
     (tmp_path / "factset.json").write_text("[]")
     with pytest.raises(DataError, match="not a manifest"):
         load(tmp_path)
+
+
+def test_sample_each_takes_the_first_of_every_relation(make) -> None:
+    rows = [
+        (f"{r}{i}", r, lang, f"s{r}{i}{lang}", f"o{i}{lang}")
+        for r, n in (("p", 9), ("q", 2))
+        for i in range(n)
+        for lang in ("en", "fr")
+    ]
+    factset = make(rows)
+    some = factset.sample_each(4, seed=1)
+    assert some.languages == ["en", "fr"]
+    assert [sum(f[0] == r for f in some.fact_ids) for r in "pq"] == [4, 2]
+    # The same ones as in a proportional sample of one relation.
+    assert set(factset.filter(relations=["p"]).sample(4, 1).fact_ids) < set(some.fact_ids)
+    assert make(rows[::-1]).sample_each(4, seed=1).facts.height == some.facts.height
+    with pytest.raises(ConfigError, match="Cannot sample 0 facts of each relation"):
+        factset.sample_each(0, seed=1)

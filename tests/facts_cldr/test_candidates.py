@@ -1,16 +1,19 @@
 """Candidates: the same everywhere, wrong everywhere, and not given away by their order."""
 
 from collections import Counter
+from pathlib import Path
 
 import polars as pl
 import pytest
 from scipy.stats import chisquare
 
+from polylore.errors import ConfigError
 from polylore.facts.cldr import RELATIONS
 from polylore.facts.cldr.candidates import N_CANDIDATES, choose
 from polylore.facts.cldr.claims import Claim, claims
 from polylore.facts.cldr.names import names
 from polylore.facts.factset import FactSet
+from polylore.facts.load import load
 from polylore.text import fold
 
 CLAIM = Claim("r:x", "r", ("territory", "x"), ("currency", "G"), ("A",), frozenset({"B"}))
@@ -92,3 +95,19 @@ def test_choice_does_not_depend_on_the_order_of_the_pool() -> None:
 
 def test_a_small_pool_gives_fewer() -> None:
     assert sorted(choose(CLAIM, ["G", "c1", "c2"], [named()])) == ["G", "c1", "c2"]
+
+
+def test_a_smaller_choice_is_part_of_a_larger_one() -> None:
+    english = {"languages": ["en"], "relations": ["capital"]}
+    few, many = (load("cldr", **english, n_candidates=n) for n in (10, 30))
+    assert few.digest() == load("cldr", **english).digest()
+    for fact_id in few.fact_ids:
+        small, large = (set(s.fact(fact_id, "en")["candidate_ids"]) for s in (few, many))
+        assert small < large
+        assert (len(small), len(large)) == (N_CANDIDATES, 30)
+
+
+def test_other_sets_bring_their_own_candidates(tmp_path: Path) -> None:
+    load("cldr", languages=["en"], relations=["continent"]).export(tmp_path / "set")
+    with pytest.raises(ConfigError, match="brings its own candidates"):
+        load(tmp_path / "set", n_candidates=30)

@@ -231,7 +231,7 @@ def _file(packed: Packed | None, source: str, folder: Path) -> Iterator[Path]:
     parts = folder / "parts"
     parts.mkdir()
     try:
-        file = Path(import_module(packed.module).assemble(parts / f"{packed.module}.gguf"))
+        file = Path(import_module(packed.module).assemble(parts / f"{source}.gguf"))
     except (ImportError, AttributeError, OSError, ValueError) as error:
         raise ModelError(f"The package {packed.package} is damaged ({said(error)}).") from error
     try:
