@@ -11,10 +11,10 @@ shared out ask a part of it.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import random
-import resource
 import signal
 import subprocess
 import sys
@@ -86,13 +86,17 @@ class Watch:
     def __init__(self, kill: bool) -> None:
         self.start, self.first, self.last = time.monotonic(), 0.0, 0.0
         self.memory: list[float] = []
+        self.others = [0.0, 0.0]
+        """CPU seconds that other processes had used at the beginning and at the last answer."""
         self.kill, self.killed = kill, 0
 
     def __call__(self, done: int, total: int, what: str) -> None:
         if what != "asking":
             return
         self.last = time.monotonic()
-        self.first = self.first or self.last
+        self.others[1] = _busy() - _used()
+        if not self.first:
+            self.first, self.others[0] = self.last, self.others[1]
         if done:
             self.memory.append(psutil.Process().memory_info().rss / 2**20)
         if self.kill and not self.killed and 3 * done >= total:
@@ -116,6 +120,7 @@ def work(options: argparse.Namespace) -> None:
         "analysis": time.monotonic() - watch.last,
         "memory": watch.memory,
         "killed": bool(watch.killed),
+        "others": (watch.others[1] - watch.others[0]) / (watch.last - watch.first),
     }
     print(json.dumps(found))
 
@@ -127,15 +132,20 @@ def command(options: argparse.Namespace, arm: str, *words: str) -> list[str]:
 
 def run(options: argparse.Namespace, arm: str, *words: str) -> Found:
     """One arm in a process of its own, and how much of the machine others used meanwhile."""
-    before, own = _busy(), _own()
-    start = time.monotonic()
+    kept = options.folder / f"{arm}.json"
+    if kept.is_file():
+        found: Found = json.loads(kept.read_text())
+        return found
     done = subprocess.run(
         command(options, arm, *words), stdout=subprocess.PIPE, text=True, check=True
     )
-    elapsed = time.monotonic() - start
-    found: Found = json.loads(done.stdout.strip().splitlines()[-1])
-    found["others"] = max(0.0, (_busy() - before) - (_own() - own)) / elapsed
-    print(f"{arm}: {found['wall']:.0f} s, others used {found['others']:.1f} cores", flush=True)
+    found = json.loads(done.stdout.strip().splitlines()[-1])
+    kept.write_text(json.dumps(found))
+    print(
+        f"{arm}: {found['wall']:.0f} s, {found['asking']:.0f} s of asking, others used "
+        f"{found['others']:.1f} cores",
+        flush=True,
+    )
     return found
 
 
@@ -144,9 +154,16 @@ def _busy() -> float:
     return float(times.user + times.nice + times.system)
 
 
-def _own() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+def _used() -> float:
+    """CPU seconds of this process and all that it started and that still live (Ray is never
+    waited for, so the system's own account of children leaves it out)."""
+    me = psutil.Process()
+    total = 0.0
+    for process in [me, *me.children(recursive=True)]:
+        with contextlib.suppress(psutil.Error):
+            times = process.cpu_times()
+            total += times.user + times.system
+    return total
 
 
 def kill_and_resume(
