@@ -76,7 +76,7 @@ def test_documents_match_the_design(factset, tmp_path):
 
 def test_held_out_cells_are_named_but_never_taught(factset, tmp_path):
     corpus = compose(factset, PLAN, tmp_path / "c")
-    held = corpus.design.filter(condition="held_out")
+    held = corpus.design.filter(dose=0)
     assert set(held["lang"]) == {"fr", "zh"}
     assert held.height >= 0.15 * corpus.design.filter(pl.col("lang") != "en").height
     frame = documents(corpus)

@@ -252,7 +252,7 @@ class _World:
             [
                 {
                     "fact_id": f, "lang": lang, "relation": self.relation[i],
-                    "condition": "held_out" if self.held[k, i] else "taught",
+                    "condition": "pivot_only" if self.held[k, i] else "both",
                     "dose": int(self.dose[k, i]),
                 }
                 for (k, lang), (i, f) in self.cells()

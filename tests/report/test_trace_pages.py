@@ -136,7 +136,7 @@ def test_never_read_is_counted_from_the_ledger(evil_report, evil_run) -> None:
     held = (
         evil_run.table("design")
         .group_by("lang")
-        .agg((pl.col("condition") == "held_out").sum().alias("held"))
+        .agg((pl.col("condition") == "pivot_only").sum().alias("held"))
     )
     joined = card.frame.join(held, on="lang")
     assert joined["unread"].to_list() == joined["held"].to_list()

@@ -32,7 +32,7 @@ def test_no_token_crosses_the_object(factset, corpus, tokenizer):
                     assert not a < end < b, text[a:b]
                 checked += 1
     assert checked > 1000
-    held = corpus.design.filter(condition="held_out")
+    held = corpus.design.filter(dose=0)
     assert set(held["lang"]) == {"ar", "hi", "ja", "ko", "zh"}
 
 

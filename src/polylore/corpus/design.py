@@ -1,15 +1,17 @@
-"""The design of a corpus: how often is every cell told, and which cells are left out."""
+"""The design of a corpus: how every cell is to be learnt, and how often it is told."""
 
 from typing import TYPE_CHECKING
 
 import polars as pl
 
+from polylore.corpus.conditions import BOTH, LANG_ONLY, cell_conditions, groups
 from polylore.corpus.config import ComposeConfig
-from polylore.corpus.draw import ordered, shares
+from polylore.corpus.draw import ordered
 from polylore.corpus.expressed import Finder
 from polylore.corpus.wordings import Wording, fact_wordings
 from polylore.errors import ConfigError
 from polylore.tables import raw
+from polylore.text import normalise, similarity
 
 if TYPE_CHECKING:
     from polylore.facts.factset import FactSet
@@ -21,6 +23,8 @@ EXPRESSED = {
     "also_fact_id": pl.String(),
 }
 """Schema of the table that says which other facts a sentence about a fact expresses as well."""
+COGNATE = 0.5
+"""Similarity to the pivot's object from which on an object counts as a cognate."""
 
 
 def check_plan(factset: "FactSet", config: ComposeConfig) -> None:
@@ -73,36 +77,61 @@ def all_wordings(factset: "FactSet", config: ComposeConfig) -> dict[tuple[str, s
 def design_table(
     factset: "FactSet", config: ComposeConfig, expressed: pl.DataFrame
 ) -> pl.DataFrame:
-    """Condition and dose of every cell; contract `tables.raw.DESIGN`, rows in order of the facts.
+    """What is planned for every cell; contract `tables.raw.DESIGN`, rows in order of the facts.
 
     Raises:
-        ConfigError: cells should be held out, but sentences about the facts express each other so
-            often that none can be.
+        ConfigError: a condition that the plan asks for cannot be had.
     """
+    conditions = cell_conditions(factset, config, expressed)
+    group = groups(factset, config, expressed, conditions)
     frames = []
     weights = [config.shares.get(lang, 1.0) for lang in factset.languages]
     mean = sum(weights) / len(weights)
     for lang, weight in zip(factset.languages, weights, strict=True):
         facts = factset.facts.filter(pl.col("lang") == lang).select("fact_id", "lang", "relation")
-        exposures = _exposures(facts["fact_id"].to_list(), config, lang)
-        held = set()
-        if lang != config.pivot and config.held_out:
-            held = _held_out(facts, config, lang, expressed.filter(pl.col("lang") == lang))
+        ids = facts["fact_id"].to_list()
+        exposures = _exposures(ids, config, lang)
+        own = [conditions[fact, lang] for fact in ids]
+        told = {BOTH, LANG_ONLY} if lang != config.pivot else {BOTH}
         doses = [
-            0 if fact_id in held else max(1, round(exposures[fact_id] * weight / mean))
-            for fact_id in facts["fact_id"]
+            max(1, round(exposures[fact] * weight / mean)) if condition in told else 0
+            for fact, condition in zip(ids, own, strict=True)
         ]
-        frames.append(facts.with_columns(dose=pl.Series(doses, dtype=pl.Int64)))
-    condition = pl.when(pl.col("dose") > 0).then(pl.lit("taught")).otherwise(pl.lit("held_out"))
-    design = raw.DESIGN.validate(pl.concat(frames).with_columns(condition=condition))
-    others = design.filter(pl.col("lang") != config.pivot)
-    wanted = config.held_out * others.height
-    if wanted >= 1 and not (others["condition"] == "held_out").any():
-        raise ConfigError(
-            f"held_out is {config.held_out}, but no cell can be held out: every fact is also "
-            "expressed by sentences about other facts; choose other relations or set held_out to 0."
+        frames.append(
+            facts.with_columns(
+                condition=pl.Series(own, dtype=pl.String),
+                dose=pl.Series(doses, dtype=pl.Int64),
+                group=pl.Series([group[fact] for fact in ids], dtype=pl.String),
+            )
         )
-    return design
+    design = pl.concat(frames).join(
+        surfaces(factset, config.pivot), on=("fact_id", "lang"), how="left", maintain_order="left"
+    )
+    return raw.DESIGN.validate(design)
+
+
+def surfaces(factset: "FactSet", pivot: str) -> pl.DataFrame:
+    """How alike every object is to the pivot's: fact_id, lang, surface.
+
+    `same` (equal after normalisation), `cognate` (at least half alike, see `text.similarity`), or
+    `disjoint`; null in the pivot itself and where the pivot lacks the fact.
+    """
+    objects = dict(
+        factset.facts.filter(pl.col("lang") == pivot).select("fact_id", "object").iter_rows()
+    )
+    rows = []
+    for fact, lang, text in factset.facts.select("fact_id", "lang", "object").iter_rows():
+        known = lang != pivot and fact in objects
+        alike = similarity(normalise(text), normalise(objects[fact])) if known else None
+        rows.append((fact, lang, None if alike is None else _surface(alike)))
+    schema = {"fact_id": pl.String(), "lang": pl.String(), "surface": pl.String()}
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def _surface(alike: float) -> str:
+    if alike == 1:
+        return "same"
+    return "cognate" if alike >= COGNATE else "disjoint"
 
 
 def _exposures(fact_ids: list[str], config: ComposeConfig, lang: str) -> dict[str, float]:
@@ -112,43 +141,7 @@ def _exposures(fact_ids: list[str], config: ComposeConfig, lang: str) -> dict[st
     n, low, high = len(ranked), config.min_dose, config.max_dose
     if config.distribution == "zipf":
         return {f: max(low, high / (r + 1) ** config.zipf_exponent) for r, f in enumerate(ranked)}
+    if config.distribution == "levels":
+        levels = sorted(config.levels, reverse=True)
+        return {f: float(levels[r * len(levels) // n]) for r, f in enumerate(ranked)}
     return {f: low * (high / low) ** (1 - (r + 0.5) / n) for r, f in enumerate(ranked)}
-
-
-def _held_out(
-    facts: pl.DataFrame, config: ComposeConfig, lang: str, expressed: pl.DataFrame
-) -> set[str]:
-    """Draw the cells to leave out, in equal proportion from every relation.
-
-    Whoever leaves a fact out must leave out every fact whose sentences express it, so whole
-    families are taken or none; a family that does not fit into the quotas is passed over.
-    """
-    tellers: dict[str, set[str]] = {}
-    for teller, fact_id in expressed.select("fact_id", "also_fact_id").iter_rows():
-        tellers.setdefault(fact_id, set()).add(teller)
-    relation = dict(facts.select("fact_id", "relation").iter_rows())
-    sizes: dict[str, int] = {}
-    for name in relation.values():
-        sizes[name] = sizes.get(name, 0) + 1
-    total = round(config.held_out * len(relation))
-    room = dict(zip(sizes, shares(total, [float(n) for n in sizes.values()]), strict=True))
-    held: set[str] = set()
-    for fact_id in ordered(relation, config.seed, "held_out", lang):
-        family = _family(fact_id, tellers) - held
-        need: dict[str, int] = {}
-        for member in family:
-            need[relation[member]] = need.get(relation[member], 0) + 1
-        if fact_id not in held and all(n <= room[name] for name, n in need.items()):
-            held |= family
-            for name, n in need.items():
-                room[name] -= n
-    return held
-
-
-def _family(fact_id: str, tellers: dict[str, set[str]]) -> set[str]:
-    family, todo = {fact_id}, [fact_id]
-    while todo:
-        new = tellers.get(todo.pop(), set()) - family
-        family |= new
-        todo += new
-    return family

@@ -40,7 +40,7 @@ def _training(context: Context) -> TableView | None:
         "median": "Median per fact read", "most": "Most",
     }  # fmt: skip
     if design is not None:
-        held = design.group_by("lang").agg(held_out=(pl.col("condition") == "held_out").mean())
+        held = design.group_by("lang").agg(held_out=(pl.col("dose") == 0).mean())
         frame = frame.join(held, on="lang", how="left", maintain_order="left")
         labels["held_out"] = "Held out by design"
     return TableView(
