@@ -56,7 +56,7 @@ class Finder:
         spans: dict[str, list[Span]] = {}
         for name, start in zip(names, starts, strict=True):
             end = start + len(name.encode())
-            if not self._bounded or _stands_alone(raw, start, end):
+            if not self._bounded or stands_alone(raw, start, end):
                 spans.setdefault(name, []).append((start, end))
         return [
             fact_id
@@ -70,7 +70,7 @@ def _disjoint(first: Sequence[Span], second: Sequence[Span]) -> bool:
     return any(a[1] <= b[0] or b[1] <= a[0] for a in first for b in second)
 
 
-def _stands_alone(raw: bytes, start: int, end: int) -> bool:
+def stands_alone(raw: bytes, start: int, end: int) -> bool:
     """Whether neither neighbour of raw[start:end] (UTF-8) is a letter, digit or mark."""
     before = raw[max(0, start - 4) : start].decode(errors="ignore")[-1:]
     after = raw[end : end + 4].decode(errors="ignore")[:1]
