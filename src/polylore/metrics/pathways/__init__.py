@@ -5,7 +5,6 @@ Specification of `trace`, sections 2.4, 2.5, 4.5 and 5.4.
 
 from polylore.metrics.pathways.analysis import Pathways, pathways, with_raw
 from polylore.metrics.pathways.checks import transfer_controls
-from polylore.metrics.pathways.counterfactual import counterfactual
 from polylore.metrics.pathways.course import Course
 from polylore.metrics.pathways.evidence import Evidence
 from polylore.metrics.pathways.guesses import guesses
@@ -15,8 +14,6 @@ from polylore.metrics.pathways.ladder import classifier_ladder
 from polylore.metrics.pathways.lags import lag_expected
 from polylore.metrics.pathways.matched import matched_controls
 from polylore.metrics.pathways.rules import PathwayRules
-from polylore.metrics.pathways.true_rate import true_rate
-from polylore.metrics.pathways.truth import confusion, score_against_truth, truth_labels
 
 __all__ = [
     "LABELS",
@@ -26,17 +23,12 @@ __all__ = [
     "PathwayRules",
     "Pathways",
     "classifier_ladder",
-    "confusion",
-    "counterfactual",
     "guesses",
     "hard_labels",
     "hazard",
     "lag_expected",
     "matched_controls",
     "pathways",
-    "score_against_truth",
     "transfer_controls",
-    "true_rate",
-    "truth_labels",
     "with_raw",
 ]
