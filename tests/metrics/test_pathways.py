@@ -14,9 +14,9 @@ from polylore.metrics.logistic import logistic_fit
 from polylore.metrics.pathways.labels import LabelInputs
 from polylore.metrics.pathways.shuffle import alike_groups, exchange
 from polylore.metrics.ranking import auc
-from polylore.metrics.similarity import edit_distance, similarity
 from polylore.metrics.weighted_logistic import Design, fit
 from polylore.tables.raw import CANDIDATE_SCORES
+from polylore.text.similarity import edit_distance, similarity
 
 LANGS = ("en", "fr", "ru", "zh")
 RULES = ways.PathwayRules("en", string_level=False)

@@ -7,9 +7,8 @@ import polars as pl
 
 from polylore.errors import ConfigError
 from polylore.metrics.index import Array, FactIndex
-from polylore.metrics.similarity import similarity
 from polylore.metrics.surface import surface
-from polylore.text import normalise
+from polylore.text import normalise, similarity
 from polylore.text.languages import language
 
 
