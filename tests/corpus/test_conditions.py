@@ -35,7 +35,7 @@ def fit(real):
 def test_divide_keeps_shares_in_every_stretch():
     order = [f"{n:03}" for n in range(100)]
     alone = {fact: [fact] for fact in order}
-    found = divide(order, alone, dict.fromkeys(order, "r"), {"x": 0.7, "y": 0.2, "z": 0.1})
+    found = divide(order, alone, {fact: ["r"] for fact in order}, {"x": 0.7, "y": 0.2, "z": 0.1})
     for start in range(0, 100, 20):
         counts = [list(found.values())[start : start + 20].count(c) for c in "xyz"]
         assert all(abs(n - 20 * s) <= 1 for n, s in zip(counts, (0.7, 0.2, 0.1), strict=True))

@@ -49,12 +49,13 @@ def cell_conditions(
         LANG_ONLY: config.lang_only,
         NONE: config.untaught,
     }
-    relation, pivotal = factset.relation_of, _facts_of(factset, config.pivot)
+    strata = _strata(factset, config.pivot)
+    pivotal = _facts_of(factset, config.pivot)
     order = [
         fact for fact in _by_object(factset, config) if (fact, config.pivot) in factset.position
     ]
     general = dict.fromkeys(factset.fact_ids, LANG_ONLY)
-    general |= divide(order, families(pivotal, expressed), relation, shares)
+    general |= divide(order, families(pivotal, expressed), strata, shares)
     for name, field in ((LANG_ONLY, "lang_only"), (NONE, "untaught")):
         _refuse_empty(name, field, shares[name] * len(pivotal), general.values())
     cells: dict[tuple[str, str], str] = {}
@@ -65,7 +66,7 @@ def cell_conditions(
         narrower = {PIVOT_ONLY: 0.0 if lang == config.pivot else config.held_out}
         told_there = expressed.filter(pl.col("lang") == lang) if by_cell else expressed
         own = families(there, told_there)
-        told = divide(there, own, relation, {BOTH: 1 - narrower[PIVOT_ONLY], **narrower})
+        told = divide(there, own, strata, {BOTH: 1 - narrower[PIVOT_ONLY], **narrower})
         _refuse_empty(PIVOT_ONLY, "held_out", narrower[PIVOT_ONLY] * len(there), told.values())
         cells |= {(f, lang): told.get(f, general[f]) for f in _facts_of(factset, lang)}
     return cells
@@ -88,7 +89,9 @@ def groups(
         key=lambda f: (factset.relation_of[f], signature[f], number(config.seed, "group", f)),
     )
     whole = families(factset.fact_ids, expressed)
-    return divide(order, whole, factset.relation_of, dict.fromkeys(GROUPS, 0.5))
+    relation = factset.relation_of
+    strata = {fact: (relation[fact], f"{relation[fact]}/{signature[fact]}") for fact in order}
+    return divide(order, whole, strata, dict.fromkeys(GROUPS, 0.5))
 
 
 def families(fact_ids: Iterable[str], expressed: pl.DataFrame) -> dict[str, list[str]]:
@@ -103,12 +106,16 @@ def families(fact_ids: Iterable[str], expressed: pl.DataFrame) -> dict[str, list
 
 
 def divide(
-    order: Sequence[str], family: Family, stratum: Mapping[str, str], shares: Mapping[str, float]
+    order: Sequence[str],
+    family: Family,
+    strata: Mapping[str, Sequence[str]],
+    shares: Mapping[str, float],
 ) -> dict[str, str]:
     """Divide facts among classes, so that every stratum and every stretch of it gets its shares.
 
-    Fact by fact, the class that lacks most so far takes the fact with its family; facts that stand
-    together in `order` are thereby spread evenly. Ties go to the class named first.
+    Fact by fact, the class that lacks most so far, summed over the strata that the fact and its
+    family belong to, takes them all; facts that stand together in `order` are thereby spread
+    evenly. Ties go to the class named first.
     """
     given: dict[str, str] = {}
     seen: dict[str, int] = {}
@@ -117,30 +124,21 @@ def divide(
     for fact in order:
         if fact in given:
             continue
-        strata = [stratum[member] for member in family[fact]]
-        for name in strata:
+        own = [name for member in family[fact] for name in strata[member]]
+        for name in own:
             seen[name] = seen.get(name, 0) + 1
-        lack = {
-            c: sum(shares[c] * seen[s] - counts.get((s, c), 0) for s in strata) for c in classes
-        }
+        lack = {c: sum(shares[c] * seen[s] - counts.get((s, c), 0) for s in own) for c in classes}
         # Rounded, so that equal lacks stay equal whatever the order of the additions.
         chosen = max(classes, key=lambda c: round(lack[c], 9))
-        for member, name in zip(family[fact], strata, strict=True):
-            given[member] = chosen
+        given |= dict.fromkeys(family[fact], chosen)
+        for name in own:
             counts[name, chosen] = counts.get((name, chosen), 0) + 1
     return given
 
 
 def _by_object(factset: "FactSet", config: ComposeConfig, lang: str = "") -> list[str]:
     """Facts by relation, then by object (pivot's if there is one), each in a drawn order."""
-    objects = {
-        fact: text
-        for code in (*factset.languages, config.pivot)
-        for fact, text in factset.facts.filter(pl.col("lang") == code)
-        .select("fact_id", "object")
-        .iter_rows()
-    }
-    seed = config.seed
+    objects, seed = _objects(factset, config.pivot), config.seed
     return sorted(
         factset.fact_ids,
         key=lambda f: (
@@ -149,6 +147,18 @@ def _by_object(factset: "FactSet", config: ComposeConfig, lang: str = "") -> lis
             number(seed, "condition", lang, f),
         ),
     )
+
+
+def _objects(factset: "FactSet", pivot: str) -> dict[str, str]:
+    """Object of every fact in the pivot, or in another language where the pivot lacks it."""
+    pivot_last = factset.facts.sort(pl.col("lang") == pivot, maintain_order=True)
+    return dict(pivot_last.select("fact_id", "object").iter_rows())
+
+
+def _strata(factset: "FactSet", pivot: str) -> dict[str, tuple[str, str]]:
+    """Relation, and object within the relation."""
+    objects, relation = _objects(factset, pivot), factset.relation_of
+    return {f: (relation[f], f"{relation[f]}/{objects[f]}") for f in factset.fact_ids}
 
 
 def _facts_of(factset: "FactSet", lang: str) -> list[str]:

@@ -42,6 +42,7 @@ def train(
     out_folder: str | Path,
     config: TrainConfig,
     *,
+    tokenizer: Path | None = None,
     progress: Progress | None = None,
     on_step: Sequence[Hook] = (),
 ) -> Path:
@@ -51,6 +52,14 @@ def train(
     `consumed.parquet`, `exposure.parquet`, `train_log.parquet`, `speed.parquet`, `manifest.json`,
     and `data/` and `state/`, which only training itself reads. A finished run is left as it is.
     On SIGINT or SIGTERM the current step is finished and its state saved.
+
+    Args:
+        corpus_folder: a composed corpus.
+        out_folder: where to write.
+        config: how to train.
+        tokenizer: folder of a tokenizer to use instead of training one on the corpus.
+        progress: called with (done, total, what).
+        on_step: called after every update.
 
     Raises:
         ConfigError: a fact is longer than the context, or processes do not divide the batch.
@@ -72,7 +81,7 @@ def train(
             manifest = open_manifest(out, config, documents.digest)
             if manifest.values.get("finished"):
                 return out
-            _prepare_data(documents, config, out, manifest, progress)
+            _prepare_data(documents, config, out, manifest, tokenizer, progress)
         accelerator.wait_for_everyone()
         manifest = open_manifest(out, config, documents.digest)
         if accelerator.device.type == "cpu":
@@ -90,13 +99,16 @@ def _prepare_data(
     config: TrainConfig,
     out: Path,
     manifest: Manifest,
+    tokenizer: Path | None,
     progress: Progress | None,
 ) -> None:
     """Tokenizer, sequences and ledger: everything known before the first step."""
     if not (out / "tokenizer").is_dir():
         if progress:
             progress(0, 2, "tokenizer")
-        save_tokenizer(train_tokenizer(documents, config.tokenizer), out / "tokenizer")
+        given = None if tokenizer is None else open_tokenizer(tokenizer)
+        made = given or train_tokenizer(documents, config.tokenizer)
+        save_tokenizer(made, out / "tokenizer")
     if not (out / "data").is_dir():
         if progress:
             progress(1, 2, "sequences")
@@ -108,6 +120,7 @@ def _prepare_data(
         write_parquet(exposure, out / "exposure.parquet")
     packed = open_packed(out / "data", config)
     manifest.add(
+        corpus_folder=str(documents.folder.resolve()),
         steps=packed.steps,
         tokens=int(packed.n_tokens.sum()),
         padding_share=round(packed.padding_share, 6),

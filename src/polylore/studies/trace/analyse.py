@@ -9,8 +9,9 @@ import polars as pl
 from polylore import metrics
 from polylore.facts import FactSet, lint
 from polylore.runs import RunFolder
+from polylore.studies.referee.judge import Answers, Bench, can_judge, judge
 from polylore.studies.trace.config import AnalyseConfig
-from polylore.studies.trace.pathways import pathway_matcher, pathway_tables, rules_of
+from polylore.studies.trace.pathways import guesses_of, pathway_matcher, pathway_tables, rules_of
 
 Progress = Callable[[int, int, str], None]
 
@@ -22,6 +23,7 @@ STEPS = (
     "acquisition",
     "exposure",
     "pathways",
+    "referee",
 )
 """Stages of the analysis, in order."""
 
@@ -51,6 +53,7 @@ def analyse(
 class _Data:
     """What the stages work on."""
 
+    run: RunFolder
     config: AnalyseConfig
     factset: FactSet
     prompts: pl.DataFrame
@@ -89,9 +92,11 @@ class _Data:
     @cached_property
     def copied(self) -> pl.DataFrame | None:
         """Which answers repeat a demonstration; None without demonstrations."""
-        if not self.n_shot:
-            return None
-        return metrics.copied_demos(self.answers, self.facts, self.prompts)
+        return self.copies(self.answers)
+
+    def copies(self, answers: pl.DataFrame) -> pl.DataFrame | None:
+        """The same for other answers to these prompts."""
+        return metrics.copied_demos(answers, self.facts, self.prompts) if self.n_shot else None
 
     @property
     def pivot(self) -> str | None:
@@ -111,6 +116,7 @@ def _read(run: RunFolder, config: AnalyseConfig, preset: str, progress: Progress
         draws = metrics.cluster_draws(factset.facts, n=config.draws, seed=config.seed)
     asked = checkpoints["ckpt_id"].implode()
     return _Data(
+        run=run,
         config=config,
         factset=factset,
         prompts=run.table("prompts"),
@@ -287,6 +293,23 @@ def _pathways(data: _Data) -> dict[str, pl.DataFrame]:
     )
 
 
+def _referee(data: _Data) -> dict[str, pl.DataFrame]:
+    grades = data.in_headline(data.made["grades"])
+    matcher = pathway_matcher(grades, data.preset)
+    if data.pivot is None or matcher is None or not can_judge(data.run):
+        return {}
+
+    def read(folder: RunFolder) -> Answers:
+        answers, scores, own, copied = data.answers, data.scores, grades, data.copied
+        if folder is not data.run:
+            answers, scores = folder.read("answers"), folder.read("candidate_scores")
+            own = data.in_headline(grade(answers, scores, data.facts))
+            copied = data.copies(answers)
+        return Answers(own, guesses_of(own, data.facts, matcher, scores, copied))
+
+    return judge(Bench(data.run, data.config, data.facts, matcher, read, data.draws, data.progress))
+
+
 _STAGES: dict[str, Callable[[_Data], dict[str, pl.DataFrame]]] = {
     "data_report": _data_report,
     "grades": _grades,
@@ -295,4 +318,5 @@ _STAGES: dict[str, Callable[[_Data], dict[str, pl.DataFrame]]] = {
     "acquisition": _acquisition,
     "exposure": _exposure,
     "pathways": _pathways,
+    "referee": _referee,
 }

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Literal, Self
 from pydantic import Field, model_validator
 
 from polylore.config import Config
+from polylore.studies.referee.config import RefereeConfig
 from polylore.studies.series import SeriesConfig
 
 if TYPE_CHECKING:
@@ -161,6 +162,8 @@ class TraceConfig(Config):
     """How a fact is asked."""
     analyse: AnalyseConfig = AnalyseConfig()
     """How answers become numbers."""
+    referee: RefereeConfig = RefereeConfig()
+    """How labels are held against the truth, if that is known."""
     execution: ExecutionConfig = ExecutionConfig()
     """How fast, never what."""
 

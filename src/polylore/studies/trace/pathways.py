@@ -61,6 +61,20 @@ def rules_of(config: AnalyseConfig, counted: pl.DataFrame | None) -> ways.Pathwa
     )
 
 
+def guesses_of(
+    grades: pl.DataFrame,
+    facts: pl.DataFrame,
+    matcher: str,
+    scores: pl.DataFrame | None,
+    copied: pl.DataFrame | None,
+) -> pl.DataFrame:
+    """Guess strength of every answer under one matcher: frame of `ways.guesses`."""
+    named = pl.col("matcher").is_in(list({matcher, "default", "paper"}))
+    some = scores if scores is not None and scores.height else None
+    found = ways.guesses(grades.filter(named), facts, scores=some, copied=copied)
+    return found.filter(matcher=matcher)
+
+
 def pathway_tables(
     *,
     grades: pl.DataFrame,
@@ -92,12 +106,7 @@ def pathway_tables(
     """
     counted = pl.DataFrame(schema=NO_EXPOSURE) if exposure is None else exposure
     own = grades.filter(matcher=matcher)
-    guesses = ways.guesses(
-        grades.filter(pl.col("matcher").is_in(list({matcher, "default", "paper"}))),
-        facts,
-        scores=scores,
-        copied=copied,
-    ).filter(matcher=matcher)
+    guesses = guesses_of(grades, facts, matcher, scores, copied)
     gold = None if scores is None else metrics.gold_evidence(grades, scores, facts)
     paper = grades.filter(matcher="paper") if matcher != "paper" else None
     course = ways.Course.of(own, facts, checkpoints, counted, guesses, rules, draws=draws)

@@ -28,7 +28,12 @@ Progress = Callable[[int, int, str], None]
 
 
 def trace(
-    config: TraceConfig, out: str | Path, *, progress: Progress | None = None, report: bool = True
+    config: TraceConfig,
+    out: str | Path,
+    *,
+    progress: Progress | None = None,
+    analysed: bool = True,
+    report: bool = True,
 ) -> RunFolder:
     """Ask every checkpoint every fact in every language, analyse the answers, write the report.
 
@@ -37,6 +42,7 @@ def trace(
         out: run folder; an unfinished run of the same configuration is continued, and checkpoints
             that are new since then are added to it.
         progress: called with (done, total, what); about downloads from a thread of its own.
+        analysed: also compute the derived tables.
         report: also write `report.html`, figures and CSV.
 
     Returns:
@@ -85,12 +91,30 @@ def trace(
             store.sweep()
             run.annotate("downloads", asdict(store.downloads()))
         note_equal_answers(run, config.series.duplicates, cache_dir=config.series.cache_dir)
-        analyse(run, config.analyse, config.preset, progress)
+        if config.referee.corpus is not None:
+            bring_truth(run, config)
+        if analysed:
+            analyse(run, config.analyse, config.preset, progress)
         if report:
             from polylore.studies.trace.publish import publish
 
             publish(run, progress)
     return run
+
+
+def bring_truth(run: RunFolder, config: TraceConfig) -> None:
+    """Store what the designed corpus says about the facts asked, once what was read is verified.
+
+    Raises:
+        PolyloreError: corpus and model do not belong together, or a held-out cell was told.
+    """
+    from polylore.studies.referee.ground import open_ground
+
+    ground = open_ground(config.model, config.referee.corpus)
+    asked = run.table("facts").select("fact_id", "lang")
+    run.write_table("design", ground.corpus.design.join(asked, on=["fact_id", "lang"], how="semi"))
+    strings = ground.string_exposure().join(asked, on=["fact_id", "lang"], how="semi")
+    run.write_table("string_exposure", strings)
 
 
 def open_run(config: TraceConfig, factset: FactSet, out: str | Path) -> RunFolder:
@@ -134,6 +158,7 @@ def write_inputs(
             "series": config.series.plain(),
             "exposure": config.exposure,
             "analyse": config.analyse.plain(),
+            "referee": config.referee.plain(),
             "notes": list(factset.notes),
         },
     )
