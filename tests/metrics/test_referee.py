@@ -268,6 +268,7 @@ def test_causal_precision_and_recall_by_hand() -> None:
     assert row["causal_precision_lo"] < 2 / 3 < row["causal_precision_hi"]
     whole = table.filter(arm="A", lang="xx", label="all", method="pathways").row(0, named=True)
     assert whole["effect"] == pytest.approx(24 / 60 - 8 / 60)
+    assert whole["fall_untouched"] == pytest.approx(8 / 60)
     assert whole["auc"] > 0.7
     assert set(table["stratum"]) == {
         "all", "dose:4-15", "pivot_dose:4-15", "surface:disjoint", "condition:both"

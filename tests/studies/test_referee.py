@@ -14,6 +14,7 @@ from polylore.corpus.without import FILLER
 from polylore.errors import ConfigError, DataError
 from polylore.files import read_json, write_json, write_parquet
 from polylore.metrics.referee.scores import judged
+from polylore.report import Chart, Prose, TableView
 from polylore.runs import RunFolder
 from polylore.studies.referee import judge as judging
 from polylore.studies.referee.config import compared_steps
@@ -22,6 +23,7 @@ from polylore.studies.referee.levels import delete, levels, totals
 from polylore.studies.referee.study import trace_with_referee
 from polylore.studies.trace.analyse import analyse
 from polylore.studies.trace.config import FactsConfig, TraceConfig
+from polylore.studies.trace.pages import build_report
 from polylore.studies.trace.study import choose_facts
 from polylore.tables import raw
 from polylore.training.config import ModelConfig, ScheduleConfig, TokenizerConfig, TrainConfig
@@ -135,6 +137,30 @@ def test_every_table_is_filled(done: RunFolder) -> None:
     held = truth.filter(condition="pivot_only", lang="sw")
     assert held["e_l"].sum() == 0
     assert (held.filter(ckpt_id=held["ckpt_id"].max())["e_donor"] > 0).all()
+
+
+def test_the_page_says_what_was_done_and_what_came_out(done: RunFolder, tmp_path: Path) -> None:
+    report = build_report(done)
+    page = next(page for page in report.pages if page.id == "referee")
+    story = page.blocks[0]
+    assert isinstance(story, Prose)
+    assert story.tone == "caution"  # two runs are few
+    assert "2 times from other initial weights" in story.paragraphs[1]
+    charts = {block.id for block in page.blocks if isinstance(block, Chart)}
+    assert {"referee-effect-dose", "referee-effect-kind", "referee-effect-told"} <= charts
+    html = (done.path / "report.html").read_text(encoding="utf-8")
+    assert "by experiment" in html or "more than that of facts left alone" in html
+    tables = {block.id for block in page.blocks if isinstance(block, TableView)}
+    assert tables == {"referee-scores", "referee-losses", "referee-arms"}
+    # A designed corpus without arms: truth, but no causes.
+    alone = RunFolder.load(shutil.copytree(done.path, tmp_path / "alone"))
+    for name in ("arms", "counterfactual"):
+        (alone.path / "tables" / f"{name}.parquet").unlink()
+    analyse(alone, settings(Path("unused")).analyse, "default")
+    page = next(page for page in build_report(alone).pages if page.id == "referee")
+    assert "--with-referee" in page.blocks[0].paragraphs[-1]  # type: ignore[union-attr]
+    assert not [b for b in page.blocks if getattr(b, "id", "").startswith("referee-effect")]
+    assert set(alone.table("truth_scores")["seed"]) == {0}
 
 
 def test_labels_never_read_design_or_truth(

@@ -191,6 +191,7 @@ COUNTERFACTUAL = Table(
         *_share("auc", "AUC of the evidence for transfer for lost, treated right cells"),
         *_share("auc_untouched", "the same in untouched cells: 0.5 if it tells only causes"),
         *_share("effect", "fall of recall in treated cells minus that in untouched ones"),
+        *_share("fall_untouched", "fall of recall in untouched cells; 0 wanted"),
         REASON,
     ),
     key=(

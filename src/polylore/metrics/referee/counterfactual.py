@@ -170,7 +170,10 @@ class _Losses:
         found |= ends("causal_recall", self._recall(right, l0) if label else nothing)
         found |= ends("auc", nothing if label else self._auc(self.treated))
         found |= ends("auc_untouched", nothing if label else self._auc(~self.treated))
-        found |= ends("effect", nothing if label else self._effect())
+        falls = (
+            [nothing, nothing] if label else [self._fall(self.treated), self._fall(~self.treated)]
+        )
+        found |= ends("effect", falls[0] - falls[1]) | ends("fall_untouched", falls[1])
         return found | {"reason": self._reason(found)}
 
     def _recall(self, right: Array, l0: Array) -> Array:
@@ -188,13 +191,9 @@ class _Losses:
             return np.array([np.nan])
         return weighted_auc(self.evidence[own], self.lost[own], self.weights[own])
 
-    def _effect(self) -> Array:
-        """Fall of recall where documents are gone, minus the fall elsewhere."""
-        falls = []
-        for own in (self.treated, ~self.treated):
-            size = total(self.weights, own)
-            falls.append(divide(total(self.weights, self.fall * own), size))
-        return np.asarray(falls[0] - falls[1])
+    def _fall(self, own: Array) -> Array:
+        """Fall of recall in some cells."""
+        return divide(total(self.weights, self.fall * own), total(self.weights, own))
 
     @staticmethod
     def _reason(found: dict[str, Any]) -> str | None:

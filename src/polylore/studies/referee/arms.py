@@ -8,7 +8,7 @@ RUN/referee/seed-<n>/<arm>/trace      an ordinary run folder with its answers
 The full run of the first seed is the traced model itself.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,13 +22,13 @@ from polylore.files import read_json, sha256_file
 from polylore.runs import RunFolder
 from polylore.studies.referee.config import compared_steps
 from polylore.studies.referee.ground import Ground, inspect
+from polylore.studies.referee.judge import FULL
 from polylore.studies.trace.config import TraceConfig
 from polylore.tables.referee import ARMS
 from polylore.training.loop import train
 from polylore.training.stream import read_config, same_outside
 from polylore.training.tokenizer import encode, open_tokenizer
 
-FULL = "full"
 Progress = Callable[[int, int, str], None]
 
 
@@ -147,10 +147,3 @@ def _record(run: RunFolder, ground: Ground, arm: _Arm, model: Path, trace: Path)
 def _relative(path: Path, start: Path) -> str:
     """Path from the run folder where it lies within it, so that the folder can move."""
     return str(path.relative_to(start)) if path.is_relative_to(start) else str(path.resolve())
-
-
-def runs_of(run: RunFolder) -> Iterator[tuple[int, str, RunFolder]]:
-    """Seed, arm and answers of every run that table ARMS names; the folder's own is the first."""
-    for seed, arm, place in run.table("arms").select("seed", "arm", "trace").iter_rows():
-        folder = run.path / place
-        yield seed, arm, run if folder.resolve() == run.path.resolve() else RunFolder.load(folder)

@@ -25,6 +25,7 @@ from polylore.studies.trace.pathways import NO_EXPOSURE, rules_of
 
 Progress = Callable[[int, int, str], None]
 FULL = "full"
+"""Name of the arm that reads the whole corpus."""
 
 
 @dataclass(frozen=True)
@@ -113,9 +114,11 @@ def _runs(run: RunFolder) -> tuple[dict[int, RunFolder], dict[tuple[int, str], R
     """Full runs by seed, and counterfactual runs by seed and group."""
     if not run.has_table("arms"):
         return {0: run}, {}
-    from polylore.studies.referee.arms import runs_of
-
-    every = {(seed, arm): folder for seed, arm, folder in runs_of(run)}
+    every: dict[tuple[int, str], RunFolder] = {}
+    for seed, arm, place in run.table("arms").select("seed", "arm", "trace").iter_rows():
+        folder = run.path / place
+        own = folder.resolve() == run.path.resolve()
+        every[seed, arm] = run if own else RunFolder.load(folder)
     full = {seed: folder for (seed, arm), folder in every.items() if arm == FULL}
     return full, {key: folder for key, folder in every.items() if key[1] != FULL}
 

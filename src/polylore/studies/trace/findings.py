@@ -18,6 +18,7 @@ from polylore.studies.trace.context import (
 from polylore.studies.trace.pathway_findings import MAKERS
 from polylore.studies.trace.sections.consistency import against_pivot, named
 from polylore.studies.trace.sections.overview import headline_rows
+from polylore.studies.trace.sections.referee import referee_findings
 
 
 def findings(context: Context) -> tuple[Finding, ...]:
@@ -32,7 +33,8 @@ def findings(context: Context) -> tuple[Finding, ...]:
         acquisition_finding,
         matcher_finding,
     )
-    return tuple(f for make in makers if (f := make(context)) is not None)
+    made = tuple(f for make in makers if (f := make(context)) is not None)
+    return made + referee_findings(context)
 
 
 def _end(context: Context, name: str) -> pl.DataFrame | None:

@@ -14,11 +14,13 @@ from polylore.studies.trace.sections.method import method_page
 from polylore.studies.trace.sections.overview import overview
 from polylore.studies.trace.sections.pathways import pathways_page
 from polylore.studies.trace.sections.recall import recall_page
+from polylore.studies.trace.sections.referee import referee_page
 
 _PARTS = (
     overview,
     recall_page,
     exposure_page,
+    referee_page,
     consistency_page,
     acquisition_page,
     pathways_page,
