@@ -4,7 +4,9 @@ import numpy as np
 import polars as pl
 import pytest
 
+from polylore import metrics
 from polylore.metrics import cluster_draws
+from polylore.metrics import pathways as ways
 from polylore.metrics.referee.clusters import Clusters
 from polylore.metrics.referee.counterfactual import comparison, counterfactual
 from polylore.metrics.referee.paper import paper_cells
@@ -299,3 +301,55 @@ def test_several_runs_are_drawn_as_wholes() -> None:
         pl.col("method").is_null(), arm="A", lang="xx", stratum="all", seed=0
     ).row(0, named=True)
     assert single["effect_hi"] - single["effect_lo"] < row["effect_hi"] - row["effect_lo"]
+
+
+def test_scores_of_the_planted_labels(klar) -> None:
+    """T6: labels made by the ordinary pipeline, held against what was planted."""
+    seven = ("en", "fr", "ar", "zh", "ru", "ja", "ko")
+    facts = klar.facts.filter(pl.col("lang").is_in(seven))
+    exposure = klar.exposure.filter(pl.col("lang").is_in(seven))
+    null = metrics.null_labels(exposure)
+    grades = metrics.planted_labels(exposure, pivot="en")
+    rules = ways.PathwayRules("en", curve="pooled")
+    strengths = ways.guesses(grades, facts)
+    course = ways.Course.of(grades, facts, klar.checkpoints, exposure, strengths, rules)
+    cells = ways.pathways([course], klar.checkpoints).cells
+    how = (
+        pl.when(~pl.col("y"))
+        .then(pl.lit("unknown"))
+        .when("by_frequency")
+        .then(pl.lit("known-by-frequency"))
+        .otherwise(pl.lit("transfer-candidate"))
+    )
+    seed = pl.lit(0, pl.Int64).alias("seed")
+    truths = cells.join(
+        null.select("fact_id", "lang", by_frequency="y"), on=["fact_id", "lang"]
+    ).select("ckpt_id", "fact_id", "relation", "lang", "matcher", "y", seed, truth=how)
+    made = [
+        frame.with_columns(seed, method=pl.lit(method), info_level=pl.lit("L1"))
+        for method, frame in (("pathways", cells), ("paper", paper_cells(cells)))
+    ]
+    clusters = Clusters.of(facts, metrics.cluster_draws(facts, n=50))
+    found = score(judged(truths, pl.concat(made), "en"), klar.checkpoints, clusters)
+    rows = {(r["lang"], r["method"], r["label"]): r for r in found.scores.iter_rows(named=True)}
+    ours = rows["all", "pathways", "transfer-candidate"]
+    assert (ours["tp"], ours["n_truth"], ours["n_label"]) == (1233, 1329, 1610)
+    assert ours["precision"] == pytest.approx(0.765839, abs=1e-6)
+    assert ours["recall"] == pytest.approx(0.927765, abs=1e-6)
+    assert ours["auc"] == pytest.approx(0.914634, abs=1e-5)
+    assert ours["auc_lo"] < ours["auc"] < ours["auc_hi"]
+    assert ours["auc_all_cells"] > ours["auc"]
+    frequency = rows["all", "pathways", "known-by-frequency"]
+    assert (frequency["tp"], frequency["n_label"], frequency["n_truth"]) == (245, 268, 928)
+    paper = rows["all", "paper", "transfer-candidate"]
+    assert paper["n_label"] == 1544
+    assert paper["brier"] is None
+    guess = rows["all", "pathways", "guess"]
+    assert (guess["n_truth"], guess["precision"], guess["recall"]) == (0, None, None)
+    macro = rows["macro", "pathways", "transfer-candidate"]
+    single = [rows[c, "pathways", "transfer-candidate"]["recall"] for c in seven[1:]]
+    assert macro["recall"] == pytest.approx(np.mean(single))
+    whole = found.confusion.filter(lang="all", method="pathways")
+    assert whole["n"].sum() == 6 * 1197
+    hits = whole.filter(truth="transfer-candidate", label="transfer-candidate")
+    assert hits["n"].to_list() == [1233]

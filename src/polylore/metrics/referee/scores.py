@@ -65,7 +65,8 @@ def score(cells: pl.DataFrame, checkpoints: pl.DataFrame, clusters: Clusters) ->
     AUC, average precision and Brier score compare the evidence for a label with "this is the truth"
     among right cells. A label that no cell carries or that is nowhere the truth gets null. Each
     language is judged alone, all cells together (`all`), and as the mean over languages (`macro`);
-    each training run alone and, if there are several, all together.
+    each training run alone and, if there are several, all together. The published classifier's
+    evidence is no probability, so it has no Brier score.
 
     Args:
         cells: frame of `judged`.
@@ -86,7 +87,7 @@ def score(cells: pl.DataFrame, checkpoints: pl.DataFrame, clusters: Clusters) ->
             langs = group["lang"].unique(maintain_order=True).to_list()
             for lang in [*langs, ALL]:
                 there = group if lang == ALL else group.filter(lang=lang)
-                judge = _Judge(there, weights)
+                judge = _Judge(there, weights, calibrated=named["method"] == "pathways")
                 counts += [named | {"lang": lang} | row for row in _confusion(there)]
                 if named["method"] == "pathways":
                     bins += [named | {"lang": lang} | row for row in judge.bins()]
@@ -114,8 +115,9 @@ def score(cells: pl.DataFrame, checkpoints: pl.DataFrame, clusters: Clusters) ->
 class _Judge:
     """The statistics of one group of cells."""
 
-    def __init__(self, cells: pl.DataFrame, clusters: Clusters) -> None:
+    def __init__(self, cells: pl.DataFrame, clusters: Clusters, *, calibrated: bool) -> None:
         self.weights = clusters.weights(cells)
+        self.calibrated = calibrated
         self.truth, self.label = cells["truth"].to_numpy(), cells["label"].to_numpy()
         self.right = cells["y"].to_numpy().astype(bool)
         self.evidence = {
@@ -157,8 +159,9 @@ class _Judge:
             everywhere = np.where(right, e, 0.0)
             found["auc_all_cells"] = weighted_auc(everywhere, is_, self.weights[:, :1])
             found["average_precision"] = average_precision(e[right], is_[right], inside)
-            gap = (np.clip(e[right], 0, 1) - is_[right]) ** 2
-            found["brier"] = divide(total(inside, gap), inside.sum(axis=0, dtype=np.float64))
+            if self.calibrated:
+                gap = (np.clip(e[right], 0, 1) - is_[right]) ** 2
+                found["brier"] = divide(total(inside, gap), inside.sum(axis=0, dtype=np.float64))
         return found
 
     def bins(self) -> list[dict[str, Any]]:
