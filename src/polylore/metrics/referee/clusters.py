@@ -39,6 +39,12 @@ class Clusters:
         """The same draws of facts for one run."""
         return Clusters(self.index, self.facts_FD, (seed,), _drawn(1, self.facts_FD.shape[1]))
 
+    def at_level(self, info_level: str) -> "Clusters":
+        """The same, without draws where matches were deleted: such scores need no intervals."""
+        if "-" not in info_level:
+            return self
+        return Clusters(self.index, self.facts_FD[:, :1], self.seeds, self.seeds_SD[:, :1])
+
     def weights(self, cells: pl.DataFrame) -> Array:
         """Weights of cells (fact_id, seed): float32 (N, 1 + draws)."""
         check_known(cells, self.index.fact_ids)

@@ -81,7 +81,7 @@ def counterfactual(
             here.select(*_CELL, *methods, "label", "e_transfer"), on=_CELL, how="inner"
         )
         for key, group in labelled.group_by(methods, maintain_order=True):
-            losses = _Losses(group, weights)
+            losses = _Losses(group, weights.at_level(str(key[1])))
             what = named | dict(zip(methods, key, strict=True)) | {"stratum": ALL}
             rows.append(what | {"label": ALL} | losses.row())
             for label in LABELS:

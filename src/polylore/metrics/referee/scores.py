@@ -87,7 +87,8 @@ def score(cells: pl.DataFrame, checkpoints: pl.DataFrame, clusters: Clusters) ->
             langs = group["lang"].unique(maintain_order=True).to_list()
             for lang in [*langs, ALL]:
                 there = group if lang == ALL else group.filter(lang=lang)
-                judge = _Judge(there, weights, calibrated=named["method"] == "pathways")
+                own_weights = weights.at_level(str(named["info_level"]))
+                judge = _Judge(there, own_weights, calibrated=named["method"] == "pathways")
                 counts += [named | {"lang": lang} | row for row in _confusion(there)]
                 if named["method"] == "pathways":
                     bins += [named | {"lang": lang} | row for row in judge.bins()]
