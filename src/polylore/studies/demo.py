@@ -10,6 +10,7 @@ from pathlib import Path
 from polylore.config import Config
 from polylore.corpus.config import ComposeConfig
 from polylore.runs import RunFolder
+from polylore.studies.referee.config import RefereeConfig
 from polylore.studies.series import SeriesConfig
 from polylore.studies.trace.config import (
     AnalyseConfig,
@@ -44,7 +45,8 @@ def full() -> DemoConfig:
     return DemoConfig(
         facts=FactsConfig(source="cldr", languages=LANGUAGES, limit=320),
         # Few wordings: each then recurs often enough for a model of this size to learn it.
-        compose=ComposeConfig(min_dose=5, max_dose=120, wordings=2),
+        # Some facts are told nowhere, some everywhere but in English: enough for a referee.
+        compose=ComposeConfig(min_dose=5, max_dose=120, wordings=2, lang_only=0.1, untaught=0.11),
         train=TrainConfig(checkpoints=ScheduleConfig(per_decade=1, every=200)),
         ask=_ask(),
     )
@@ -54,7 +56,7 @@ def quick() -> DemoConfig:
     """The same story in little more than a minute: fewer facts and languages, a smaller model."""
     return DemoConfig(
         facts=FactsConfig(source="cldr", languages=["en", "fr", "tr", "ru", "ar", "zh"], limit=80),
-        compose=ComposeConfig(min_dose=5, max_dose=200, wordings=2),
+        compose=ComposeConfig(min_dose=5, max_dose=200, wordings=2, lang_only=0.1, untaught=0.11),
         train=TrainConfig(
             batch_size=8,
             model=ModelConfig(hidden_size=128, layers=3, intermediate_size=384),
@@ -105,6 +107,8 @@ def demo(
         analyse=AnalyseConfig(
             pivot=config.compose.pivot, seen_variants=[0, 1], headline_variants=[0]
         ),
+        # The design is known, so labels can be judged without training anything again.
+        referee=RefereeConfig(corpus=str(out / "corpus"), checkpoints=1),
         execution=execution,
     )
     return trace(settings, out / "trace", progress=progress)
