@@ -215,3 +215,12 @@ def test_recount_of_strings_ignores_the_language_of_documents(factset):
     assert len(counts) == factset.facts.height
     assert counts["capital:AA", "en"] == 3
     assert sum(counts.values()) == 6
+
+
+def test_divide_is_fair_to_small_strata_too():
+    order = [f"{n:03}" for n in range(120)]
+    alone = {fact: [fact] for fact in order}
+    # Forty relations of three facts with an object of its own each.
+    strata = {fact: [f"r{n // 3}", f"r{n // 3}/o{n}"] for n, fact in enumerate(order)}
+    found = list(divide(order, alone, strata, {"x": 0.67, "y": 0.33}).values())
+    assert found.count("y") == 40

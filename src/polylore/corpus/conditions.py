@@ -115,7 +115,8 @@ def divide(
 
     Fact by fact, the class that lacks most so far, summed over the strata that the fact and its
     family belong to, takes them all; facts that stand together in `order` are thereby spread
-    evenly. Ties go to the class named first.
+    evenly. Half a fact is counted as seen beforehand, so that small strata get their shares on
+    average. Ties go to the class named first.
     """
     given: dict[str, str] = {}
     seen: dict[str, int] = {}
@@ -125,11 +126,15 @@ def divide(
         if fact in given:
             continue
         own = [name for member in family[fact] for name in strata[member]]
-        for name in own:
-            seen[name] = seen.get(name, 0) + 1
-        lack = {c: sum(shares[c] * seen[s] - counts.get((s, c), 0) for s in own) for c in classes}
+        lack = {
+            c: sum(shares[c] * seen.get(s, 0) - counts.get((s, c), 0) for s in own)
+            + shares[c] * len(family[fact]) / 2
+            for c in classes
+        }
         # Rounded, so that equal lacks stay equal whatever the order of the additions.
         chosen = max(classes, key=lambda c: round(lack[c], 9))
+        for name in own:
+            seen[name] = seen.get(name, 0) + 1
         given |= dict.fromkeys(family[fact], chosen)
         for name in own:
             counts[name, chosen] = counts.get((name, chosen), 0) + 1
