@@ -8,4 +8,5 @@ trap 'rm -rf "$work"' EXIT
 "$python" -m acceptance.kills --folder "$work/kills" --results docs/results/kills.md
 "$python" -m acceptance.scale --folder "$work/scale" --results docs/results/scale.md
 "$python" -m acceptance.score --folder "$work/score" --results docs/results/score.md
+"$python" -m acceptance.referee --folder "$work/referee" --results docs/results/referee.md
 "$python" -m acceptance.coverage --results docs/results/pathways.md

@@ -34,7 +34,7 @@ FACTS = FactsConfig(
 )
 PLAN = ComposeConfig(
     held_out=0.25, lang_only=0.15, untaught=0.2, distribution="levels", levels=(1, 3, 9),
-    wordings=1, mentions=0.4,
+    wordings=1, mentions=0.5,
 )  # fmt: skip
 TINY = TrainConfig(
     context=96, batch_size=8, threads=1, precision="float32", attention="eager", compile="never",
