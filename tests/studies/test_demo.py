@@ -4,7 +4,6 @@ from polylore.corpus.design import all_wordings, design_table, expressed_table
 from polylore.corpus.mentions import mention_table
 from polylore.corpus.requirements import refuse_unfit
 from polylore.studies import demo
-from polylore.studies.trace.study import choose_facts
 
 
 def test_the_demo_is_large_enough() -> None:
@@ -26,7 +25,7 @@ def test_both_demos_ask_a_seen_and_an_unseen_wording() -> None:
 
 def test_the_demo_could_be_refereed() -> None:
     config = demo.full()
-    factset, plan = choose_facts(config.facts), config.compose
+    factset, plan = config.facts.load(), config.compose
     expressed = expressed_table(factset, all_wordings(factset, plan))
     design = design_table(factset, plan, expressed)
     named = mention_table(factset, plan, design)

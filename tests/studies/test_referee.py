@@ -24,7 +24,6 @@ from polylore.studies.referee.study import trace_with_referee
 from polylore.studies.trace.analyse import analyse
 from polylore.studies.trace.config import FactsConfig, TraceConfig
 from polylore.studies.trace.pages import build_report
-from polylore.studies.trace.study import choose_facts
 from polylore.tables import raw
 from polylore.training.config import ModelConfig, ScheduleConfig, TokenizerConfig, TrainConfig
 from polylore.training.loop import train
@@ -39,13 +38,13 @@ PLAN = ComposeConfig(
 TINY = TrainConfig(
     context=96, batch_size=8, threads=1, precision="float32", attention="eager", compile="never",
     model=ModelConfig(hidden_size=32, layers=1, heads=2, intermediate_size=32),
-    tokenizer=TokenizerConfig(vocab_size=500), checkpoints=ScheduleConfig(per_decade=1),
+    tokenizer=TokenizerConfig(vocab_size=500), checkpoints=ScheduleConfig(per_decade=0),
 )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Composed:
-    return compose(choose_facts(FACTS), PLAN, tmp_path_factory.mktemp("designed") / "corpus")
+    return compose(FACTS.load(), PLAN, tmp_path_factory.mktemp("designed") / "corpus")
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +64,7 @@ def settings(trained: Path, **changes: Any) -> TraceConfig:
         "facts": FACTS,
         "ask": {"variants": [0], "n_shot": 0, "candidates": False},
         "analyse": {"draws": 20, "sustained": 2},
-        "referee": {"seeds": 2, "checkpoints": 2},
+        "referee": {"seeds": 2, "checkpoints": 1},
     }
     return TraceConfig.parse(values | changes)
 
@@ -119,7 +118,7 @@ def test_every_table_is_filled(done: RunFolder) -> None:
     scores = done.table("truth_scores")
     assert set(scores["seed"]) == {0, 1, None}
     assert set(scores["lang"]) == {"sw", "all", "macro"}
-    assert scores["ckpt_id"].n_unique() == 2
+    assert scores["ckpt_id"].n_unique() == 1
     assert set(scores.filter(method="pathways")["info_level"]) == {
         "L0", "L1", "L1-0.1", "L1-0.3", "L1-0.5", "L2", "L3", "L3-0.1", "L3-0.3", "L3-0.5"
     }  # fmt: skip
@@ -192,7 +191,7 @@ def test_labels_never_read_design_or_truth(
 
 def test_a_leaked_held_out_document_is_found_and_named(corpus: Composed, tmp_path: Path) -> None:
     held = corpus.design.filter(condition="pivot_only", lang="sw").row(0, named=True)
-    factset = choose_facts(FACTS)
+    factset = FACTS.load()
     fact = factset.fact(held["fact_id"], "sw")
     told = f"{fact['subject']} {fact['object']}"
     frame = corpus.documents().collect()
@@ -237,7 +236,7 @@ def test_bad_requests(
 
 def test_another_corpus_is_refused(model: Path, corpus: Composed, tmp_path: Path) -> None:
     plan = PLAN.model_copy(update={"max_dose": 201})
-    other = compose(choose_facts(FACTS), plan, tmp_path / "other")
+    other = compose(FACTS.load(), plan, tmp_path / "other")
     with pytest.raises(DataError, match="was trained on another corpus"):
         open_ground(str(model), str(other.folder))
     assert training_folder(str(model / "checkpoints")) == model

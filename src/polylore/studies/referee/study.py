@@ -9,7 +9,7 @@ from polylore.runs import RunFolder
 from polylore.studies.referee.ground import open_ground
 from polylore.studies.trace.analyse import analyse
 from polylore.studies.trace.config import TraceConfig
-from polylore.studies.trace.study import choose_facts, trace
+from polylore.studies.trace.study import trace
 
 Progress = Callable[[int, int, str], None]
 
@@ -43,7 +43,7 @@ def trace_with_referee(
             stacklevel=2,
         )
     ground = open_ground(config.model, config.referee.corpus)
-    factset = choose_facts(config.facts)
+    factset = config.facts.load()
     _refuse_other_facts(factset.fact_ids, ground.factset.fact_ids)
     if config.analyse.pivot != ground.pivot:
         raise ConfigError(
