@@ -62,7 +62,7 @@ def settings(trained: Path, **changes: Any) -> TraceConfig:
     values: dict[str, Any] = {
         "model": str(trained / "checkpoints"),
         "facts": FACTS,
-        "ask": {"variants": [0], "n_shot": 0, "candidates": False},
+        "ask": {"variants": [0], "n_shot": 0, "candidates": False, "max_new_tokens": 4},
         "analyse": {"draws": 20, "sustained": 2},
         "referee": {"seeds": 2, "checkpoints": 1},
     }
