@@ -41,17 +41,15 @@ def _effect(context: Context) -> Finding | None:
     text = (
         f"Without the {pivot} documents about a fact, its recall in other languages falls by "
         f"{_points(r['effect'], r['effect_lo'], r['effect_hi'])} more than that of facts left "
-        "alone: this is transfer, shown by experiment."
-        if judge(cases) == "confirmed"
-        else f"Without the {pivot} documents about a fact, its recall in other languages falls by "
-        f"{_points(r['effect'], r['effect_lo'], r['effect_hi'])} more than that of facts left "
-        "alone."
+        "alone"
     )
+    if judge(cases) == "confirmed":
+        text += f": these answers hung on {pivot}, shown by experiment"
     detail = (
         f"Claim: the effect is above 0 in every language. {tally(cases)} {runs(context)} training "
         f"runs with and without the documents, {r['n_cells']:,} treated cells."
     )
-    return Finding(text, judge(cases), detail)
+    return Finding(f"{text}.", judge(cases), detail)
 
 
 def _points(value: float, low: float | None, high: float | None) -> str:
