@@ -19,6 +19,8 @@ from polylore.runs import RunFolder
 from polylore.studies.referee.config import RefereeConfig
 from polylore.studies.referee.study import trace_with_referee
 from polylore.studies.trace.config import AnalyseConfig, AskConfig, FactsConfig, TraceConfig
+from polylore.studies.trace.context import Context
+from polylore.studies.trace.sections.referee import referee_findings
 from polylore.training.config import ModelConfig, ScheduleConfig, TokenizerConfig, TrainConfig
 from polylore.training.loop import train
 
@@ -28,23 +30,24 @@ FACTS = FactsConfig(
     source="cldr",
     languages=["en", "it", "sw"],
     relations=["subregion", "official_language", "continent"],
-    limit=480,
+    limit=360,
 )
 CORPUS = ComposeConfig(
     distribution="levels",
     held_out=0.3,
     held_out_by="fact",
-    lang_only=0.08,
+    lang_only=0.09,
     untaught=0.15,
     wordings=2,
 )
 MODEL = TrainConfig(
     batch_size=8,
     threads=1,
-    model=ModelConfig(hidden_size=128, layers=3, intermediate_size=384),
+    model=ModelConfig(hidden_size=96, layers=3, intermediate_size=256),
     tokenizer=TokenizerConfig(vocab_size=2048),
     checkpoints=ScheduleConfig(per_decade=2),
 )
+ANALYSE = AnalyseConfig(pivot="en", headline_variants=[0], seen_variants=[0, 1])
 
 
 def experiment(folder: Path, seeds: int) -> RunFolder:
@@ -62,7 +65,7 @@ def experiment(folder: Path, seeds: int) -> RunFolder:
         model=str(model / "checkpoints"),
         facts=FACTS,
         ask=AskConfig(variants=[0], n_shot=0),
-        analyse=AnalyseConfig(pivot="en", headline_variants=[0], seen_variants=[0, 1]),
+        analyse=ANALYSE,
         referee=RefereeConfig(seeds=seeds),
     )
     return trace_with_referee(config, folder / "trace", progress=progress)
@@ -84,6 +87,27 @@ def ci(row: dict[str, Any], name: str, digits: int = 2) -> str:
     if low is None:
         return f"{value:.{digits}f}"
     return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+
+
+def verdict_lines(run: RunFolder) -> list[str]:
+    """What the report says in one sentence each, and the two controls that must show nothing."""
+    lines = [
+        f"- {found.text} *{found.verdict}*" for found in referee_findings(Context(run, ANALYSE))
+    ]
+    lost = last(run, "counterfactual").filter(
+        pl.col("arm") == "both", pl.col("lang") == "all", pl.col("stratum") == "all"
+    )
+    alone = lost.filter(pl.col("method").is_null()).row(0, named=True)
+    own = lost.filter(method="pathways", info_level="L3", label="all").row(0, named=True)
+    controls = (
+        ("fall of recall in untouched cells, 0 wanted", alone, "fall_untouched", 0.0, 3),
+        ("AUC of evidence for lost, untouched cells, 0.5 wanted", own, "auc_untouched", 0.5, 2),
+    )
+    for words, row, name, wanted, digits in controls:
+        low, high = row[f"{name}_lo"], row[f"{name}_hi"]
+        holds = "undecided" if low is None else "yes" if low <= wanted <= high else "NO"
+        lines.append(f"- control, {words}: {ci(row, name, digits)}; in its interval: {holds}")
+    return lines
 
 
 def label_lines(run: RunFolder) -> list[str]:
@@ -175,6 +199,10 @@ def page(run: RunFolder) -> list[str]:
         f"- checked: all other tokens have equal hashes; {arms['leaks'].sum()} documents tell a "
         "held-out cell; a recount of the decoded tokens equals the ledger",
         "- intervals: 95 %, bootstrap over facts and over runs",
+        "",
+        "## In short",
+        "",
+        *verdict_lines(run),
         "",
         "## What the English documents cause",
         "",
