@@ -69,7 +69,7 @@ def test_short_jobs_are_not_compiled(job, config, monkeypatch):
     monkeypatch.setattr(torch, "compile", lambda model: pytest.fail("compiled"))
     choice = choose(job, config, compile="auto")
     assert not choice.compiled
-    assert "not compiled, since the job was predicted to take 0 s only" in choice.note
+    assert "not compiled, since the job was predicted to take" in choice.note
 
 
 def test_long_jobs_try_compiling_and_keep_it_if_faster(job, config, monkeypatch):
