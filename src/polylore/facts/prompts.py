@@ -92,7 +92,7 @@ def content_free_prompts(
 
     keys = ["lang", "variant", "delimiter", "bos"]
     groups = prompts.select(keys).unique(maintain_order=True).rows()
-    heads = _heads(factset, sorted({variant for _, variant, _, _ in groups}))
+    heads = template_heads(factset, sorted({variant for _, variant, _, _ in groups}))
     free = {}
     for subject in subjects:
         frames = [
@@ -134,7 +134,7 @@ def _choose(
 def _build(
     factset: FactSet, variants: Sequence[int], chosen: Choice, delimiter: str | None, bos: bool
 ) -> pl.DataFrame:
-    heads = _heads(factset, variants)
+    heads = template_heads(factset, variants)
     frames = []
     for lang in factset.languages:
         between = language(lang).delimiter if delimiter is None else delimiter
@@ -155,12 +155,12 @@ def _asked(
     """Prompts of one language and wording; about `subject` if one is given."""
     rows = factset.facts.filter(pl.col("lang") == lang).select(_FIELDS).iter_rows()
     facts = {fact_id: (heads[relation, lang, variant], *rest) for fact_id, relation, *rest in rows}
-    asked = {one: _fill(head, name) for one, (head, name, _) in facts.items()}
+    asked = {one: fill(head, name) for one, (head, name, _) in facts.items()}
     demos = {one: f"{asked[one]}{between}{gold}\n" for one, (_, _, gold) in facts.items()}
     shown = [chosen(variant, lang, one) for one in facts]
     texts = [
         "".join(map(demos.__getitem__, ids))
-        + (asked[one] if subject is None else _fill(head, subject))
+        + (asked[one] if subject is None else fill(head, subject))
         for (one, (head, _, _)), ids in zip(facts.items(), shown, strict=True)
     ]
     return _frame(lang, variant, between, bos, list(facts), shown, texts)
@@ -200,7 +200,7 @@ def _frame(
 _FIELDS = ("fact_id", "relation", "subject", "object")
 
 
-def _heads(factset: FactSet, variants: Sequence[int]) -> Heads:
+def template_heads(factset: FactSet, variants: Sequence[int]) -> Heads:
     """Templates up to <mask>, for every (relation, lang) that has facts and every variant."""
     if not variants:
         raise ConfigError("No prompt template was chosen; name at least one variant, such as 0.")
@@ -233,7 +233,8 @@ def _heads(factset: FactSet, variants: Sequence[int]) -> Heads:
     return heads
 
 
-def _fill(head: str, subject: str) -> str:
+def fill(head: str, subject: str) -> str:
+    """A question: the template up to <mask> with the subject put in, stripped."""
     return head.replace("<subject>", subject).strip()
 
 

@@ -30,6 +30,8 @@ from polylore.metrics.matching import default_match, object_index, paper_match
 from polylore.metrics.pseudo import null_labels, planted_labels, published_labels
 from polylore.metrics.rankc import rankc, rankc_chance, rankc_table, rankc_weights
 from polylore.metrics.recall import recall
+from polylore.metrics.representation import similarity_summary
+from polylore.metrics.representation_controls import similarity_controls
 from polylore.metrics.shared_strings import shared_strings
 from polylore.metrics.simulated_lag import simulated_lag
 from polylore.metrics.strata import strata
@@ -80,6 +82,8 @@ __all__ = [
     "ratio_interval",
     "recall",
     "shared_strings",
+    "similarity_controls",
+    "similarity_summary",
     "simulated_lag",
     "strata",
     "surface",

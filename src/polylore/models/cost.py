@@ -51,7 +51,7 @@ class Pass:
 
     kind: str
     """packed, cached, plain, beginning (what many strings begin with), prompt (what is left of
-    prompts) or word (one more token of every row)."""
+    prompts), word (one more token of every row) or hidden (what layers make of sentences)."""
     rows: int
     width: int
     """Tokens of a row, padding included."""
@@ -65,6 +65,8 @@ class Pass:
     """Whether it has a mask of its own."""
     cached: bool = False
     """Whether keys and values are kept."""
+    layers: int = 0
+    """Layers whose output is kept until the pass ends."""
 
     @property
     def places(self) -> int:
@@ -121,5 +123,7 @@ def working_bytes(anatomy: Anatomy, one: Pass, width: int, chunk: int = 2**18) -
     layer = one.places * (5 * a.hidden + max(inside, attention) + mask)
     logits = one.reads * a.vocabulary
     output = 2 * one.places * a.hidden + a.logit_copies * logits + min(logits, chunk)
+    output += one.layers * one.places * a.hidden
+    layer += one.layers * one.places * a.hidden
     before = logits if one.kind == "word" else 0  # those of the pass before
     return width * (max(layer, output) + before) + cache_bytes(a, one, width)

@@ -13,6 +13,7 @@ from polylore.models.answers import PreparedPrompts
 from polylore.models.cost import Pass
 from polylore.models.engines import row_limit, sample
 from polylore.models.generation import COMPACT, reading_order
+from polylore.models.hidden import Layers, hidden_batches
 from polylore.models.loading import LanguageModel
 from polylore.models.masks import windows
 from polylore.models.memory import Budget
@@ -20,6 +21,7 @@ from polylore.models.packing import Row
 from polylore.models.prefill import sample as prompts_sample
 from polylore.models.prefix_cache import KEEN, ONE_PASS, answer_at, best_cuts
 from polylore.models.questions import Prepared
+from polylore.models.sentences import Placed
 
 
 def expected_engine(model: Any) -> str:
@@ -161,6 +163,20 @@ def sharing_passes(prompts: PreparedPrompts) -> Iterator[Pass]:
     some = prompts_sample(prompts.ids)
     for share in (False, True):
         yield from generation_passes(some, [1] * len(some), share=share, keen=True)
+
+
+def hidden_passes(placed: Placed, layers: Layers, tokens: int) -> Iterator[Pass]:
+    """The passes that read sentences once for the vectors of some layers.
+
+    Args:
+        placed: the sentences.
+        layers: what all layers put out, since all of it lives until a pass ends.
+        tokens: tokens of one pass.
+    """
+    for batch in hidden_batches(placed, tokens):
+        rows = [placed.rows[k] for k in batch]
+        width, read = max(map(len, rows)), sum(map(len, rows))
+        yield Pass("hidden", len(rows), width, width, 0, read, layers=len(layers.widths))
 
 
 def _beginnings(strings: Sequence[list[int]], cuts: Sequence[int]) -> Iterator[Pass]:

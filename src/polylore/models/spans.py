@@ -79,11 +79,7 @@ def encode(
     """
     if not prompts:
         return []
-    if not getattr(tokenizer, "is_fast", False):
-        raise ModelError(
-            f"The tokenizer {type(tokenizer).__name__} reports no character offsets, which scoring "
-            "needs; save a fast version of it (tokenizer.json) beside the model."
-        )
+    _require_offsets(tokenizer)
     texts = [prompt + target for prompt, target in zip(prompts, targets, strict=True)]
     output = _encode(tokenizer, texts, offsets=True)
     result = []
@@ -99,6 +95,37 @@ def encode(
         row, shift = _with_bos(tokenizer, ids, bos)
         result.append(Encoded(row, span[0] + shift, span[1] + shift))
     return result
+
+
+def offset_tokens(
+    tokenizer: Any, texts: Sequence[str], *, bos: bool
+) -> list[tuple[list[int], Offsets, int]]:
+    """Token ids of plain texts, the characters of each token, and how many tokens stand in front.
+
+    The offsets are those of the text's own tokens; a begin-of-text token in front has none, so the
+    token ``offsets[k]`` belongs to is ``ids[k + shift]``.
+
+    Raises:
+        ModelError: the tokenizer has no offsets.
+    """
+    if not texts:
+        return []
+    _require_offsets(tokenizer)
+    output = _encode(tokenizer, texts, offsets=True)
+    result = []
+    for ids, offsets in zip(output["input_ids"], output["offset_mapping"], strict=True):
+        row, shift = _with_bos(tokenizer, ids, bos)
+        result.append((row, offsets, shift))
+    return result
+
+
+def _require_offsets(tokenizer: Any) -> None:
+    if not getattr(tokenizer, "is_fast", False):
+        raise ModelError(
+            f"The tokenizer {type(tokenizer).__name__} reports no character offsets, which are "
+            "needed to find answers and subjects in it; save its fast version (tokenizer.json) "
+            "beside the model."
+        )
 
 
 def _encode(tokenizer: Any, texts: Sequence[str], *, offsets: bool) -> Any:

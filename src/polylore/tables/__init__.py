@@ -1,14 +1,25 @@
 """The column contracts of every table that polylore reads or writes."""
 
-from polylore.tables import compared, derived, pathways, plan, raw, referee
+from polylore.tables import compared, derived, pathways, plan, raw, referee, similarity
 from polylore.tables.contract import Column, Table
 
 ALL: dict[str, Table] = {
     value.name: value
-    for module in (raw, derived, compared, pathways, referee, plan)
+    for module in (raw, derived, compared, pathways, referee, similarity, plan)
     for value in vars(module).values()
     if isinstance(value, Table)
 }
 """Every table by name."""
 
-__all__ = ["ALL", "Column", "Table", "compared", "derived", "pathways", "plan", "raw", "referee"]
+__all__ = [
+    "ALL",
+    "Column",
+    "Table",
+    "compared",
+    "derived",
+    "pathways",
+    "plan",
+    "raw",
+    "referee",
+    "similarity",
+]

@@ -14,9 +14,10 @@ PLAN = Table(
         Column(
             "work",
             pl.String(),
-            "candidates, content_free, generate, or check (comparing the scoring engines)",
+            "candidates, content_free, generate, similarity (reading sentences for their "
+            "vectors), or check (comparing the scoring engines)",
         ),
-        Column("prompts", pl.Int64(), "prompts that are asked; 0 for check", "prompts"),
+        Column("prompts", pl.Int64(), "prompts that are asked or read; 0 for check", "prompts"),
         Column("candidates", pl.Int64(), "candidates that are scored; 0 for check", "candidates"),
         Column("passes", pl.Int64(), "forward passes expected", "passes"),
         Column("tokens", pl.Int64(), "tokens the model is expected to read", "tokens"),

@@ -6,27 +6,34 @@ from pathlib import Path
 
 import polars as pl
 
-from polylore.models import LanguageModel
+from polylore.models import LanguageModel, Layers
 from polylore.models.store import Source
 from polylore.runs import RunFolder
-from polylore.studies.plan.work import Lengths, Unit, Ways, Work, plan_sheet
-from polylore.studies.trace.ask import pending_langs
+from polylore.studies.plan.work import Lengths, Unit, Ways, Work, plan_sheet, plan_similarity
+from polylore.studies.trace.ask import parts_of, pending_parts
 from polylore.studies.trace.config import ExecutionConfig
 from polylore.studies.trace.sheet import Sheet, Sheets
+from polylore.studies.trace.similarity import PART, Measure, Sentences
 
 Progress = Callable[[int, int, str], None]
 Pending = list[tuple[Source, tuple[str, ...]]]
-"""Checkpoints, and the languages that each is still to be asked in."""
+"""Checkpoints, and the units of each that are still to be made."""
 
 _LOOKED_AT = 32
 """Finished units whose answers are looked at."""
 
 
-def pending(run: RunFolder | None, checkpoints: pl.DataFrame, langs: Sequence[str]) -> Pending:
+def pending(
+    run: RunFolder | None,
+    checkpoints: pl.DataFrame,
+    langs: Sequence[str],
+    measure: Measure | None,
+) -> Pending:
     """What is left of a run; everything if it has not begun."""
     found = []
     for row in checkpoints.iter_rows(named=True):
-        left = tuple(langs) if run is None else pending_langs(run, row["ckpt_id"], langs)
+        parts = parts_of(row, langs, measure)
+        left = parts if run is None else pending_parts(run, row["ckpt_id"], parts)
         if left:
             found.append((Source.of(row), left))
     return found
@@ -52,7 +59,7 @@ class Seen:
     @classmethod
     def in_run(cls, run: RunFolder) -> "Seen | None":
         """The answers that a run has so far; None if it has none."""
-        units = run.units()
+        units = _asked(run)
         step = max(1, len(units) // _LOOKED_AT)
         answers = run.read("answers", units[::step]).filter(mode="generate")
         if not answers.height:
@@ -75,6 +82,7 @@ class Seen:
 def gather(
     lm: LanguageModel,
     sheets: Sheets,
+    compared: tuple[Sentences, Layers] | None,
     left: Pending,
     execution: ExecutionConfig,
     ways: Ways,
@@ -83,15 +91,20 @@ def gather(
 ) -> tuple[list[Unit], list[Sheet]]:
     """Every unit that is left, and the sheets they are asked.
 
+    `compared` is what similarity reads, if it is measured.
+
     Each process compares the engines on each sheet that it meets for the first time; that work
     belongs to the first checkpoints, one for each process.
     """
     planned: dict[int, tuple[tuple[Work, ...], Work]] = {}
     kept: list[Sheet] = []
     units = []
-    total = sum(len(langs) for _, langs in left)
-    for number, (source, langs) in enumerate(left):
-        for lang in langs:
+    alike = {} if compared is None else plan_similarity(lm, *compared, execution)
+    for number, (source, parts) in enumerate(left):
+        for lang in parts:
+            if lang == PART:
+                units += [Unit(source.ckpt_id, own, (work,)) for own, work in alike.items()]
+                continue
             sheet = sheets.sheet(lang, source.ckpt_id)
             new = id(sheet) not in planned
             if new:
@@ -101,17 +114,22 @@ def gather(
             if check.passes and (new or number < execution.jobs):
                 works = (*works, check)
             units.append(Unit(source.ckpt_id, lang, works))
-            progress(len(units), total, "planning")
+        progress(number + 1, len(left), "planning")
     return units, kept
 
 
 def unit_bytes(run: RunFolder | None) -> float | None:
-    """Mean size of a finished unit on the disk; None if there is none."""
+    """Mean size of a finished unit of answers on the disk; None if there is none."""
     if run is None:
         return None
-    folders = [run.unit_path(unit) for unit in run.units()[:_LOOKED_AT]]
+    folders = [run.unit_path(unit) for unit in _asked(run)[:_LOOKED_AT]]
     sizes = [sum(_size(path) for path in folder.iterdir()) for folder in folders]
     return sum(sizes) / len(sizes) if sizes else None
+
+
+def _asked(run: RunFolder) -> list[str]:
+    """Finished units that hold answers."""
+    return [unit for unit in run.units() if not unit.endswith(f"/{PART}")]
 
 
 def _size(path: Path) -> int:

@@ -10,13 +10,16 @@ import polars as pl
 from polylore.models.cost import Anatomy, Pass, working_bytes
 from polylore.models.devices import BANDWIDTH_SHARE, DEVICES, UTILISATION, device_seconds
 from polylore.models.forward import CHUNK, CHUNK_ELSEWHERE
+from polylore.models.hidden import Layers
 from polylore.studies.plan.measure import Measured
 from polylore.studies.plan.work import Unit
 from polylore.studies.trace.config import ExecutionConfig
+from polylore.studies.trace.similarity import Sentences
 
 Row = dict[str, Any]
-_UNIT, _ANSWER, _CANDIDATE = 8_000, 25, 16
-"""Bytes of a unit in Parquet, of each of its answers, and of each of its scores."""
+_UNIT, _ANSWER, _CANDIDATE, _COSINES = 8_000, 25, 16, 14
+"""Bytes of a unit in Parquet, of each of its answers, of each of its scores, and of the numbers of
+a fact at one layer and position."""
 HOLES = 0.25
 """Share of the working memory on CPUs that is lost to freed blocks which fit nothing; seen here."""
 KEPT = 2**26
@@ -83,12 +86,29 @@ def reading(table: pl.DataFrame, engine: str, basis: str) -> Iterator[Row]:
     yield row("reading", "padding", padding, "tokens", "computed beside the tokens read")
 
 
+def similarity_rows(
+    table: pl.DataFrame, sentences: Sentences, layers: Layers, execution: ExecutionConfig
+) -> Iterator[Row]:
+    """What similarity adds: tokens, and rows on the disk."""
+    own = table.filter(work="similarity")
+    times = len(sentences.blocks(layers, execution))
+    remark = "bare questions, once" if times == 1 else f"bare questions, once for {times} blocks"
+    yield row("reading", "tokens for similarity", _sum(own, "tokens"), "tokens", remark)
+    compared = own.filter(pl.col("lang") != sentences.pivot)
+    places = len(layers.widths) * len(sentences.measure.positions)
+    size = _COSINES * places * _sum(compared, "prompts")
+    yield row("disk", "similarity", size, "bytes", "scalars of each fact, layer and position")
+
+
 def arithmetic(table: pl.DataFrame) -> Iterator[Row]:
     """Operations."""
     for name, works in (
         ("candidates", ["candidates", "content_free", "check"]),
         ("free answers", ["generate"]),
+        ("similarity", ["similarity"]),
     ):
+        if name == "similarity" and not table.filter(work=name).height:
+            continue
         value = _sum(table.filter(pl.col("work").is_in(works)), "flops")
         yield row("arithmetic", name, value, "FLOPs", "matrix products, forward")
     yield row("arithmetic", "in all", _sum(table, "flops"), "FLOPs")
@@ -122,6 +142,7 @@ def memory(
     process: int,
     stored: int,
     batches: int,
+    vectors: int = 0,
 ) -> Memory:
     """Peak memory of one process.
 
@@ -133,6 +154,7 @@ def memory(
         process: what a process takes without a model.
         stored: bytes of the weights of one checkpoint as they are stored.
         batches: checkpoints that are asked.
+        vectors: bytes of the vectors of similarity that are there together.
     """
     width = FORMATS[dtype]
     passes = {one for unit in units for work in unit.works for one in work.most}
@@ -141,7 +163,11 @@ def memory(
     # largest is looked through for numbers that are none.
     swap = width * anatomy.largest + (stored if batches > 1 else 0)
     chunk = CHUNK.get(device, CHUNK_ELSEWHERE)
-    working = max((working_bytes(anatomy, one, width, chunk) for one in passes), default=0)
+    beside = {"hidden": vectors}
+    working = max(
+        (working_bytes(anatomy, one, width, chunk) + beside.get(one.kind, 0) for one in passes),
+        default=0,
+    )
     if device == "cpu":
         process += KEPT
         working = round((1 + HOLES) * working)
@@ -221,8 +247,9 @@ def measured_rows(
 
 def estimated_unit(table: pl.DataFrame) -> float:
     """Bytes of the raw rows of a unit before any was written; a rule of thumb."""
-    units = table.select("ckpt_id", "lang").n_unique()
-    rows = table.filter(pl.col("work") != "content_free")
+    asked = table.filter(pl.col("work") != "similarity")
+    units = max(1, asked.select("ckpt_id", "lang").n_unique())
+    rows = asked.filter(pl.col("work") != "content_free")
     each = _CANDIDATE * _sum(rows, "candidates") + _ANSWER * _sum(rows, "prompts")
     return _UNIT + each / units
 

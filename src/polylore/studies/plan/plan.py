@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 
 from polylore.facts import FactSet
-from polylore.models import Resolved, load_model, swap_weights
+from polylore.models import Layers, Resolved, load_model, swap_weights
 from polylore.models.cost import Anatomy
 from polylore.models.hub import UnreachableError
 from polylore.models.passes import expected_engine
@@ -23,8 +23,10 @@ from polylore.studies.plan import needs
 from polylore.studies.plan.gather import Pending, Progress, Seen, gather, pending, unit_bytes
 from polylore.studies.plan.measure import Measured, measure
 from polylore.studies.plan.work import Unit, Ways, plan_table
-from polylore.studies.trace.config import TraceConfig
+from polylore.studies.trace.ask import parts_of
+from polylore.studies.trace.config import ExecutionConfig, TraceConfig
 from polylore.studies.trace.sheet import Sheet, Sheets
+from polylore.studies.trace.similarity import PART, Measure, Sentences
 from polylore.studies.trace.study import (
     find_run,
     make_prompts,
@@ -93,6 +95,7 @@ class _Study:
     run: RunFolder | None
     left: Pending
     sheets: Sheets
+    measure: Measure | None
 
     @classmethod
     def read(cls, config: TraceConfig, out: str | Path) -> "_Study":
@@ -102,11 +105,13 @@ class _Study:
         read_exposure(config.exposure)
         ask = config.effective_ask()
         prompts, asked = make_prompts(factset, ask, resolved.chosen)
+        measure = Measure.of(config, factset.languages)
         run = find_run(config, factset, out)
         if run is not None:
             refuse_changed_weights(run, resolved.chosen)
-        left = pending(run, resolved.chosen, factset.languages)
-        return cls(config, factset, resolved, run, left, Sheets(factset, prompts, asked, ask))
+        left = pending(run, resolved.chosen, factset.languages, measure)
+        sheets = Sheets(factset, prompts, asked, ask)
+        return cls(config, factset, resolved, run, left, sheets, measure)
 
     @property
     def title(self) -> str:
@@ -120,7 +125,20 @@ class _Study:
     @property
     def n_units(self) -> int:
         """Units that are left."""
-        return sum(len(langs) for _, langs in self.left)
+        return sum(len(parts) for _, parts in self.left)
+
+    @property
+    def asked(self) -> int:
+        """Of them, those that are asked in a language."""
+        return sum(part != PART for _, parts in self.left for part in parts)
+
+    def compared(self, anatomy: Anatomy) -> tuple[Sentences, Layers] | None:
+        """What similarity reads, and the layers of the model; None if it is not measured."""
+        if self.measure is None:
+            return None
+        widths = (anatomy.hidden,) * (anatomy.layers + 1)
+        layers = Layers(widths, True, needs.FORMATS[self.config.effective_ask().dtype])
+        return Sentences(self.factset, self.measure), layers
 
     @property
     def local(self) -> Path | None:
@@ -130,8 +148,11 @@ class _Study:
     def rows(self) -> list[needs.Row]:
         """How much of it is left."""
         chosen = self.resolved.chosen.height
-        done = chosen * len(self.factset.languages) - self.n_units
-        remark = f"checkpoint x language; {done} are done"
+        langs = self.factset.languages
+        rows = self.resolved.chosen.iter_rows(named=True)
+        done = sum(len(parts_of(row, langs, self.measure)) for row in rows) - self.n_units
+        similarity = "" if self.measure is None else ", and one of similarity"
+        remark = f"checkpoint x language{similarity}; {done} are done"
         return [
             needs.row("asking", "checkpoints", len(self.left), "checkpoints", f"of {chosen}"),
             needs.row("asking", "units", self.n_units, "units", remark),
@@ -152,6 +173,7 @@ class _Work:
     found: Measured | None
     process: int
     """Bytes of this process with all that is asked."""
+    compared: tuple[Sentences, Layers] | None
 
 
 def _count(study: _Study, measured: bool, report: Progress) -> _Work:
@@ -162,7 +184,8 @@ def _count(study: _Study, measured: bool, report: Progress) -> _Work:
     anatomy = anatomy_of(lm.model)
     seen = (study.run and Seen.in_run(study.run)) or Seen.nothing(ask.stop_at_newline)
     ways = Ways(expected_engine(lm.model))
-    count = partial(gather, lm, study.sheets, study.left, progress=report)
+    compared = study.compared(anatomy)
+    count = partial(gather, lm, study.sheets, compared, study.left, progress=report)
     units, sheets = count(execution, ways, seen)
     process = _memory_now()
     found = _measure(study, anatomy, folder, sheets) if measured else None
@@ -174,7 +197,7 @@ def _count(study: _Study, measured: bool, report: Progress) -> _Work:
     gpu = execution.model_copy(update={"device": "cuda"})
     on_gpu = units if execution.device != "cpu" else count(gpu, ways, seen)[0]
     table = plan_table(units, anatomy, None if found is None else partial(found.seconds, anatomy))
-    return _Work(anatomy, units, on_gpu, table, ways, seen, found, process)
+    return _Work(anatomy, units, on_gpu, table, ways, seen, found, process, compared)
 
 
 def _rows(study: _Study, work: _Work) -> Iterator[needs.Row]:
@@ -188,13 +211,16 @@ def _rows(study: _Study, work: _Work) -> Iterator[needs.Row]:
     store = series.store()
     sizes = {s.ckpt_id: _download(store, s) for s, _ in study.left if not s.local}
     stored = _stored(study.local, sizes) or needs.FORMATS[dtype] * anatomy.parameters
-    weigh = partial(needs.memory, anatomy, dtype=dtype, stored=stored, batches=n)
+    vectors = _vectors(work.compared, execution)
+    weigh = partial(needs.memory, anatomy, dtype=dtype, stored=stored, batches=n, vectors=vectors)
     need = weigh(work.units, device=execution.device, process=work.process)
     yield from needs.memory_rows(need, execution)
     unit = unit_bytes(study.run) or needs.estimated_unit(work.table)
     yield from needs.disk_rows(
-        sizes, execution, series.keep, series.disk_budget_gb, unit, study.n_units
+        sizes, execution, series.keep, series.disk_budget_gb, unit, study.asked
     )
+    if work.compared is not None:
+        yield from needs.similarity_rows(work.table, *work.compared, execution)
     gpu = weigh(work.on_gpu, device="cuda", process=0)
     yield from needs.device_rows(anatomy, work.on_gpu, dtype, gpu)
     if work.found is not None:
@@ -209,6 +235,15 @@ def _measure(study: _Study, anatomy: Anatomy, folder: Path, sheets: list[Sheet])
     lm = load_model(study.local, dtype=dtype, device=execution.device)
     loading = partial(swap_weights, lm, study.local)
     return measure(lm, anatomy, sheets, execution, trained=True, loading=loading)
+
+
+def _vectors(compared: tuple[Sentences, Layers] | None, execution: ExecutionConfig) -> int:
+    """Bytes of the vectors that are compared together."""
+    if compared is None:
+        return 0
+    sentences, layers = compared
+    blocks = sentences.blocks(layers, execution)
+    return max(4 * sentences.vectors * sum(layers.widths[k] for k in block) for block in blocks)
 
 
 def _download(store: Store, source: Source) -> int | None:

@@ -9,17 +9,20 @@ import polars as pl
 
 from polylore.models import LanguageModel, Prepared
 from polylore.models.cost import Anatomy, Pass, total_flops
+from polylore.models.hidden import Layers
 from polylore.models.passes import (
     checking_passes,
     expected_sharing,
     generation_batches,
     generation_passes,
+    hidden_passes,
     scoring_batches,
     scoring_passes,
     sharing_passes,
 )
 from polylore.studies.trace.config import ExecutionConfig
 from polylore.studies.trace.sheet import Sheet, Tokenised
+from polylore.studies.trace.similarity import Sentences
 from polylore.tables.plan import PLAN
 
 Seconds = Callable[[Pass], float]
@@ -118,6 +121,24 @@ def plan_sheet(
         budget = execution.generation_budget()
         works.append(_generation(lm, tokens, lengths, budget, may and ways.share))
     return tuple(works), Work("check", 0, 0, check, check, 0)
+
+
+def plan_similarity(
+    lm: LanguageModel, sentences: Sentences, layers: Layers, execution: ExecutionConfig
+) -> dict[str, Work]:
+    """The work of comparing one checkpoint's representations, by language."""
+    tokens = layers.budget(execution.scoring_budget(), execution.device.partition(":")[0])
+    times = len(sentences.blocks(layers, execution))
+    found = {}
+    for lang in (sentences.pivot, *sentences.langs):
+        placed = sentences.placed(lm, lang)
+        passes = Counter(hidden_passes(placed, layers, tokens))
+        passes = Counter({one: times * count for one, count in passes.items()})
+        if lang == sentences.pivot:  # one token shows which layers there are
+            passes[Pass("hidden", 1, 1, 1, 0, 1, layers=len(layers.widths))] += 1
+        plain = times * sum(map(len, placed.rows))
+        found[lang] = Work("similarity", placed.n, 0, passes, passes, plain)
+    return found
 
 
 def _scoring(lm: LanguageModel, kind: str, prepared: Prepared, budget: int, engine: str) -> Work:

@@ -12,6 +12,7 @@ from polylore.runs import RunFolder
 from polylore.studies.referee.judge import Answers, Bench, can_judge, judge
 from polylore.studies.trace.config import AnalyseConfig
 from polylore.studies.trace.pathways import guesses_of, pathway_matcher, pathway_tables, rules_of
+from polylore.studies.trace.similarity_tables import similarity_tables
 
 Progress = Callable[[int, int, str], None]
 
@@ -24,6 +25,7 @@ STEPS = (
     "exposure",
     "pathways",
     "referee",
+    "similarity",
 )
 """Stages of the analysis, in order."""
 
@@ -37,7 +39,7 @@ def analyse(
     """Compute and store every derived table of a trace.
 
     Reads facts, templates, prompts, checkpoints, answers, candidate_scores and, if there,
-    exposure; writes the tables of `tables.derived`. Can be repeated at any time.
+    exposure and similarity; writes the tables of `tables.derived`. Can be repeated at any time.
     """
     report = progress or (lambda done, total, what: None)
     data = _read(run, config, preset, progress)
@@ -310,6 +312,20 @@ def _referee(data: _Data) -> dict[str, pl.DataFrame]:
     return judge(Bench(data.run, data.config, data.facts, matcher, read, data.draws, data.progress))
 
 
+def _similarity(data: _Data) -> dict[str, pl.DataFrame]:
+    return similarity_tables(
+        data.run,
+        facts=data.facts,
+        checkpoints=data.checkpoints,
+        cells=data.made.get("cells"),
+        controls=data.made.get("controls"),
+        pivot=data.config.pivot,
+        draws=data.draws,
+        seed=data.config.seed,
+        progress=data.progress,
+    )
+
+
 _STAGES: dict[str, Callable[[_Data], dict[str, pl.DataFrame]]] = {
     "data_report": _data_report,
     "grades": _grades,
@@ -319,4 +335,5 @@ _STAGES: dict[str, Callable[[_Data], dict[str, pl.DataFrame]]] = {
     "exposure": _exposure,
     "pathways": _pathways,
     "referee": _referee,
+    "similarity": _similarity,
 }

@@ -1,14 +1,15 @@
 """Putting every probe before every checkpoint; the only part of the study that needs a model.
 
-One unit of work is one checkpoint in one language. A batch holds the pending units of one
-checkpoint, so its weights are loaded once. Workers read what they need from the run folder and
-write each finished unit back into it.
+One unit of work is one checkpoint in one language, or its similarities in all languages. A batch
+holds the pending units of one checkpoint, so its weights are loaded once. Workers read what they
+need from the run folder and write each finished unit back into it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -20,6 +21,7 @@ from polylore.runs import RunFolder
 from polylore.studies.trace.apart import write_apart
 from polylore.studies.trace.config import AskConfig, ExecutionConfig
 from polylore.studies.trace.sheet import Sheets
+from polylore.studies.trace.similarity import PART, Measure, Sentences, measure_similarity
 
 
 @dataclass(frozen=True)
@@ -34,31 +36,38 @@ class Batch:
     upcoming: Source | None
     """Checkpoint to fetch meanwhile, if it is not on this machine."""
     store: Store
-    langs: tuple[str, ...]
+    parts: tuple[str, ...]
+    """Languages to ask in, and `similarity`."""
     ask: AskConfig
+    measure: Measure | None
+    """How similarity is measured, if it is."""
     execution: ExecutionConfig
 
     def __str__(self) -> str:
         return f"checkpoint {self.ckpt_id}"
 
 
-def unit_name(ckpt_id: str, lang: str) -> str:
-    """Name of the unit of work of one checkpoint and language."""
-    return f"{ckpt_id}/{lang}"
+def unit_name(ckpt_id: str, part: str) -> str:
+    """Name of the unit of work of one checkpoint and language, or of its similarities."""
+    return f"{ckpt_id}/{part}"
 
 
 def ask_batch(batch: Batch) -> int:
-    """Ask one checkpoint in those languages that are not done; returns how many now are."""
+    """Ask one checkpoint all that is not done; returns how many units of the batch now are."""
     desk = _desk(batch.run, batch.ask)
     # A batch whose worker was lost comes again, with some of its units written.
-    langs = pending_langs(desk.run, batch.ckpt_id, batch.langs)
-    if not langs:
-        return len(batch.langs)
+    parts = pending_parts(desk.run, batch.ckpt_id, batch.parts)
+    if not parts:
+        return len(batch.parts)
     with batch.store.open(batch.source, batch.upcoming) as folder:
         batch.store.note_weights(batch.source, folder)
         model = desk.model(str(folder), batch.execution)
-        desk.put(model, batch.ckpt_id, langs, batch.execution, str(folder))
-    return len(batch.langs)
+        langs = [part for part in parts if part != PART]
+        if langs:
+            desk.put(model, batch.ckpt_id, langs, batch.execution, str(folder))
+        if PART in parts and batch.measure is not None:
+            desk.compare(model, batch.ckpt_id, batch.measure, batch.execution)
+    return len(batch.parts)
 
 
 _DESKS: dict[tuple[str, str], "Desk"] = {}
@@ -82,14 +91,19 @@ class Desk:
         self.run, self.ask = run, ask
         self._model: LanguageModel | None = None
         self._loaded: tuple[tuple[str, int], ...] = ()
+        self._sentences: Sentences | None = None
+
+    @cached_property
+    def factset(self) -> FactSet:
+        """The facts of this run."""
+        return FactSet("run", self.run.table("facts"), self.run.table("templates"))
 
     @cached_property
     def sheets(self) -> Sheets:
         """The sheets of this run."""
         run = self.run
-        factset = FactSet("run", run.table("facts"), run.table("templates"))
         asked = run.table("asked") if run.has_table("asked") else None
-        return Sheets(factset, run.table("prompts"), asked, self.ask)
+        return Sheets(self.factset, run.table("prompts"), asked, self.ask)
 
     def model(self, path: str, execution: ExecutionConfig) -> LanguageModel:
         """The model with the weights of this checkpoint."""
@@ -121,6 +135,15 @@ class Desk:
             tables = sheet.ask(lm, ckpt_id, execution, written.get(lang))
             self.run.write_unit(unit_name(ckpt_id, lang), tables)
 
+    def compare(
+        self, lm: LanguageModel, ckpt_id: str, measure: Measure, execution: ExecutionConfig
+    ) -> None:
+        """Compare a model's representations of all facts with those in the pivot."""
+        if self._sentences is None or self._sentences.measure != measure:
+            self._sentences = Sentences(self.factset, measure)
+        tables = measure_similarity(lm, ckpt_id, self._sentences, execution)
+        self.run.write_unit(unit_name(ckpt_id, PART), tables)
+
 
 def _state(path: str) -> tuple[tuple[str, int], ...]:
     # With the times: a folder may be written anew between two runs of one process.
@@ -132,6 +155,7 @@ def plan_batches(
     checkpoints: pl.DataFrame,
     langs: Sequence[str],
     ask: AskConfig,
+    measure: Measure | None,
     execution: ExecutionConfig,
     store: Store,
 ) -> list[Batch]:
@@ -143,15 +167,15 @@ def plan_batches(
     """
     work = []
     for row in checkpoints.iter_rows(named=True):
-        left = pending_langs(run, row["ckpt_id"], langs)
+        left = pending_parts(run, row["ckpt_id"], parts_of(row, langs, measure))
         if left:
             work.append((Source.of(row), left))
     jobs = execution.jobs
     shared = []
     for source, left in work[-jobs:]:
         together = not source.local or (ask.generate and ask.backend == "vllm")
-        parts = jobs if together else len(left)
-        shared += [(source, left[k::parts]) for k in range(parts) if left[k:]]
+        piles = jobs if together else len(left)
+        shared += [(source, left[k::piles]) for k in range(piles) if left[k:]]
     work[-jobs:] = shared
     batches = []
     folder = str(run.path.absolute())
@@ -160,11 +184,20 @@ def plan_batches(
         ahead = number + execution.jobs
         upcoming = work[ahead][0] if ahead < len(work) else None
         batches.append(
-            Batch(folder, source.ckpt_id, source, upcoming, store, pending, ask, execution)
+            Batch(folder, source.ckpt_id, source, upcoming, store, pending, ask, measure, execution)
         )
     return batches
 
 
-def pending_langs(run: RunFolder, ckpt_id: str, langs: Sequence[str]) -> tuple[str, ...]:
-    """Languages in which a checkpoint is still to be asked."""
-    return tuple(lang for lang in langs if not run.is_done(unit_name(ckpt_id, lang)))
+def parts_of(
+    checkpoint: Mapping[str, Any], langs: Sequence[str], measure: Measure | None
+) -> tuple[str, ...]:
+    """The units of a checkpoint; weights that belong to another one are not compared again."""
+    if measure is None or checkpoint["suspect"]:
+        return tuple(langs)
+    return (*langs, PART)
+
+
+def pending_parts(run: RunFolder, ckpt_id: str, parts: Sequence[str]) -> tuple[str, ...]:
+    """Units of a checkpoint that are still to be made."""
+    return tuple(part for part in parts if not run.is_done(unit_name(ckpt_id, part)))

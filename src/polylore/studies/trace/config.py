@@ -81,6 +81,25 @@ class AskConfig(Config):
     """What writes free answers; candidates are always scored with transformers."""
 
 
+class SimilarityConfig(Config):
+    """How alike the model represents a fact in each language and in the pivot, layer by layer."""
+
+    enabled: bool = False
+    """Measure it at every checkpoint; every bare question is read once more for it."""
+    positions: list[Literal["subject_last", "prompt_end", "answer_last", "weighted_mean"]] = Field(
+        default=["prompt_end", "subject_last"], min_length=1
+    )
+    """Where vectors are taken: last token of subject, question or answer, or the weighted mean."""
+    variant: int | None = None
+    """Prompt template, by number; by default the first of ask.variants."""
+
+    @model_validator(mode="after")
+    def _positions_differ(self) -> Self:
+        if len({*self.positions}) < len(self.positions):
+            raise ValueError("every position can be named once")
+        return self
+
+
 class AnalyseConfig(Config):
     """How answers become numbers."""
 
@@ -121,6 +140,8 @@ class ExecutionConfig(Config):
     """CPUs that each process asks Ray for; by default as many as threads."""
     gpus_per_worker: float | None = Field(default=None, ge=0)
     """GPUs that each process asks Ray for; by default one if the device is cuda."""
+    vectors_gb: float = Field(default=2.0, gt=0)
+    """Gigabytes for vectors of similarity; where they do not fit, texts are read again."""
     retries: int = Field(default=3, ge=0)
     """How often Ray gives work to a fresh process after the one that had it died."""
 
@@ -160,6 +181,8 @@ class TraceConfig(Config):
     """Which facts, in which languages."""
     ask: AskConfig = AskConfig()
     """How a fact is asked."""
+    similarity: SimilarityConfig = SimilarityConfig()
+    """How alike a fact is represented in two languages; off by default."""
     analyse: AnalyseConfig = AnalyseConfig()
     """How answers become numbers."""
     referee: RefereeConfig = RefereeConfig()
@@ -186,11 +209,24 @@ class TraceConfig(Config):
         said = self.ask.model_fields_set
         return self.ask.model_copy(update={k: v for k, v in published.items() if k not in said})
 
+    def effective_similarity(self) -> SimilarityConfig:
+        """`similarity` with the published position where the preset is `paper` and none was said.
+
+        Source: specification of `trace`, section 2.1 (last token of the sentence with its answer).
+        """
+        chosen: dict[str, object] = {"variant": self.ask.variants[0]}
+        if self.preset == "paper":
+            chosen["positions"] = ["answer_last"]
+        said = {name for name, value in self.similarity if value is not None}
+        said &= self.similarity.model_fields_set
+        return self.similarity.model_copy(update={k: v for k, v in chosen.items() if k not in said})
+
     def question(self) -> dict[str, object]:
         """The part of the configuration that decides the raw answers, as plain values.
 
         Analysis can be repeated on the same answers, and execution changes no result, so neither
-        belongs to a run's identity.
+        belongs to a run's identity. Similarity adds rows of its own, with their settings beside
+        them, so a finished run can be given it afterwards.
         """
         plain = self.plain()
         return {

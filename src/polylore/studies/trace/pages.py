@@ -15,6 +15,7 @@ from polylore.studies.trace.sections.overview import overview
 from polylore.studies.trace.sections.pathways import pathways_page
 from polylore.studies.trace.sections.recall import recall_page
 from polylore.studies.trace.sections.referee import referee_page
+from polylore.studies.trace.sections.similarity import similarity_page
 
 _PARTS = (
     overview,
@@ -24,6 +25,7 @@ _PARTS = (
     acquisition_page,
     pathways_page,
     referee_page,
+    similarity_page,
     facts_page,
     data_page,
     method_page,

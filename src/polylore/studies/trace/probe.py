@@ -18,7 +18,7 @@ from polylore.models.gaps import find_gaps
 from polylore.models.live import check_live, undisturbed, unwrap
 from polylore.runs import RunFolder
 from polylore.studies.trace.analyse import analyse as analyse_run
-from polylore.studies.trace.ask import Desk, pending_langs, unit_name
+from polylore.studies.trace.ask import Desk, pending_parts, unit_name
 from polylore.studies.trace.config import (
     AnalyseConfig,
     AskConfig,
@@ -288,7 +288,7 @@ class Probe:
         weights = weight_hash(fingerprint_model(model))
         before = self.series.find(run, step)
         langs = self.factset.languages
-        pending = pending_langs(run, ckpt_id, langs)
+        pending = pending_parts(run, ckpt_id, langs)
         self._asked, self._ended = step, last
         if before is not None and len(pending) < len(langs) and before["weight_hash"] != weights:
             raise RunError(

@@ -18,9 +18,10 @@ from polylore.models.store_watch import watched
 from polylore.models.vllm import require_vllm
 from polylore.runs import RunFolder, run_batches
 from polylore.studies.trace.analyse import analyse
-from polylore.studies.trace.ask import ask_batch, plan_batches, unit_name
+from polylore.studies.trace.ask import ask_batch, parts_of, plan_batches, unit_name
 from polylore.studies.trace.config import AskConfig, TraceConfig
 from polylore.studies.trace.equal_answers import note_equal_answers
+from polylore.studies.trace.similarity import Measure, Sentences, settle
 from polylore.tables import raw
 from polylore.tables.course import course
 
@@ -59,6 +60,9 @@ def trace(
     exposure = read_exposure(config.exposure)
     ask = config.effective_ask()
     prompts, asked = make_prompts(factset, ask, checkpoints)
+    measure = Measure.of(config, factset.languages)
+    if measure is not None:
+        Sentences(factset, measure)  # what cannot be built is noticed before anything is written
     run = open_run(config, factset, out)
     store = config.series.store(str(run.path.resolve()))
     with run.lock():
@@ -67,8 +71,10 @@ def trace(
         run.write_table("gaps", resolved.gaps)
         run.annotate("resolved", {"skipped": resolved.skipped, "missing": resolved.missing})
         write_inputs(run, config, factset, prompts, asked, exposure)
+        if measure is not None:
+            settle(run, measure)
         langs = factset.languages
-        batches = plan_batches(run, checkpoints, langs, ask, config.execution, store)
+        batches = plan_batches(run, checkpoints, langs, ask, measure, config.execution, store)
         store.require([batch.source for batch in batches])
         remote = any(not batch.source.local for batch in batches)
         with watched(store, progress if remote else None):
@@ -82,11 +88,11 @@ def trace(
                 gpus=config.execution.gpus(),
                 retries=config.execution.retries,
                 folder=run.path,
-                units=sum(len(batch.langs) for batch in batches),
+                units=sum(len(batch.parts) for batch in batches),
                 progress=progress,
                 what="asking",
             )
-        _refuse_missing(run, checkpoints, langs)
+        _refuse_missing(run, checkpoints, langs, measure)
         if checkpoints["repo"].null_count() < checkpoints.height:
             store.sweep()
             run.annotate("downloads", asdict(store.downloads()))
@@ -225,13 +231,19 @@ def read_exposure(source: str | None) -> pl.DataFrame | None:
     return raw.EXPOSURE.validate(read_parquet(path))
 
 
-def _refuse_missing(run: RunFolder, checkpoints: pl.DataFrame, langs: list[str]) -> None:
+def _refuse_missing(
+    run: RunFolder, checkpoints: pl.DataFrame, langs: list[str], measure: Measure | None
+) -> None:
     """What workers have written must be visible here before numbers are made of it.
 
     Raises:
         RunError: network storage still hides some of it.
     """
-    expected = {unit_name(ckpt_id, lang) for ckpt_id in checkpoints["ckpt_id"] for lang in langs}
+    expected = {
+        unit_name(row["ckpt_id"], part)
+        for row in checkpoints.iter_rows(named=True)
+        for part in parts_of(row, langs, measure)
+    }
     missing = expected.difference(run.units())
     if missing:
         raise RunError(

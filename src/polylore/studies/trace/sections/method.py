@@ -12,6 +12,8 @@ _NEEDS = {
     "consistency": "Consistency: it needs at least two languages.",
     "survival": "Acquisition: it needs at least two checkpoints with a place in training.",
     "transfer_rate": "Pathways: they need the pivot and another language, both asked.",
+    "similarity_summary": "Similarity: it was not measured against this pivot; a trace with "
+    "--similarity.enabled true measures it.",
     "grades": "Facts: no graded answers.",
     "prompts": "Prompts: the run does not hold the texts it asked.",
     "data_report": "The report on the fact set is not in this run.",
