@@ -285,7 +285,7 @@ def rounded(name: str, values: Array) -> pl.Series:
 
 def _frame(aligned: Aligned, lang: str, key: Key, sums: _Sums) -> pl.DataFrame:
     """Rows of one group, one per place."""
-    columns = {}
+    columns: dict[str, Array] = {}
     for name in ("cos", "excess", "cos_centred", "mexa_hit"):
         found = ends(divide(sums.top[name], sums.bottom[name]).T)
         plain = name.removesuffix("_hit")

@@ -33,7 +33,7 @@ def headline_position(context: Context) -> str:
     """The position that single numbers are about: the first that was asked for."""
     noted = context.run.manifest.get("similarity", {}).get("positions", [])
     there = set(table(context)["position"])
-    return next(p for p in (*noted, *POSITIONS) if p in there)
+    return str(next(p for p in (*noted, *POSITIONS) if p in there))
 
 
 def headline_layer(context: Context) -> int:
