@@ -1,5 +1,6 @@
 """Vectors at positions of sentences, and how alike they are: against the plainest references."""
 
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from zoo import ZOO
 from polylore.errors import ModelError
 from polylore.models import LanguageModel, Sentence, align, layers_of, place, read_vectors
 from polylore.models import alignment as alignment_module
+from polylore.models import hidden as hidden_module
 from polylore.models.hidden import Layers, span_means
 from polylore.models.sentences import POSITIONS
 
@@ -97,6 +99,27 @@ def test_a_pass_leaves_a_bounded_number_of_bytes() -> None:
     assert small.budget(2048, "cpu") == 2048
     assert large.budget(65536, "cpu") * 4096 * 33 * 2 <= 2**28
     assert large.budget(65536, "cuda") * 4096 * 33 * 2 <= 2**31
+
+
+def test_hidden_states_die_with_their_pass(
+    make_model: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lm = make_model("llama")
+    alive: list[weakref.ref[torch.Tensor]] = []
+    passes = 0
+    real = hidden_module._read
+
+    def watched(lm: LanguageModel, ids_BS: torch.Tensor) -> Any:
+        nonlocal passes
+        assert not [one for one in alive if one() is not None]
+        passes += 1
+        output = real(lm, ids_BS)
+        alive.extend(weakref.ref(one) for one in output.hidden_states)
+        return output
+
+    monkeypatch.setattr(hidden_module, "_read", watched)
+    read(lm, budget=1)
+    assert passes > len(SENTENCES) - 2
 
 
 def test_equal_texts_are_read_once_and_nothing_twice(make_model: Make) -> None:

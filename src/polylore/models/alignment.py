@@ -61,7 +61,7 @@ def align(
     codes = torch.from_numpy(code_N).to(u.device)
 
     def told(values: torch.Tensor, defined: npt.NDArray[np.bool_]) -> Floats:
-        return np.where(defined, values.double().cpu().numpy(), np.nan)
+        return np.where(defined, values.cpu().double().numpy(), np.nan)
 
     centred, left = _centred(u_ND.to(wide), v_ND.to(wide), there_N)
     base, several = _own_bases(u, v, cos_N, there_N, codes, len(names))

@@ -23,9 +23,9 @@ from polylore.studies.trace.sections.similarity_rows import (
 
 FORMS = {
     "cos": "same fact",
-    "base_relation": "different facts, one relation",
-    "base_all": "any different facts",
-    "cos_centred": "same fact, mean vectors taken out",
+    "base_relation": "others of its relation",
+    "base_all": "any others",
+    "cos_centred": "same fact, means taken out",
 }
 """Cosines that a layer is described by, in the order of their colours."""
 
@@ -114,7 +114,7 @@ def _forms(context: Context) -> Chart | None:
     layers = shapes.lines(
         layer_axis(context, "layer"),
         alt.Y("value:Q", title="mean cosine", axis=alt.Axis(format=".2f", tickCount=5)),
-        {"series": ("vectors of", ""), "layer": ("layer", "d"), "value": ("cosine", ".3f")},
+        {"series": ("with", ""), "layer": ("layer", "d"), "value": ("cosine", ".3f")},
         series="series",
         order=list(FORMS.values()),
     )
@@ -123,12 +123,12 @@ def _forms(context: Context) -> Chart | None:
         "Why the cosine alone misleads",
         "Mean cosine by layer over all languages: of the same fact in a language and in the pivot, "
         "beside that of different facts. Where the lines lie together, the layer does not tell "
-        f"facts apart. Taken at {POSITIONS[headline_position(context)]}. "
+        f"facts apart. Taken at the {POSITIONS[headline_position(context)]}. "
         + captioned(context, frame["n"]),
         "Line chart of mean cosines over layers: same fact, different facts, and centred.",
         shapes.single(layers),
         frame,
-        {"series": "Vectors of", "layer": "Layer", "value": "Mean cosine"},
+        {"series": "Pair of", "layer": "Layer", "value": "Mean cosine"},
         {},
         "half",
     )
@@ -198,7 +198,7 @@ def _map(context: Context) -> Chart | None:
     return Chart(
         "similarity-map",
         "When, and in which layers?",
-        "Excess cosine over all languages by checkpoint and layer, taken at "
+        "Excess cosine over all languages by checkpoint and layer, taken at the "
         f"{POSITIONS[headline_position(context)]}; below zero is shown as zero. ✓: the interval "
         "lies above zero. " + captioned(context, frame["n"]),
         "Heat map of the excess cosine by checkpoint and layer.",
@@ -238,7 +238,7 @@ def _over_training(context: Context) -> Chart | None:
         "similarity-over-training",
         "The middle layer over training",
         f"Excess cosine in layer {layer}, halfway through the model, over {context.axis_title} "
-        "(log scale), with its 95 % band, taken at "
+        "(log scale), with its 95 % band, taken at the "
         f"{POSITIONS[headline_position(context)]}; dashed: none. " + captioned(context, frame["n"]),
         "Small multiples of the excess cosine over training, one per language.",
         shapes.panels(layers, "language", languages(context)),

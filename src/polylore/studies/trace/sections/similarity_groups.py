@@ -45,7 +45,7 @@ def _groups(context: Context) -> TableView | None:
         "similarity-groups",
         "By how the answer got there",
         "Layer "
-        f"{headline_layer(context)}, taken at {POSITIONS[headline_position(context)]}, last "
+        f"{headline_layer(context)}, taken at the {POSITIONS[headline_position(context)]}, last "
         "checkpoint, all languages. Objects: all, or only those that differ in spelling from the "
         "pivot's. Groups differ in more than their label, so only matched facts can be compared. "
         + captioned(context, frame["n"]),
@@ -94,8 +94,9 @@ def _controls(context: Context) -> Chart | None:
         "similarity-controls",
         "Are transfer candidates closer to the pivot than matched facts?",
         "Cosine of facts labelled “transfer candidate” minus that of wrong facts of the same "
-        "relation and nearly the same exposure, by layer, at the last checkpoint, all languages, "
-        "objects spelled differently; dashed: none. Bands hold for one layer at a time. "
+        "relation and nearly the same exposure (published classes: rarely read right minus rarely "
+        "read wrong), by layer, at the last checkpoint, all languages, objects spelled "
+        "differently; dashed: none. Each 95 % band is about one layer. "
         + captioned(context, frame["n_matched"]),
         "Line chart over layers of the difference in cosine between cases and matched controls.",
         shapes.single(layers),
