@@ -228,13 +228,24 @@ def test_truncated_files_are_named(suffix: str, tmp_path: Path) -> None:
         read(path)
     config, health = DocumentsConfig(source=[str(path)], partial=True, txt="line"), Health()
     shard = find_shards(config)[0]
-    with pytest.raises(DataError, match="not JSON"):  # the last line is cut in two
-        list(read_shard(shard, config, health=health))
-    lines = Shard(shard.name, "txt", shard.compression, shard.size)
-    found = plain(list(read_shard(lines, config, health=health)))
-    assert 1000 < len(found) < 60_000
-    assert found[:2] == [json.dumps(row) for row in rows[:2]]
+    found = plain(list(read_shard(shard, config, health=health)))
     assert health.damaged is not None
+    assert 1000 < len(found) < 60_000
+    # The last line, which is cut in two, is left out.
+    assert found == [row["text"] for row in rows[: len(found)]]
+    lines = Shard(shard.name, "txt", shard.compression, shard.size)
+    cut = plain(list(read_shard(lines, config, health=Health())))
+    assert len(cut) - len(found) in (0, 1)
+    assert cut[:2] == [json.dumps(row) for row in rows[:2]]
+
+
+def test_a_table_that_breaks_off(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv.zst"
+    packed = zstd.compress(b"text\n" + b"".join(b"row %d %d\n" % (i, i * i) for i in range(90_000)))
+    path.write_bytes(packed[: len(packed) // 2])
+    found = plain(read(path, partial=True))
+    assert found == [f"row {i} {i * i}" for i in range(len(found))]
+    assert 1000 < len(found) < 90_000
 
 
 def test_concatenated_frames(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from polylore.corpus.documents.batch import PIECE, SEPARATOR, Batch, in_parts, join
+from polylore.corpus.documents.batch import PIECE, SEPARATOR, Batch, how_many, in_parts, join
 from polylore.corpus.documents.config import DocumentsConfig
 from polylore.errors import DataError
 
@@ -89,7 +89,7 @@ def frame_batches(frame: pl.DataFrame, columns: Columns, first: int) -> Iterator
 def _batch(frame: pl.DataFrame, columns: Columns, first: int) -> Batch:
     texts = frame[columns.text].fill_null("")
     data: bytes = texts.str.join(SEPARATOR.decode()).cast(pl.Binary()).item()
-    if data.count(SEPARATOR) >= frame.height:
+    if how_many(data, SEPARATOR) >= frame.height:
         data = join([text.encode() for text in texts])
     return Batch(
         data,

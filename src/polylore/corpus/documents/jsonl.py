@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from polylore.corpus.documents.batch import PIECE, Batch, in_parts, join
+from polylore.corpus.documents.batch import PIECE, Batch, how_many, in_parts, join
 from polylore.corpus.documents.columns import Columns, frame_batches
 from polylore.corpus.documents.plain import decodable, is_utf8
 from polylore.corpus.documents.streams import Health
@@ -30,7 +30,7 @@ def jsonl_batches(
         DataError: a line is not a JSON object, or no line has the field with the text.
     """
     number, line, texts = 0, 1, 0
-    for block in _lines(blocks):
+    for block in _lines(blocks, health):
         if isinstance(block, bytearray):
             row = _long_row(block, columns, f"{name}, line {line}", health)
             texts, line = texts + (row[0] is not None), line + 1
@@ -42,7 +42,7 @@ def jsonl_batches(
         if line == 1:
             block = block.removeprefix(b"\xef\xbb\xbf")
         frame = _frame(block, columns, name, line, health)
-        line += block.count(b"\n")
+        line += how_many(block, b"\n")
         texts += frame.height - frame[columns.text].null_count()
         # A field that never holds a text is a wrong name, not a corpus of empty documents.
         if frame.height and not texts:
@@ -54,10 +54,13 @@ def jsonl_batches(
         number += frame.height
 
 
-def _lines(blocks: Iterable[bytes]) -> Iterator[bytes | bytearray]:
+def _lines(blocks: Iterable[bytes], health: Health) -> Iterator[bytes | bytearray]:
     """Blocks of whole lines; a line longer than `PIECE` comes alone, as a bytearray."""
     held = bytearray()
-    for block in chain(blocks, [b"\n"]):
+    for found in chain(blocks, [None]):
+        if found is None and health.damaged is not None:
+            return  # the line in which a damaged file breaks off is not readable
+        block = b"\n" if found is None else found
         first, last = block.find(b"\n") + 1, block.rfind(b"\n") + 1
         if not first:
             held += block

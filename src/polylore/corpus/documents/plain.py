@@ -3,8 +3,17 @@
 from collections.abc import Iterable, Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
-from polylore.corpus.documents.batch import PIECE, SEPARATOR, Batch, in_parts, join, safe_cut
+from polylore.corpus.documents.batch import (
+    PIECE,
+    SEPARATOR,
+    Batch,
+    how_many,
+    in_parts,
+    join,
+    safe_cut,
+)
 from polylore.corpus.documents.streams import Health
 
 _BOM = b"\xef\xbb\xbf"
@@ -91,7 +100,7 @@ def _whole(data: bytearray, mode: str, first: int, health: Health) -> Iterator[B
         return
     if not is_utf8(found):
         found = SEPARATOR.join([decodable(text, health) for text in found.split(SEPARATOR)])
-    count = 1 + int(np.count_nonzero(np.frombuffer(found, dtype=np.uint8) == SEPARATOR[0]))
+    count = 1 + how_many(found, SEPARATOR)
     batch = Batch(found, count, first)
     yield from in_parts(batch) if count == 1 else [batch]
 
@@ -101,9 +110,8 @@ def _separate(data: bytearray, mode: str) -> None:
 
     Line breaks that follow it do no harm, and nothing between two separators is empty.
     """
-    _blank(data, edges=True)
+    found = _blank(data, edges=True)
     codes = np.frombuffer(data, dtype=np.uint8)
-    found = np.flatnonzero(codes == _BREAK)
     starts = found[np.diff(found, prepend=-2) > 1]
     # Line breaks at the beginning and at the end are between nothing.
     if len(starts) and starts[0] == 0:
@@ -115,20 +123,24 @@ def _separate(data: bytearray, mode: str) -> None:
     codes[starts] = SEPARATOR[0]
 
 
-def _blank(data: bytearray, *, edges: bool = False) -> None:
+def _blank(data: bytearray, *, edges: bool = False) -> NDArray[np.intp]:
     """Fill lines of nothing but white space with line breaks.
 
     The first and the last line, which may be parts of longer ones, only with `edges`.
+
+    Returns:
+        Where its line breaks are now.
     """
     codes = np.frombuffer(data, dtype=np.uint8)
-    found = np.flatnonzero(codes == _BREAK)
-    if edges:
-        found = np.concatenate([[-1], found, [len(data)]])
+    breaks = np.flatnonzero(codes == _BREAK)
+    found = np.concatenate([[-1], breaks, [len(data)]]) if edges else breaks
     gaps = np.flatnonzero(np.diff(found) > 1)
+    filled = False
     for place in gaps[np.isin(codes[found[gaps] + 1], _WHITE)].tolist():
         start, end = int(found[place]) + 1, int(found[place + 1])
         if data[start:end].isspace():
-            codes[start:end] = _BREAK
+            codes[start:end], filled = _BREAK, True
+    return np.flatnonzero(codes == _BREAK) if filled else breaks
 
 
 _BREAK = ord("\n")

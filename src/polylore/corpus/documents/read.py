@@ -65,9 +65,12 @@ def _tables(
     shard: Shard, config: DocumentsConfig, columns: Columns, health: Health
 ) -> Iterator[Batch]:
     read = parquet_batches if shard.format == "parquet" else arrow_batches
-    with opened(shard) as stream:
+    with opened(shard) as (stream, raw):
         try:
             with seekable(stream, shard) as content:
-                yield from read(content, columns, shard.name)
+                for batch in read(content, columns, shard.name):
+                    if shard.compression is None:  # else all of it was unpacked at first
+                        health.position = raw.tell()
+                    yield batch
         except damage() as error:  # ArrowInvalid is a ValueError
             note_damage(shard, health, error, partial=config.partial)

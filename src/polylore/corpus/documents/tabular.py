@@ -29,7 +29,7 @@ def csv_batches(
         DataError: it has no column with the text.
     """
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
-    lines = (_decoded(line, health) for line in _lines(blocks))
+    lines = (_decoded(line, health) for line in _lines(blocks, health))
     reader = csv.DictReader(lines, delimiter=delimiter)
     if columns.text not in (reader.fieldnames or ()):
         raise DataError(_no_column(name, columns.text, list(reader.fieldnames or ())))
@@ -45,12 +45,12 @@ def csv_batches(
     yield from _rows(rows, columns, number)
 
 
-def _lines(blocks: Iterable[bytes]) -> Iterator[bytes]:
+def _lines(blocks: Iterable[bytes], health: Health) -> Iterator[bytes]:
     rest = b""
     for block in blocks:
         *lines, rest = (rest + block).split(b"\n")
         yield from (line + b"\n" for line in lines)
-    if rest:
+    if rest and health.damaged is None:  # else it breaks off within this line
         yield rest
 
 
