@@ -85,6 +85,8 @@ def test_empty_names_are_refused() -> None:
         count("x", "Paris", " ")
     with pytest.raises(DataError, match="empty name"):
         count("x", "Paris", "France", ("\u00a0",))
+    with pytest.raises(DataError, match="empty name"):
+        count("x", "Paris", "\u200b\u2060")
 
 
 def test_folding_equals_the_standard_library() -> None:

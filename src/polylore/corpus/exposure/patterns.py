@@ -1,5 +1,6 @@
 """The names of a fact set, and which of them must meet."""
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -36,6 +37,11 @@ class Lists:
         return owner, first[owner] + within
 
 
+def _visible(name: str) -> bool:
+    """Whether a name has a character that is neither white space nor control nor format."""
+    return any(unicodedata.category(char)[0] not in "ZC" for char in name)
+
+
 @dataclass(frozen=True)
 class Patterns:
     """Distinct names and questions.
@@ -67,12 +73,17 @@ class Patterns:
         more: NDArray[np.bool_] = np.diff(self.members.start) > 1
         return more
 
+    @cached_property
+    def ordered(self) -> pl.DataFrame:
+        """`cells` in the order of exposure tables, numbered: rows are sorted by a number."""
+        return self.cells.sort("fact_id", "lang").with_row_index("cell")
+
     @classmethod
     def of(cls, facts: pl.DataFrame, policy: CountingPolicy) -> "Patterns":
         """Collect the names of facts (contract `tables.raw.FACTS`), folded as the policy says.
 
         Raises:
-            DataError: a name is empty, and so would occur everywhere.
+            DataError: a name is empty or invisible, and so would occur everywhere.
         """
         names: dict[bytes, int] = {}
         sets: dict[tuple[int, ...], int] = {}
@@ -83,7 +94,7 @@ class Patterns:
             numbers = []
             for name in (subject, gold, *(aliases or ())):
                 folded = policy.fold(name.encode(errors="replace")).strip()
-                if not folded:
+                if not _visible(folded.decode()):
                     raise DataError(
                         f"Fact '{fact_id}' has an empty name in '{lang}', which would be found "
                         "everywhere; fill it in or leave the row out."

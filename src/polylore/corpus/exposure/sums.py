@@ -24,7 +24,7 @@ class Sums:
     """Tallies by group; a group is a language of documents and a stretch of steps."""
 
     def __init__(self, patterns: Patterns, steps_per_row: int) -> None:
-        self._cells = patterns.cells
+        self._cells = patterns.ordered
         self._width = steps_per_row
         self._groups: dict[tuple[str | None, int | None], int] = {}
         sizes = (len(patterns.subject), len(patterns.names), len(patterns.members.start) - 1)
@@ -75,29 +75,32 @@ class Sums:
     def table(self, source: str, policy: CountingPolicy, *, exact: bool) -> pl.DataFrame:
         """Contract `tables.raw.EXPOSURE`, sorted; only rows with a count above zero."""
         counted = pl.concat([self._cells_of(kind) for kind in KINDS], how="diagonal")
-        summed = counted.group_by("group", "fact_id", "lang").agg(
-            pl.col(kind).sum() for kind in KINDS
-        )
+        summed = counted.group_by("group", "cell").agg(pl.col(kind).sum() for kind in KINDS)
         keys = list(self._groups)
         step = [None if s is None else s * self._width + 1 for _, s in keys]
         group = pl.DataFrame(
             {"group": range(len(keys)), "doc_lang": [lang for lang, _ in keys], "step_lo": step},
             schema={"group": pl.Int64(), "doc_lang": pl.String(), "step_lo": pl.Int64()},
         )
-        frame = summed.join(group, on="group").select(
-            pl.exclude("group"),
-            step_hi=pl.col("step_lo") + self._width - 1,
-            source=pl.lit(source),
-            unit=pl.lit(policy.unit),
-            exact=pl.lit(exact),
-            exposure_kind=pl.lit("exact" if self._ordered else "total"),
-            lang_conditioned=pl.lit(False),
-            policy_id=pl.lit(policy.policy_id),
+        order = ("cell", "step_lo", "doc_lang")
+        summed = summed.join(group, on="group").sort(order, nulls_last=False)
+        names = self._cells[summed["cell"]]
+        return raw.EXPOSURE.validate(
+            summed.select(
+                names["fact_id"],
+                names["lang"],
+                pl.exclude("group", "cell"),
+                step_hi=pl.col("step_lo") + self._width - 1,
+                source=pl.lit(source),
+                unit=pl.lit(policy.unit),
+                exact=pl.lit(exact),
+                exposure_kind=pl.lit("exact" if self._ordered else "total"),
+                lang_conditioned=pl.lit(False),
+                policy_id=pl.lit(policy.policy_id),
+            )
         )
-        order = ("fact_id", "lang", "step_lo", "doc_lang")
-        return raw.EXPOSURE.validate(frame.sort(order, nulls_last=False))
 
     def _cells_of(self, kind: Kind) -> pl.DataFrame:
         group, item, count = self._tallies[kind].sums()
         counts = pl.DataFrame({"group": group, KINDS[kind]: item, kind: count})
-        return counts.join(self._cells, on=KINDS[kind]).select("group", "fact_id", "lang", kind)
+        return counts.join(self._cells, on=KINDS[kind]).select("group", "cell", kind)
