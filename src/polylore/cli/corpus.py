@@ -1,5 +1,6 @@
 """`polylore corpus`: how often a corpus expresses facts, and where."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -42,13 +43,71 @@ def count(
     cells = run.table("facts").height
     conditioned = bool(exposure["lang_conditioned"].any()) if exposure.height else False
     documents, size = int(shards["documents"].sum()), int(shards["text_bytes"].sum())
-    click.echo(f"{documents:,} documents, {size / 1e6:,.1f} MB of text, {shards.height:,} shards.")
+    files = "1 file" if shards.height == 1 else f"{shards.height:,} files"
+    click.echo(f"{documents:,} documents, {size / 1e6:,.1f} MB of text, {files}.")
     click.echo(
         f"{met:,} of {cells:,} cells (a fact in a language) were met in "
         f"{'documents of their language' if conditioned else 'documents of any language'}, "
         f"{exposure['count'].sum():,} exposures in all."
     )
     click.echo(f"Exposure: {run.path / 'tables' / 'exposure.parquet'}")
+
+
+@corpus.command()
+@config_options(
+    CountConfig, positional="documents.source", short=["execution.executor", "execution.jobs"]
+)
+@click.option("--out", "-o", default="runs/count", show_default=True, help="Its run folder.")
+@click.option("--size", help="Plan for a corpus of so much, like this one: 10TB, 500GB, ...")
+@click.option(
+    "--sample",
+    "megabytes",
+    type=click.IntRange(min=1),
+    default=64,
+    show_default=True,
+    help="Megabytes of text to count of each kind of file.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+@click.option("--quiet", "-q", is_flag=True, help="No progress display.")
+def plan(
+    study: str | None,
+    settings: tuple[str, ...],
+    out: str,
+    size: str | None,
+    megabytes: int,
+    as_json: bool,
+    quiet: bool,
+    **flags: Any,
+) -> None:
+    """Say how long a count will take, how much memory and disk: from a sample that is counted now.
+
+    Takes what `polylore corpus count` takes. What is finished in the run folder is not planned
+    again.
+    """
+    config = read_config(CountConfig, study, settings, flags, positional="documents.source")
+    from polylore.cli.plan import show_plan
+    from polylore.studies.plan.corpus import plan_corpus
+
+    with progress_display(quiet or as_json) as progress:
+        made = plan_corpus(
+            config,
+            out,
+            size=None if size is None else _bytes(size),
+            megabytes=megabytes,
+            progress=progress,
+        )
+    show_plan(made, as_json=as_json)
+
+
+def _bytes(text: str) -> int:
+    """10TB as a number."""
+    from polylore.errors import ConfigError
+
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kMGTP]?)B?\s*", text)
+    if not found or not float(found[1]):
+        raise ConfigError(f"--size is {text!r}; give a number of bytes such as 10TB or 500GB.")
+    power = " kMGTP".index(found[2] or " ")
+    return round(float(found[1]) * 1000.0**power)
 
 
 @corpus.command()

@@ -9,6 +9,7 @@ from polylore.cli.progress import progress_display
 from polylore.studies.trace.config import TraceConfig
 
 if TYPE_CHECKING:
+    from polylore.studies.plan.corpus import CorpusPlan
     from polylore.studies.plan.plan import Plan
 
 _SCALES = {
@@ -39,32 +40,37 @@ def plan(
     """Say what a trace will cost: prompts, tokens, FLOPs, time, memory, downloads, disk.
 
     Takes what `polylore trace` takes, counts with the code that will do the work, and starts
-    nothing. What is finished in the run folder is not counted again.
+    nothing. What is finished in the run folder is not counted again. For counting exposures in a
+    corpus: `polylore corpus plan`.
     """
     config = read_config(TraceConfig, study, settings, flags, positional="model")
     from polylore.studies.plan.plan import plan as make_plan
 
     with progress_display(quiet or as_json) as progress:
         made = make_plan(config, out, measured=measure, progress=progress)
+    show_plan(made, as_json=as_json)
+
+
+def show_plan(made: "Plan | CorpusPlan", *, as_json: bool) -> None:
+    """Print a plan."""
     if as_json:
         _json(made)
     else:
         _text(made)
 
 
-def _json(made: "Plan") -> None:
+def _json(made: "Plan | CorpusPlan") -> None:
     import json
 
-    value = {
-        "title": made.title,
-        "totals": made.totals.to_dicts(),
-        "units": made.units.to_dicts(),
-        "notes": list(made.notes),
-    }
+    value: dict[str, Any] = {"title": made.title, "totals": made.totals.to_dicts()}
+    units = getattr(made, "units", None)
+    if units is not None:
+        value["units"] = units.to_dicts()
+    value["notes"] = list(made.notes)
     click.echo(json.dumps(value, ensure_ascii=False, indent=2))
 
 
-def _text(made: "Plan") -> None:
+def _text(made: "Plan | CorpusPlan") -> None:
     import polars as pl
 
     from polylore.cli.output import show_frame

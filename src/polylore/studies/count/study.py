@@ -12,6 +12,7 @@ from polylore.corpus.documents.languages import canonical
 from polylore.corpus.exposure.merge import merge_exposure
 from polylore.corpus.exposure.patterns import Patterns
 from polylore.errors import ConfigError, DataError
+from polylore.facts import FactSet
 from polylore.files import read_json
 from polylore.runs import RunFolder, run_batches
 from polylore.studies.count.config import CountConfig
@@ -36,20 +37,28 @@ def count(config: CountConfig, out: str | Path, *, progress: Progress | None = N
     Raises:
         PolyloreError: bad input, in one sentence; nothing that is finished is lost.
     """
-    shards = find_shards(config.documents)
-    if config.documents.order is not None:
-        read_order(config.documents.order)  # an unusable one is better known now
-    factset = config.facts.load()
-    policy = config.effective_policy()
-    Patterns.of(factset.facts, policy)
-    sizes = [[shard.name, shard.size] for shard in shards]
-    inputs = {"facts": factset.digest(), "documents": digest(sizes)}
+    shards, factset, inputs = prepare(config)
     run = RunFolder.open(out, "count", config.question(), inputs)
     with run.lock():
         run.write_table("facts", factset.facts)
         _count_all(run, config, shards, progress)
         _sum_up(run, config, shards)
     return run
+
+
+def prepare(config: CountConfig) -> tuple[list[Shard], FactSet, dict[str, str]]:
+    """What is counted in what, checked before anything starts, and the digests of both.
+
+    Raises:
+        PolyloreError: there is nothing to read, or a file, an order or a name is unusable.
+    """
+    shards = find_shards(config.documents)
+    if config.documents.order is not None:
+        read_order(config.documents.order)  # an unusable one is better known now
+    factset = config.facts.load()
+    Patterns.of(factset.facts, config.effective_policy())
+    sizes = [[shard.name, shard.size] for shard in shards]
+    return shards, factset, {"facts": factset.digest(), "documents": digest(sizes)}
 
 
 def _count_all(
@@ -173,9 +182,9 @@ def notes(about: pl.DataFrame, exposure: pl.DataFrame) -> list[str]:
         if wide.height and documents >= 20 and wide["unit"][0] not in ("sentence", "sequence"):
             first = wide.row(0, named=True)
             found.append(
-                f"The {role} of {wide.height} cells occurs in more than half of all documents, "
-                f"such as that of '{first['fact_id']}' in '{first['lang']}'; such a name is hardly "
-                "about the fact."
+                f"The {role} of '{first['fact_id']}' in '{first['lang']}'"
+                f"{f' and of {wide.height - 1} other cells' if wide.height > 1 else ''} occurs in "
+                "more than half of all documents; such a name is hardly about the fact."
             )
     unread = int(about["unread"].sum())
     if unread:

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import polars as pl
 
@@ -12,11 +11,11 @@ from polylore.models.devices import BANDWIDTH_SHARE, DEVICES, UTILISATION, devic
 from polylore.models.forward import CHUNK, CHUNK_ELSEWHERE
 from polylore.models.hidden import Layers
 from polylore.studies.plan.measure import Measured
+from polylore.studies.plan.rows import Row, row
 from polylore.studies.plan.work import Unit
 from polylore.studies.trace.config import ExecutionConfig
 from polylore.studies.trace.similarity import Sentences
 
-Row = dict[str, Any]
 _UNIT, _ANSWER, _CANDIDATE, _COSINES = 8_000, 25, 16, 14
 """Bytes of a unit in Parquet, of each of its answers, of each of its scores, and of the numbers of
 a fact at one layer and position."""
@@ -27,12 +26,6 @@ KEPT = 2**26
 (mallopt(3), M_TRIM_THRESHOLD)."""
 FORMATS = {"float32": 4, "bfloat16": 2, "float16": 2}
 """Bytes of a number."""
-
-
-def row(topic: str, name: str, value: float | None, unit: str, remark: str = "") -> Row:
-    """One row of table PLAN_TOTALS."""
-    number = None if value is None else float(value)
-    return {"topic": topic, "name": name, "value": number, "unit": unit, "remark": remark}
 
 
 def _sum(table: pl.DataFrame, column: str) -> float:

@@ -22,6 +22,7 @@ from polylore.runs import RunFolder
 from polylore.studies.plan import needs
 from polylore.studies.plan.gather import Pending, Progress, Seen, gather, pending, unit_bytes
 from polylore.studies.plan.measure import Measured, measure
+from polylore.studies.plan.rows import Row, row
 from polylore.studies.plan.work import Unit, Ways, plan_table
 from polylore.studies.trace.ask import parts_of
 from polylore.studies.trace.config import ExecutionConfig, TraceConfig
@@ -145,7 +146,7 @@ class _Study:
         """The first checkpoint that is on this machine."""
         return next((Path(str(source.path)) for source, _ in self.left if source.local), None)
 
-    def rows(self) -> list[needs.Row]:
+    def rows(self) -> list[Row]:
         """How much of it is left."""
         chosen = self.resolved.chosen.height
         langs = self.factset.languages
@@ -154,8 +155,8 @@ class _Study:
         similarity = "" if self.measure is None else ", and one of similarity"
         remark = f"checkpoint x language{similarity}; {done} are done"
         return [
-            needs.row("asking", "checkpoints", len(self.left), "checkpoints", f"of {chosen}"),
-            needs.row("asking", "units", self.n_units, "units", remark),
+            row("asking", "checkpoints", len(self.left), "checkpoints", f"of {chosen}"),
+            row("asking", "units", self.n_units, "units", remark),
         ]
 
 
@@ -200,7 +201,7 @@ def _count(study: _Study, measured: bool, report: Progress) -> _Work:
     return _Work(anatomy, units, on_gpu, table, ways, seen, found, process, compared)
 
 
-def _rows(study: _Study, work: _Work) -> Iterator[needs.Row]:
+def _rows(study: _Study, work: _Work) -> Iterator[Row]:
     config, execution, series = study.config, study.config.execution, study.config.series
     dtype, anatomy = config.effective_ask().dtype, work.anatomy
     n = len(study.left)
