@@ -6,15 +6,13 @@ whole way begins with compressed files.
 """
 
 import math
-import resource
 import statistics
-import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from polylore.corpus.documents import DocumentsConfig, Shard, find_shards, read_shard
 from polylore.corpus.documents.languages import with_languages
@@ -22,8 +20,10 @@ from polylore.corpus.exposure import Counter, CountingPolicy, Patterns
 from polylore.corpus.exposure.matcher import Matcher
 from polylore.facts import load_facts
 from polylore.studies.bench_text import write_corpus
+from polylore.studies.count.peak import peak_memory
 
 Progress = Callable[[int, int, str], None]
+Part = Literal["speed", "processes"]
 MB = 1_000_000
 PART = 0.1
 """Share of the text on which memory is measured as well."""
@@ -35,7 +35,8 @@ def bench_count(
     shards: int = 2,
     rounds: int = 3,
     kind: str = "jsonl",
-    scaling: bool = True,
+    parts: Sequence[Part] = ("speed", "processes"),
+    seed: int = 0,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Measure counting.
@@ -45,13 +46,16 @@ def bench_count(
         shards: files it is split into.
         rounds: how often every shard is measured.
         kind: `jsonl` or `txt`, both as zst.
-        scaling: also measure two processes against one, and memory.
+        parts: `speed`, one process against the bare matcher; `processes`, two of them against one,
+            and memory.
+        seed: of the made-up text.
         progress: called with (done, total, what).
 
     Returns:
-        Patterns, bytes, MB of text per CPU second of the bare matcher and of the whole way, their
-        ratio (median over shards and rounds, with lowest and highest), and with `scaling` the wall
-        time of one and two processes, their ratio, and the peak memory on a tenth and on all.
+        Patterns, bytes; MB of text per CPU second of the bare matcher and of the whole way, their
+        ratio (median over shards and rounds, with lowest and highest); the wall time of one and
+        two processes (medians), their ratio (median over rounds, with lowest and highest), and
+        the peak memory on a tenth and on all.
     """
     report = progress or (lambda done, total, what: None)
     factset = load_facts("cldr")
@@ -60,7 +64,9 @@ def bench_count(
     with tempfile.TemporaryDirectory(prefix="polylore-bench-") as name:
         folder = Path(name)
         report(0, 1, "writing text")
-        size = write_corpus(factset, folder, megabytes=megabytes, shards=shards, kind=kind)
+        size = write_corpus(
+            factset, folder, megabytes=megabytes, shards=shards, kind=kind, seed=seed
+        )
         config = DocumentsConfig(source=[name])
         found = find_shards(config)
         report(1, 1, "writing text")
@@ -71,10 +77,12 @@ def bench_count(
             "bytes": size,
             "shards": shards,
             "rounds": rounds,
+            "seed": seed,
         }
-        result |= _speed(found, config, patterns, policy, rounds, report)
-        if scaling:
-            result |= _scaling(found, config, size, report)
+        if "speed" in parts:
+            result |= _speed(found, config, patterns, policy, rounds, report)
+        if "processes" in parts:
+            result |= _processes(found, config, size, rounds, report)
     return result
 
 
@@ -129,20 +137,30 @@ def count_all(
                 return
 
 
-def _scaling(
-    shards: list[Shard], config: DocumentsConfig, size: int, report: Progress
+def _processes(
+    shards: list[Shard], config: DocumentsConfig, size: int, rounds: int, report: Progress
 ) -> dict[str, Any]:
-    report(0, 3, "processes")
+    total = 2 * rounds + 1
+    report(0, total, "processes")
     _, small = _side_by_side([shards], config, most=PART * size)
-    report(1, 3, "processes")
-    one, large = _side_by_side([shards], config)
-    report(2, 3, "processes")
-    two, _ = _side_by_side([shards[::2], shards[1::2]], config)
-    report(3, 3, "processes")
+    one: list[float] = []
+    two: list[float] = []
+    large = 0.0
+    for turn in range(rounds):
+        report(2 * turn + 1, total, "processes")
+        seconds, peak = _side_by_side([shards], config)
+        one.append(seconds)
+        large = max(large, peak)
+        report(2 * turn + 2, total, "processes")
+        two.append(_side_by_side([shards[::2], shards[1::2]], config)[0])
+    report(total, total, "processes")
+    ratios = [a / b for a, b in zip(one, two, strict=True)]
     return {
-        "seconds_one_process": one,
-        "seconds_two_processes": two,
-        "two_processes": one / two,
+        "seconds_one_process": statistics.median(one),
+        "seconds_two_processes": statistics.median(two),
+        "two_processes": statistics.median(ratios),
+        "two_processes_lowest": min(ratios),
+        "two_processes_highest": max(ratios),
         "peak_mb_of_a_part": small,
         "part": PART,
         "peak_mb_of_all": large,
@@ -185,5 +203,4 @@ def _count_group(
     barrier.wait()
     count_all(shards, config, counter, most)
     counter.exposure("bench")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    queue.put(peak / (MB if sys.platform == "darwin" else 1000))
+    queue.put(peak_memory() / MB)
