@@ -226,6 +226,43 @@ def test_a_trace_with_a_worker_killed_equals_a_local_one(
         assert spread.table(name).equals(local.table(name)), name
 
 
+def test_a_count_with_a_worker_killed_equals_a_local_one(cluster: str, tmp_path: Path) -> None:
+    for package in ("daachorse", "stringzilla", "fsspec"):
+        pytest.importorskip(package, reason="the extra `corpus` is not installed")
+    from polylore.studies.count.config import CountConfig
+    from polylore.studies.count.study import count
+
+    (tmp_path / "corpus").mkdir()
+    text = "Paris, France\n\n" + "Berlin ist die Hauptstadt: Deutschland.\n\n" * 3000
+    for number in range(12):
+        (tmp_path / "corpus" / f"{number}.txt").write_text(text * (number + 1))
+    killed: list[psutil.Process] = []
+
+    def kill(done: int, total: int, what: str) -> None:
+        if done and not killed:
+            killed.extend([p for p in actors() if p.cmdline()[0].endswith(".do")][:1])
+            for process in killed:
+                process.kill()
+
+    def config(**execution: Any) -> CountConfig:
+        return CountConfig.parse(
+            {
+                "documents": {"source": f"file://{tmp_path}/corpus"},
+                "facts": {"languages": ["en", "de"], "limit": 300},
+                "execution": execution,
+            }
+        )
+
+    local = count(config(), tmp_path / "local")
+    spread = count(config(executor=cluster, jobs=2), tmp_path / "spread", progress=kill)
+    assert killed
+    assert local.table("exposure")["count"].sum() > 0
+    assert spread.units() == local.units()
+    assert all(name.startswith("file://") for name in local.units())
+    for name in ("exposure", "exposure_any_language", "shards"):
+        assert spread.table(name).equals(local.table(name)), name
+
+
 # Last: Ray does not like to go back to another cluster afterwards in the same process.
 def test_ctrl_c_ends_a_cluster_of_our_own(workers: Any, tmp_path: Path) -> None:
     ray = pytest.importorskip("ray", reason="the extra `ray` is not installed")

@@ -148,6 +148,23 @@ def test_jobs_and_shards_change_nothing(tmp_path: Path) -> None:
     assert b.table("shards")["documents"].to_list() == [300] * 6
 
 
+def test_urls_are_counted_as_files_are(tmp_path: Path) -> None:
+    import fsspec
+
+    shards(tmp_path / "many", 3)
+    for path in (tmp_path / "many").iterdir():
+        with fsspec.open(f"memory://count/{path.name}", "wb") as stream:
+            stream.write(path.read_bytes())
+    files = run(tmp_path / "many", tmp_path / "a", facts=own(tmp_path))
+    named = run(f"file://{tmp_path}/many", tmp_path / "b", facts=own(tmp_path))
+    held = run("memory://count/*.gz", tmp_path / "c", facts=own(tmp_path))
+    assert files.table("exposure")["count"].sum() > 0
+    for other in (named, held):
+        assert other.table("exposure").equals(files.table("exposure"))
+    assert named.units()[0] == f"file://{tmp_path}/many/00.jsonl.gz"
+    assert held.units()[0].startswith("memory://")
+
+
 def test_killed_runs_resume_to_equal_sums(tmp_path: Path) -> None:
     shards(tmp_path / "many", 8, rows=4000)
     expected = run(tmp_path / "many", tmp_path / "whole", facts=own(tmp_path)).table("exposure")
