@@ -10,6 +10,7 @@ the next one.
 """
 
 import argparse
+import importlib.metadata
 import json
 import subprocess
 import sys
@@ -22,6 +23,7 @@ import psutil
 from acceptance.results import write_results
 
 FORMATS, PARTS = ("txt", "jsonl"), ("speed", "processes")
+LIBRARIES = ("backports.zstd", "daachorse", "stringzilla")
 SIZES = ["--megabytes", "200", "--shards", "2"]
 COMMAND = ["polylore", "bench", "count", *SIZES, "--format", "FORMAT", "--part", "PART", "--json"]
 FLAT = 1.1
@@ -128,6 +130,7 @@ def main() -> None:
         "together and get half of the files each.",
         "",
         *(line for kind, parts in found.items() for line in details(kind, *parts)),
+        "- " + ", ".join(f"{name} {importlib.metadata.version(name)}" for name in LIBRARIES),
     ]
     write_results(options.results, "Counting exposures", [*COMMAND, "--rounds", "N"], lines)
     if not all(ok for *_, ok in checks):
