@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import math
 import sys
 from contextlib import ExitStack
 from importlib.machinery import ModuleSpec
@@ -257,3 +258,29 @@ def test_batches_that_do_not_fit_are_not_taken(lm: LanguageModel) -> None:
     fits = 0
     with pytest.raises(ModelError, match="Batches of 16 candidates do not fit"):
         score._best_batch(make, questions, (16, 64))
+
+
+def test_counting_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("daachorse", reason="the extra `corpus` is not installed")
+    pytest.importorskip("stringzilla", reason="the extra `corpus` is not installed")
+    from polylore.studies import bench_count as module
+
+    sizes = []
+
+    def side_by_side(groups: list, config: object, most: float = math.inf) -> tuple[float, float]:
+        sizes.append((len(groups), most))
+        return (6.0, 100.0) if len(groups) == 1 else (4.0, 110.0)
+
+    monkeypatch.setattr(module, "_side_by_side", side_by_side)
+    found = module.bench_count(megabytes=1, shards=2, rounds=1)
+    assert found["patterns"] >= 12_000
+    assert 1e6 <= found["bytes"] < 1.2e6
+    assert found["exposures"] > 0
+    assert 0 < found["ratio_lowest"] <= found["ratio"] <= found["ratio_highest"]
+    assert found["two_processes"] == 1.5
+    assert found["peak_mb_of_all"] == found["peak_mb_of_a_part"] == 100
+    # A tenth of the text for memory, then one and two processes on all of it.
+    assert sizes == [(1, found["bytes"] / 10), (1, math.inf), (2, math.inf)]
+    less = module.bench_count(megabytes=1, shards=2, rounds=1, parts=("processes",))
+    assert "ratio" not in less
+    assert less["bytes"] == found["bytes"]

@@ -69,8 +69,11 @@ def plan_corpus(
     run = None if size else RunFolder.find(out, "count", config.question(), inputs)
     left = shards if run is None else [s for s in shards if not run.is_done(s.name)]
     whole = sum(shard.size for shard in left)
+    files = (
+        f"files like these {len(shards):,}" if size else f"{len(left):,} of {len(shards):,} files"
+    )
     title = (
-        f"{config.name}: {_amount(size or whole)} in {len(left):,} of {len(shards):,} files, "
+        f"{config.name}: {_amount(size or whole)} in {files}, "
         f"{factset.facts['fact_id'].n_unique():,} facts in {len(factset.languages)} languages"
     )
     if not whole:
