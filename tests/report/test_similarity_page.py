@@ -25,7 +25,7 @@ def made_up(steps: tuple[int, ...]) -> dict[str, pl.DataFrame]:
               "after_norm": layer == 4, "position": position, "lang": lang, "pivot": "en",
               "groups_of": "own"}  # fmt: skip
         for (kind, group), stratum in itertools.product(GROUPS, ("all", "no_same_object")):
-            excess = 0.0 if layer == 0 else float(generator.normal(0.1, 0.05))
+            excess = 0.0 if layer == 0 else float(generator.uniform(0.06, 0.2))
             summary.append(
                 at | {"kind": kind, "group": group, "stratum": stratum, "n": 30, "mexa": 0.2,
                       "mexa_lo": 0.1, "mexa_hi": 0.3, "cos": 0.6, "cos_clipped": 0.6,
@@ -98,6 +98,14 @@ def test_the_page_has_its_parts(run, tmp_path) -> None:
     made = export_figures(report, tmp_path / "figures", formats=("svg",))
     assert charts <= {path.stem for path in made}
     assert "Similarity" in render(report)
+
+
+def test_the_finding_is_about_a_layer_chosen_blindly(run) -> None:
+    finding = next(f for f in build_report(run).findings if "Halfway" in f.text)
+    assert "(layer 2)" in finding.text
+    assert "in 2 of 2 languages" in finding.text
+    assert finding.verdict == "confirmed"
+    assert "does not show" in finding.detail
 
 
 def test_one_checkpoint_has_no_course(synthetic, tmp_path) -> None:

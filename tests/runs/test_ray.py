@@ -248,7 +248,7 @@ def test_a_count_with_a_worker_killed_equals_a_local_one(cluster: str, tmp_path:
         return CountConfig.parse(
             {
                 "documents": {"source": f"file://{tmp_path}/corpus"},
-                "facts": {"languages": ["en", "de"], "limit": 300},
+                "facts": {"languages": ["en", "de"], "relations": ["capital"]},
                 "execution": execution,
             }
         )

@@ -9,6 +9,7 @@ from polylore.models.store import Store
 from polylore.runs import RunFolder
 from polylore.studies.trace.ask import plan_batches, unit_name
 from polylore.studies.trace.config import AskConfig, ExecutionConfig
+from polylore.studies.trace.similarity import Measure
 from polylore.tables import raw
 
 LANGS = ["en", "fr", "de", "tr"]
@@ -38,12 +39,16 @@ def _table(rows: list[dict]) -> pl.DataFrame:
 
 
 def cut(
-    run: RunFolder, checkpoints: pl.DataFrame, jobs: int, ask: AskConfig | None = None
+    run: RunFolder,
+    checkpoints: pl.DataFrame,
+    jobs: int,
+    ask: AskConfig | None = None,
+    measure: Measure | None = None,
 ) -> list[tuple[str, tuple[str, ...]]]:
     batches = plan_batches(
-        run, checkpoints, LANGS, ask or AskConfig(), ExecutionConfig(jobs=jobs), Store()
+        run, checkpoints, LANGS, ask or AskConfig(), ExecutionConfig(jobs=jobs), Store(), measure
     )
-    return [(batch.ckpt_id, batch.langs) for batch in batches]
+    return [(batch.ckpt_id, batch.parts) for batch in batches]
 
 
 def test_the_last_checkpoint_goes_language_by_language(run: RunFolder, local: pl.DataFrame) -> None:
@@ -68,3 +73,12 @@ def test_done_units_are_left_out(run: RunFolder, local: pl.DataFrame) -> None:
     for lang in ("en", "tr"):
         run.write_unit(unit_name("step-3", lang), parts)
     assert cut(run, local.tail(1), 1) == [("step-3", ("fr",)), ("step-3", ("de",))]
+
+
+def test_similarity_is_a_unit_of_each_checkpoint(run: RunFolder, local: pl.DataFrame) -> None:
+    measure = Measure("en", ("prompt_end",), 0, None, True)
+    suspect = local.with_columns(suspect=pl.col("ckpt_id") == "step-2")
+    first, second, *last = cut(run, suspect, 1, measure=measure)
+    assert first == ("step-1", (*LANGS, "similarity"))
+    assert second == ("step-2", tuple(LANGS))  # its weights belong elsewhere
+    assert last == [("step-3", (part,)) for part in (*LANGS, "similarity")]

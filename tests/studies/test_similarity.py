@@ -160,7 +160,7 @@ def test_workers_share_the_units(make: Make, done: RunFolder, tmp_path: Path) ->
     measure = Measure.of(config, langs)
     store = config.series.store()
     ask = config.effective_ask()
-    batches = asking.plan_batches(run, checkpoints, langs, ask, measure, config.execution, store)
+    batches = asking.plan_batches(run, checkpoints, langs, ask, config.execution, store, measure)
     assert sum(len(batch.parts) for batch in batches) == 4 * checkpoints.height
     for batch in reversed(batches):
         assert asking.ask_batch(batch) == len(batch.parts)

@@ -16,8 +16,8 @@ TIE = 1e-6
 """Cosines that differ by less are equal: rounding of float32 vectors."""
 NOTHING = 1e-5
 """Part of a vector's length below which what is left without the mean is rounding."""
-ROWS = 2048
-"""Facts that are compared with all others at once."""
+PAIRS = 2**24
+"""Pairs of facts whose cosines are in memory at once."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -123,8 +123,9 @@ def _hits(
     count = len(u)
     absent = torch.full((count,), -torch.inf, dtype=u.dtype, device=u.device)
     row_N, column_N = absent.clone(), absent.clone()
-    for start in range(0, count, ROWS):
-        rows = torch.arange(start, min(start + ROWS, count), device=u.device)
+    step = max(1, PAIRS // max(1, count))
+    for start in range(0, count, step):
+        rows = torch.arange(start, min(start + step, count), device=u.device)
         found = u[rows] @ v.T
         found[:, ~there_N] = -torch.inf
         found[~there_N[rows]] = -torch.inf

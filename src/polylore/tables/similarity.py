@@ -109,7 +109,7 @@ SIMILARITY_SUMMARY = Table(
 
 SIMILARITY_CONTROLS = Table(
     "similarity_controls",
-    "Facts that may have come by transfer, beside matched ones: are they closer to the pivot?",
+    "Facts that may have come by transfer against matched ones: how much closer to the pivot.",
     (
         *AXIS,
         LAYER,

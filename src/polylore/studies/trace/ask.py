@@ -155,9 +155,9 @@ def plan_batches(
     checkpoints: pl.DataFrame,
     langs: Sequence[str],
     ask: AskConfig,
-    measure: Measure | None,
     execution: ExecutionConfig,
     store: Store,
+    measure: Measure | None = None,
 ) -> list[Batch]:
     """Pending work: one batch per checkpoint that has unfinished units.
 

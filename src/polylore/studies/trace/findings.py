@@ -19,6 +19,7 @@ from polylore.studies.trace.pathway_findings import MAKERS
 from polylore.studies.trace.sections.consistency import against_pivot, named
 from polylore.studies.trace.sections.overview import headline_rows
 from polylore.studies.trace.sections.referee import referee_findings
+from polylore.studies.trace.similarity_findings import similarity_finding
 
 
 def findings(context: Context) -> tuple[Finding, ...]:
@@ -31,6 +32,7 @@ def findings(context: Context) -> tuple[Finding, ...]:
         *MAKERS,
         consistency_finding,
         acquisition_finding,
+        similarity_finding,
         matcher_finding,
     )
     made = tuple(f for make in makers if (f := make(context)) is not None)

@@ -74,7 +74,7 @@ def trace(
         if measure is not None:
             settle(run, measure)
         langs = factset.languages
-        batches = plan_batches(run, checkpoints, langs, ask, measure, config.execution, store)
+        batches = plan_batches(run, checkpoints, langs, ask, config.execution, store, measure)
         store.require([batch.source for batch in batches])
         remote = any(not batch.source.local for batch in batches)
         with watched(store, progress if remote else None):
