@@ -123,8 +123,8 @@ def _require_offsets(tokenizer: Any) -> None:
     if not getattr(tokenizer, "is_fast", False):
         raise ModelError(
             f"The tokenizer {type(tokenizer).__name__} reports no character offsets, which are "
-            "needed to find answers and subjects; save a fast tokenizer (tokenizer.json) beside the "
-            "model."
+            "needed to find answers and subjects; save a fast tokenizer (tokenizer.json) beside "
+            "the model."
         )
 
 
