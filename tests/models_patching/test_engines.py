@@ -12,7 +12,9 @@ from polylore.models.forward import evaluation
 from polylore.models.patching import PatchPrompt, choose, patched_answers
 from polylore.models.patching.engines import ENGINES
 from polylore.models.patching.extract import states_at
-from polylore.models.patching.hooks import hooks_greedy, hooks_logits
+from polylore.models.patching.hooks import hooks_greedy, hooks_logits, patched
+from polylore.models.patching.suffix import read_suffixes
+from polylore.models.prefill import next_logits
 
 Make = Callable[..., Tiny]
 FAST = ["packed", "suffix"]
@@ -88,10 +90,33 @@ def check_answers(one: Tiny, steps: int = 4) -> None:
                 one.lm.model, one.blocks, one.prompts, vectors, onset, None, steps
             )
             assert [answer[place] for answer in found] == expected
-    # Not degenerate: patches change what is written, and it is not one token over and over.
-    assert len({tuple(map(tuple, answer)) for answer in found}) == len(found)
-    if not one.lm.name.startswith("neox"):  # whose likeliest token no patch of one token changes
-        assert any(answer[0] != answer[place] for answer in found for place in (1, 2, 3))
+    assert len({tuple(answer[0]) for answer in found}) >= 3  # not degenerate
+
+
+def check_spliced(one: Tiny) -> None:
+    """Whatever is read on the spliced cache, its logits are those of the whole string."""
+    model, onsets = one.lm.model, [-1, 0, 3, LAYERS - 1]
+    vectors = torch.stack(one.vectors, dim=1)
+    count, groups = len(one.prompts), 1 + len(onsets)
+    tokens = [[20 + k, 50 - k, 33, 8] for k in range(count)]
+    with evaluation(model):
+        _, stairs, cache, mask = read_suffixes(
+            model, one.blocks, one.prompts, vectors, onsets, None
+        )
+        rows = [(group, row) for group in range(groups) for row in range(count)]
+        stairs.splice(cache, [group for group, _ in rows], [row for _, row in rows])
+        mask = mask.repeat(groups, 1)
+        for step in range(4):
+            ids = torch.tensor([tokens[row][step : step + 1] for _, row in rows])
+            mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
+            logits, cache = next_logits(model, ids, mask, cache)
+            longer = [
+                PatchPrompt((*p.ids, *tokens[k][: step + 1]), p.first, p.last)
+                for k, p in enumerate(one.prompts)
+            ]
+            expected = hooks_logits(model, one.blocks, longer, vectors, onsets, None)
+            close(expected.flatten(0, 1), logits)
+            assert float((expected[1:4] - expected[0]).abs().amax(dim=(1, 2)).min()) > 1e-2
 
 
 @pytest.mark.parametrize("kind", DECODERS)
@@ -167,6 +192,7 @@ def test_single_layers_and_windows_of_layers(tiny: Make, kind: str, depth: int) 
 @pytest.mark.parametrize("kind", DECODERS)
 def test_answers_from_the_spliced_cache(tiny: Make, kind: str) -> None:
     check_answers(tiny(kind))
+    check_spliced(tiny(kind))
 
 
 @pytest.mark.parametrize("kind", QUICK)
@@ -210,13 +236,12 @@ def test_a_whole_donor_makes_the_target_the_source(tiny: Make, kind: str) -> Non
     assert float((one.logits("hooks", onsets=[])[0] - expected).abs().max()) > 1e-2
 
 
-@pytest.mark.parametrize("kind", [k for k in DECODERS if k != "bloom"])
+@pytest.mark.parametrize("kind", [k for k in DECODERS if k not in ("bloom", "gemma2")])
 def test_eager_attention_equals_sdpa(tiny: Make, kind: str) -> None:
-    one = tiny(kind)
-    two = tiny(kind, attn_implementation="eager")
+    """Where a model offers both: BLOOM has its own, Gemma 2's soft-cap needs eager."""
+    one, two = tiny(kind), tiny(kind, attn_implementation="eager")
+    assert one.lm.model.config._attn_implementation == "sdpa"
     assert two.lm.model.config._attn_implementation == "eager"
-    if one.lm.model.config._attn_implementation != "sdpa":
-        pytest.skip(f"{kind} offers no other attention than eager")
     for engine in EVERY:
         close(one.logits(engine), two.logits(engine))
 
@@ -310,9 +335,6 @@ def test_padding_without_position_ids_is_noticed(
 def test_hooks_that_fire_in_decode_steps_are_noticed(
     tiny: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from polylore.models.patching.answers import next_logits
-    from polylore.models.patching.hooks import patched
-
     one = tiny("llama")
 
     def wrong(model: Any, ids_BS: Any, mask_BT: Any, cache: Any) -> Any:

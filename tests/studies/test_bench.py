@@ -17,7 +17,7 @@ from transformers import AutoModelForCausalLM
 from polylore.cli.bench import bench
 from polylore.errors import ConfigError, ModelError
 from polylore.models import LanguageModel, prepare
-from polylore.studies.bench import rivals, score, timing
+from polylore.studies.bench import rivals, timing
 from polylore.studies.bench.config import SIZES, BenchConfig, Size
 from polylore.studies.bench.score import LM_EVAL, ONE, POLYLORE, STATEMENTS, VLLM, bench_score
 from polylore.studies.bench.ways import by_question, full_statements, one_by_one, sorted_batches

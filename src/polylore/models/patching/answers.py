@@ -57,8 +57,8 @@ def patched_answers(
     onsets = checked(onsets, len(blocks), depth)
     check(lm, blocks, prompts, vectors)
     bare = [replace(prompt, sets=(), forms=(), ends=()) for prompt in prompts]
-    for prompt in bare:
-        lm.check_context("...", len(prompt.ids) + max_new_tokens, "with its answer ")
+    for number, prompt in enumerate(bare):
+        lm.check_context(f"number {number}", len(prompt.ids) + max_new_tokens, "with its answer ")
     order = sorted(range(len(bare)), key=lambda k: (*_alike(bare[k]), len(bare[k].ids), k))
     cap = max_new_tokens * (1 + len(onsets))
     sizes = [range(tokens("suffix", bare[k], onsets) + cap) for k in order]

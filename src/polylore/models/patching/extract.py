@@ -45,10 +45,10 @@ def concept_states(
         DataError: a prompt with fewer than `tokens` tokens.
         ModelError: a prompt longer than the model reads, or memory for not even one.
     """
-    for prompt in prompts:
+    for number, prompt in enumerate(prompts):
         if len(prompt) < tokens:
             raise DataError(f"A source prompt of {len(prompt)} tokens has no {tokens} to keep.")
-        lm.check_context("...", len(prompt))
+        lm.check_context(f"number {number}", len(prompt))
     order = sorted(range(len(prompts)), key=lambda k: (-len(prompts[k]), k))
     rows = [prompts[k] for k in order]
     budget = Budget.start(token_budget, lm.model.get_input_embeddings().weight.shape[0])

@@ -154,13 +154,14 @@ def packed_logits(
         replaced(blocks, _step(layout, vectors_LNMD)),
         _last_inner(blocks, layout.read(len(blocks) - 1, device)),
     ):
-        logits: torch.Tensor = model(
+        logits = model(
             input_ids=ids_NW,
             attention_mask=own_masks(model, seen_NWW, depths_NW),
             position_ids=depths_NW,
             use_cache=False,
         ).logits[0]
-    return logits.unflatten(0, places_OK.shape)
+    logits_OKV: torch.Tensor = logits.view(*places_OK.shape, -1)
+    return logits_OKV
 
 
 def _step(layout: Layout, vectors_LNMD: torch.Tensor) -> Any:
