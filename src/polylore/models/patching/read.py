@@ -31,37 +31,48 @@ def read(logits_OKV: torch.Tensor, prompts: Sequence[PatchPrompt]) -> list[Readi
         logits_OKV: at every place of every prompt, clean and for each onset, as engines give them.
         prompts: the prompts, in the same order.
     """
-    groups, places, vocabulary = logits_OKV.shape
-    flat = logits_OKV.flatten(0, 1)
-    elements = CHUNK.get(flat.device.type, CHUNK_ELSEWHERE)
-    parts = torch.split(flat, max(1, elements // vocabulary))
-    norm_OK = torch.cat([part.float().logsumexp(-1) for part in parts]).view(groups, places)
-    found, first = [], 0
+    places: list[int] = []
+    tokens: list[int] = []
+    starts: list[int] = []  # where the tokens of each query begin
+    at: list[int] = []  # the place of each query
+    ends: list[int] = []  # the place right behind each prompt
+    first = 0
     for prompt in prompts:
-        tree = prompt.tree
-        at = {node: first + k for k, node in enumerate(tree.places)}
-        first += len(tree.places)
-        forms = [_asked(logits_OKV, norm_OK, at, queries) for queries in tree.form_queries]
-        sets = [_asked(logits_OKV, norm_OK, at, [query]) for query in tree.set_queries]
-        top = logits_OKV[:, at[tree.end]].argmax(-1).cpu().numpy()
-        found.append(Reading(_stacked(sets, groups), _stacked(forms, groups), top))
+        where = {node: first + k for k, node in enumerate(prompt.tree.places)}
+        for query in _queries(prompt):
+            starts.append(len(tokens))
+            at.append(where[query.node])
+            tokens.extend(query.ids)
+            places.extend([where[query.node]] * len(query.ids))
+        ends.append(where[prompt.tree.end])
+        first += len(where)
+    norm_OK = _norms(logits_OKV)
+    top_ON = logits_OKV[:, ends].argmax(-1).cpu().numpy()
+    chosen_OT = logits_OKV[:, places, tokens].double().cpu().numpy()
+    # No prompt asks for an empty set, so every query has a part of its own.
+    asked_OQ = np.logaddexp.reduceat(chosen_OT, starts, axis=1) if starts else chosen_OT
+    asked_OQ = asked_OQ - norm_OK[:, at]
+    found, done = [], 0
+    for number, prompt in enumerate(prompts):
+        sets = asked_OQ[:, done : done + len(prompt.sets)]
+        done += len(prompt.sets)
+        forms = np.zeros((len(asked_OQ), len(prompt.forms)))
+        for column, queries in enumerate(prompt.tree.form_queries):
+            forms[:, column] = asked_OQ[:, done : done + len(queries)].sum(axis=1)
+            done += len(queries)
+        found.append(Reading(sets, forms, top_ON[:, number]))
     return found
 
 
-def _asked(
-    logits_OKV: torch.Tensor, norm_OK: torch.Tensor, at: dict[int, int], queries: Sequence[Query]
-) -> torch.Tensor:
-    """Sum of the log-probabilities of some queries, (1 + onsets)."""
-    total = torch.zeros(len(logits_OKV), dtype=torch.float64, device=logits_OKV.device)
-    for query in queries:
-        place = at[query.node]
-        ids = torch.tensor(query.ids, device=logits_OKV.device)
-        chosen = logits_OKV[:, place].index_select(1, ids).float().logsumexp(-1)
-        total += chosen.double() - norm_OK[:, place].double()
-    return total
+def _queries(prompt: PatchPrompt) -> list[Query]:
+    return [*prompt.tree.set_queries, *(q for qs in prompt.tree.form_queries for q in qs)]
 
 
-def _stacked(columns: Sequence[torch.Tensor], groups: int) -> npt.NDArray[np.float64]:
-    if not columns:
-        return np.zeros((groups, 0))
-    return torch.stack(list(columns), dim=1).cpu().numpy()
+def _norms(logits_OKV: torch.Tensor) -> npt.NDArray[np.float64]:
+    """logsumexp over the vocabulary in float32 (1 + onsets, K), in chunks as in scoring."""
+    flat = logits_OKV.flatten(0, 1)
+    elements = CHUNK.get(flat.device.type, CHUNK_ELSEWHERE)
+    parts = torch.split(flat, max(1, elements // flat.shape[1]))
+    norm = torch.cat([part.float().logsumexp(-1) for part in parts])
+    found: npt.NDArray[np.float64] = norm.double().view(logits_OKV.shape[:2]).cpu().numpy()
+    return found
