@@ -111,5 +111,5 @@ def test_the_last_layer_is_checked(tiny: Make, monkeypatch: pytest.MonkeyPatch) 
         return logits
 
     monkeypatch.setitem(ENGINES, "packed", early)
-    assert failed(checks(one)) == {"last_onset"}
+    assert failed(checks(one)) == {"last_onset", "packed_equals_hooks"}
     assert LAYERS > 3

@@ -61,7 +61,8 @@ def self_check(
     """
     some = [prompts[k] for k in sample(prompts)]
     donors = [vectors[k] for k in sample(prompts)]
-    layers, engine = len(blocks), report.engine
+    engine = report.engine
+    onsets = sorted({-1, 0, *three(len(blocks)), len(blocks) - 1})
     with evaluation(lm.model), exact_tail(lm.model, blocks):
         own_LNMD = states_at(
             lm.model, blocks, [p.ids for p in some], [p.first for p in some], some[0].patched
@@ -71,7 +72,7 @@ def self_check(
         def run(members: Sequence[int], written: Sequence[torch.Tensor], name: str) -> torch.Tensor:
             chosen = [some[k] for k in members]
             with_ = [written[k] for k in members]
-            return patch_logits(lm, blocks, chosen, with_, range(-1, layers), depth, name)
+            return patch_logits(lm, blocks, chosen, with_, onsets, depth, name)
 
         everyone = range(len(some))
         identity = run(everyone, own, engine)
@@ -89,9 +90,7 @@ def self_check(
     moved = float((donor[1:3] - clean).abs().nan_to_num(0, 0, 0).max())
     checks.append(Check("donor", moved, EFFECT, moved > EFFECT))
     checks.append(_at_most("batch_of_one", distance(alone, donor), limit))
-    places = [0, *(onset + 2 for onset in three(layers))]
-    apart = distance(donor[places], reference[places])
-    equal = _at_most(f"{engine}_equals_hooks", apart, limit)
+    equal = _at_most(f"{engine}_equals_hooks", distance(donor, reference), limit)
     return [*checks, replace(equal, note=report.reason)]
 
 
