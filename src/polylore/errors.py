@@ -24,3 +24,7 @@ class RunError(PolyloreError):
 
 class ModelError(PolyloreError):
     """A checkpoint, tokenizer or model that cannot be loaded or asked as requested."""
+
+
+class SelfCheckError(ModelError):
+    """A checkpoint that fails a check which its numbers depend on."""

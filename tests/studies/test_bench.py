@@ -17,7 +17,7 @@ from transformers import AutoModelForCausalLM
 from polylore.cli.bench import bench
 from polylore.errors import ConfigError, ModelError
 from polylore.models import LanguageModel, prepare
-from polylore.studies.bench import rivals, score
+from polylore.studies.bench import rivals, timing
 from polylore.studies.bench.config import SIZES, BenchConfig, Size
 from polylore.studies.bench.score import LM_EVAL, ONE, POLYLORE, STATEMENTS, VLLM, bench_score
 from polylore.studies.bench.ways import by_question, full_statements, one_by_one, sorted_batches
@@ -93,18 +93,18 @@ def test_the_order_of_the_ways_turns_and_quick_ways_are_repeated() -> None:
     clock = {"slow": 1.0, "middle": 0.5, "quick": 0.1}
     now = [0.0]
 
-    def way(name: str) -> score.Way:
+    def way(name: str) -> Any:
         def run(questions: Any) -> list[list[float]]:
             calls.append(name)
             now[0] += clock[name]
             return [[0.0]]
 
-        return score.Way(name, run)
+        return run
 
-    ways = [way("slow"), way("middle"), way("quick"), score.Way("absent", None)]
+    runs = {name: way(name) for name in clock}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(score.time, "perf_counter", lambda: now[0])
-        _, seconds = score._measure(ways, [], 3, "micro", None)
+        patch.setattr(timing.time, "perf_counter", lambda: now[0])
+        _, seconds = timing.measure(runs, [], 3, "micro", None)
     quick = ["quick"] * 3
     first = ["slow", "middle", *quick]
     assert calls == [*first, "middle", *quick, "slow", *quick, "slow", "middle"]
@@ -254,10 +254,10 @@ def test_batches_that_do_not_fit_are_not_taken(lm: LanguageModel) -> None:
         return run
 
     fits = 16
-    assert score._best_batch(make, questions, (16, 64)) == 16
+    assert timing.best_batch(make, questions, questions[:1], (16, 64)) == 16
     fits = 0
-    with pytest.raises(ModelError, match="Batches of 16 candidates do not fit"):
-        score._best_batch(make, questions, (16, 64))
+    with pytest.raises(ModelError, match="Batches of 16 do not fit"):
+        timing.best_batch(make, questions, questions[:1], (16, 64))
 
 
 def test_counting_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:

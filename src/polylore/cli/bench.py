@@ -7,7 +7,7 @@ import click
 from polylore.cli.options import config_options, read_config
 from polylore.cli.output import show_frame
 from polylore.cli.progress import progress_display
-from polylore.studies.bench.config import BenchConfig
+from polylore.studies.bench.config import BenchConfig, PatchBenchConfig
 
 if TYPE_CHECKING:
     from polylore.studies.bench_count import Part
@@ -66,13 +66,45 @@ def _show(ways: list[dict[str, Any]]) -> None:
     import polars as pl
 
     rows = []
+    shown_columns = {key: title for key, title in _COLUMNS.items() if key in {*ways[0], "spread"}}
     for way in ways:
         spread = None
         if way["speedup"] is not None:
             spread = f"{way['speedup_lowest']:.3g} to {way['speedup_highest']:.3g}"
         shown = way | {"spread": spread, "note": way["note"] or None}
-        rows.append({title: shown[key] for key, title in _COLUMNS.items()})
+        rows.append({title: shown[key] for key, title in shown_columns.items()})
     show_frame(pl.DataFrame(rows, infer_schema_length=None))
+
+
+@bench.command("patch")
+@config_options(PatchBenchConfig)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else.")
+def patch(study: str | None, settings: tuple[str, ...], as_json: bool, **flags: Any) -> None:
+    """Patching from every onset on: polylore, plain hooks and nnsight.
+
+    Every way patches the same prompts with the same vectors and must find the same
+    log-probabilities. Takes some minutes; fewer prompts or rounds take less.
+    """
+    import json
+
+    config = read_config(PatchBenchConfig, study, settings, flags)
+    from polylore.studies.bench.patch import bench_patch
+
+    with progress_display(as_json) as progress:
+        found = bench_patch(config, progress=progress)
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    click.echo(
+        f"Llama of {found['parameters'] / 1e6:.0f}M parameters in {found['layers']} layers, random "
+        f"weights: {found['prompts']} prompts of {found['tokens']} tokens, {found['suffix']} of "
+        f"them behind the patch; clean and {found['layers'] + 1} onsets, which are "
+        f"{found['forwards']} forward passes with hooks; {found['rounds']} rounds, "
+        f"{found['threads']} thread(s), {found['dtype']} on {found['device']}, engine "
+        f"{found['engine']}. Times are medians; the difference is the largest one in "
+        "log-probability from plain hooks."
+    )
+    _show(found["ways"])
 
 
 @bench.command("count")

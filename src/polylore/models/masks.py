@@ -37,7 +37,33 @@ def windows(model: Any) -> dict[str, int | None]:
 def tree_masks(
     model: Any, ends_BS: torch.Tensor, depths_BS: torch.Tensor
 ) -> torch.Tensor | dict[str, torch.Tensor]:
-    """The attention mask of tree rows as the model takes it: one, or one per kind of layer.
+    """The attention masks of tries, as `own_masks` gives them.
+
+    Args:
+        model: a causal language model.
+        ends_BS: index after the last descendant of each token.
+        depths_BS: position of each token within its own string.
+
+    Raises:
+        ModelError: as `windows`.
+    """
+    index_S = torch.arange(ends_BS.shape[1], device=ends_BS.device)
+    query, key = index_S[:, None], index_S[None, :]
+    return own_masks(model, (query >= key) & (query < ends_BS[:, None, :]), depths_BS)
+
+
+def own_masks(
+    model: Any, seen_BSS: torch.Tensor, depths_BS: torch.Tensor
+) -> torch.Tensor | dict[str, torch.Tensor]:
+    """Attention masks as the model takes them: one, or one for each kind of layer.
+
+    Additive (B, 1, S, S): 0 for what is seen, the lowest number elsewhere; additive rather than
+    boolean because eager attention adds whatever it is given.
+
+    Args:
+        model: a causal language model.
+        seen_BSS: whether a token (first S) may look at another, windows left aside.
+        depths_BS: position of each token within its own string.
 
     Raises:
         ModelError: as `windows`.
@@ -47,29 +73,17 @@ def tree_masks(
     if any(widths.values()):
         deepest = int(depths_BS.max()) + 1
         widths = {kind: w if w and w < deepest else None for kind, w in widths.items()}
-    made = {w: tree_mask(ends_BS, depths_BS, w, model.dtype) for w in {*widths.values()}}
+    made = {w: _mask(seen_BSS, depths_BS, w, model.dtype) for w in {*widths.values()}}
     masks = {kind: made[width] for kind, width in widths.items()}
     # Models whose layers differ take masks by name; one mask for all is understood by all models.
     return masks if len(made) > 1 else next(iter(made.values()))
 
 
-def tree_mask(
-    ends_BS: torch.Tensor, depths_BS: torch.Tensor, width: int | None, dtype: torch.dtype
+def _mask(
+    seen_BSS: torch.Tensor, depths_BS: torch.Tensor, width: int | None, dtype: torch.dtype
 ) -> torch.Tensor:
-    """Additive attention mask (B, 1, S, S): 0 for ancestors and self, the lowest number elsewhere.
-
-    Additive rather than boolean because eager attention adds whatever it is given.
-
-    Args:
-        ends_BS: index after the last descendant of each token.
-        depths_BS: position of each token within its own string.
-        width: only ancestors less than so many tokens away; all if None.
-        dtype: number format of the mask.
-    """
-    index_S = torch.arange(ends_BS.shape[1], device=ends_BS.device)
-    query, key = index_S[:, None], index_S[None, :]
-    seen_BSS = (query >= key) & (query < ends_BS[:, None, :])
     if width is not None:
-        seen_BSS &= depths_BS[:, :, None] - depths_BS[:, None, :] < width
-    mask_BSS = torch.zeros(seen_BSS.shape, dtype=dtype, device=ends_BS.device)
+        # Only what is less than so many tokens away.
+        seen_BSS = seen_BSS & (depths_BS[:, :, None] - depths_BS[:, None, :] < width)
+    mask_BSS = torch.zeros(seen_BSS.shape, dtype=dtype, device=seen_BSS.device)
     return mask_BSS.masked_fill_(~seen_BSS, torch.finfo(dtype).min)[:, None]

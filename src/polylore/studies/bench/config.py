@@ -2,7 +2,7 @@
 
 from typing import Literal, NamedTuple
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from polylore.config import Config
 
@@ -51,3 +51,39 @@ class BenchConfig(Config):
         if unknown:
             raise ValueError(f"no size {unknown[0]}; choose from {', '.join(SIZES)}")
         return sizes
+
+
+class PatchBenchConfig(Config):
+    """The sweep that is measured, and with what."""
+
+    size: str = "80m"
+    """Random-weight Llama to patch: 20m, 80m, 1b."""
+    prompts: int = Field(default=4, ge=1)
+    """Prompts that are patched."""
+    tokens: int = Field(default=95, ge=3)
+    """Tokens of a prompt: five shots and the query have about 95."""
+    suffix: int = Field(default=6, ge=1)
+    """Tokens behind the patched one."""
+    rounds: int = Field(default=3, ge=1)
+    """How often every way is timed; medians and spread are over rounds."""
+    threads: int = Field(default=1, ge=1)
+    """Arithmetic threads, the same for all ways."""
+    device: str = "cpu"
+    """Device of the model: cpu, cuda, cuda:1, mps."""
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Number format of the model."""
+
+    @field_validator("size")
+    @classmethod
+    def _known(cls, size: str) -> str:
+        if size not in SIZES:
+            raise ValueError(f"no size {size}; choose from {', '.join(SIZES)}")
+        return size
+
+    @model_validator(mode="after")
+    def _fits(self) -> "PatchBenchConfig":
+        if self.suffix > self.tokens - 2:
+            raise ValueError(
+                f"no prompt of {self.tokens} tokens has {self.suffix} behind the patch"
+            )
+        return self

@@ -6,10 +6,8 @@ that is busy with other things as well. All must agree on every log-probability.
 """
 
 import statistics
-import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from functools import partial
 from typing import Any
 
 import torch
@@ -17,9 +15,9 @@ import torch
 from polylore.errors import ModelError
 from polylore.models import EngineReport, LanguageModel, Question, prepare, score_prepared
 from polylore.models.engines import Progress
-from polylore.models.memory import attempt
 from polylore.studies.bench import rivals
 from polylore.studies.bench.config import SIZES, BenchConfig
+from polylore.studies.bench.timing import best_batch, measure
 from polylore.studies.bench.ways import (
     Logprobs,
     Run,
@@ -35,8 +33,6 @@ from polylore.studies.trace.config import ExecutionConfig
 BATCHES = {"cpu": (1, 4, 8)}
 BATCHES_ELSEWHERE = (16, 64, 256)
 """Batch sizes tried for ways that have one, on as many candidates as fill the largest."""
-_SHORTEST = 0.25
-"""Ways quicker than this share of the slowest are repeated within a round until they reach it."""
 ONE, SORTED, STATEMENTS, LM_EVAL, VLLM, POLYLORE = (
     "one candidate per forward",
     "length-sorted batches",
@@ -73,7 +69,8 @@ def _bench_model(config: BenchConfig, size: str, progress: Progress | None) -> d
     questions = make_workload(config.questions, config.shared, SIZES[size].vocabulary)
     with ExitStack() as resources:
         ways, engine = _ways(config, lm, questions, resources, progress)
-        found, seconds = _measure(ways, questions, config.rounds, size, progress)
+        runs = {way.name: way.run for way in ways if way.run is not None}
+        found, seconds = measure(runs, questions, config.rounds, f"timing, {size}", progress)
     return {
         "size": size,
         "parameters": lm.model.num_parameters(),
@@ -108,7 +105,9 @@ def _ways(
             continue
         if progress:
             progress(number, len(makers), f"choosing batch sizes, {lm.name}")
-        batch = _best_batch(make, questions, BATCHES.get(lm.device.type, BATCHES_ELSEWHERE))
+        sizes = BATCHES.get(lm.device.type, BATCHES_ELSEWHERE)
+        trial = questions[: -(-max(sizes) // CANDIDATES)]
+        batch = best_batch(make, trial, trial[:1], sizes)
         ways.append(Way(name, make(batch), batch, notes.get(name, "")))
     if rivals.has_vllm():
         ways.append(Way(VLLM, rivals.vllm(lm, resources), note="its own batching"))
@@ -120,30 +119,6 @@ def _ways(
     return ways, engine
 
 
-def _best_batch(
-    make: Callable[[int], Run], questions: Sequence[Question], sizes: Sequence[int]
-) -> int:
-    """The quickest batch size that memory allows, on as many questions as fill the largest.
-
-    Raises:
-        ModelError: not even the smallest one fits.
-    """
-    trial = questions[: -(-max(sizes) // CANDIDATES)]
-    times = {}
-    make(sizes[0])(trial[:1])  # the first call of a way loads code and fills caches
-    for rows in sizes:
-        run = make(rows)
-        start = time.perf_counter()
-        if attempt(partial(run, trial)) is None:
-            break  # larger batches need more memory still
-        times[rows] = time.perf_counter() - start
-    if not times:
-        raise ModelError(
-            f"Batches of {sizes[0]} candidates do not fit into memory; bench a smaller size."
-        )
-    return min(times, key=times.__getitem__)
-
-
 def _self_check(lm: LanguageModel, questions: Sequence[Question], budget: int) -> EngineReport:
     """The engine that `trace` would use; it is chosen once per model, so it is not timed."""
     prepared = prepare(lm, questions, bos=True)
@@ -151,36 +126,6 @@ def _self_check(lm: LanguageModel, questions: Sequence[Question], budget: int) -
     if prepared.report is None:
         raise ModelError("The self-check said nothing, so there is no engine to measure.")
     return prepared.report
-
-
-def _measure(
-    ways: Sequence[Way],
-    questions: Sequence[Question],
-    rounds: int,
-    size: str,
-    progress: Progress | None,
-) -> tuple[dict[str, Logprobs], dict[str, list[float]]]:
-    """What each way finds, and its seconds in each round."""
-    runs = [(way.name, way.run) for way in ways if way.run is not None]
-    found: dict[str, Logprobs] = {}
-    seconds: dict[str, list[float]] = {name: [] for name, _ in runs}
-    done, slowest = 0, 0.0
-    for number in range(rounds):
-        first = number % len(runs)
-        for name, run in [*runs[first:], *runs[:first]]:
-            if progress:
-                progress(done, rounds * len(runs), f"timing, {size}")
-            start, times, spent = time.perf_counter(), 0, 0.0
-            while times == 0 or spent < _SHORTEST * slowest:
-                found[name] = run(questions)
-                times += 1
-                spent = time.perf_counter() - start
-            seconds[name].append(spent / times)
-            slowest = max(slowest, spent / times)
-            done += 1
-    if progress:
-        progress(done, done, f"timing, {size}")
-    return found, seconds
 
 
 def _summary(
