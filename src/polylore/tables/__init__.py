@@ -1,11 +1,21 @@
 """The column contracts of every table that polylore reads or writes."""
 
-from polylore.tables import compared, derived, pathways, plan, raw, referee, similarity
+from polylore.tables import (
+    compared,
+    derived,
+    lexicon,
+    patch,
+    pathways,
+    plan,
+    raw,
+    referee,
+    similarity,
+)
 from polylore.tables.contract import Column, Table
 
 ALL: dict[str, Table] = {
     value.name: value
-    for module in (raw, derived, compared, pathways, referee, similarity, plan)
+    for module in (raw, derived, compared, pathways, referee, similarity, plan, lexicon, patch)
     for value in vars(module).values()
     if isinstance(value, Table)
 }
@@ -17,6 +27,8 @@ __all__ = [
     "Table",
     "compared",
     "derived",
+    "lexicon",
+    "patch",
     "pathways",
     "plan",
     "raw",

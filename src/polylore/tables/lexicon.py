@@ -1,0 +1,88 @@
+"""Contracts of a lexicon: concepts and the words for them in many languages."""
+
+import polars as pl
+
+from polylore.tables.contract import Column, Table
+from polylore.tables.raw import LANG, STRINGS
+
+LEXICON = Table(
+    "lexicon",
+    "One row per word form of a concept in a language.",
+    (
+        Column("concept_id", pl.String(), "identity of the concept, equal in all languages"),
+        LANG,
+        Column("rank", pl.Int32(), "0 is the first form, the one shown in prompts"),
+        Column("form", pl.String(), "the word as written, without any gloss"),
+        Column("aliases", STRINGS, "other accepted spellings of this form; may be empty"),
+        Column("sense_id", pl.String(), "sense row that the form mostly stands in", "", True),
+        Column("senses", STRINGS, "all sense rows it stands in, the main one first; may be empty"),
+        Column("pos", pl.String(), "part of speech; null if unknown", "", True),
+        Column("n_slots", pl.Int32(), "how often the source pairs it with the concept", "slots"),
+        Column("erratum", pl.Boolean(), "the source marks it as corrected or doubtful"),
+        Column("flags", STRINGS, "reader flags, such as gloss_in_form"),
+        Column("source", pl.String(), "where the form comes from"),
+        Column("licence", pl.String(), "licence of the source; null if unknown", "", True),
+    ),
+    key=("concept_id", "lang", "rank"),
+    raw=True,
+)
+
+LEXICON_DROPS = Table(
+    "lexicon_drops",
+    "What each step of a reader kept and dropped, in order.",
+    (
+        Column("step", pl.String(), "name of the step"),
+        Column("unit", pl.String(), "what is counted: rows, slots, cells, words or concepts"),
+        Column("kept", pl.Int64(), "left after the step"),
+        Column("dropped", pl.Int64(), "taken away by the step"),
+        Column("examples", STRINGS, "up to five of them"),
+    ),
+    key=("step",),
+)
+
+SIMILARITY = Table(
+    "lexicon_similarity",
+    "What people said about the similarity of two concepts.",
+    (
+        Column("concept_a", pl.String(), "first concept, the smaller id"),
+        Column("concept_b", pl.String(), "second concept"),
+        Column("score", pl.Float64(), "mean rating, 0 (unrelated) to 6 (the same)"),
+    ),
+    key=("concept_a", "concept_b"),
+    raw=True,
+)
+
+LEXICON_PAIRS = Table(
+    "lexicon_pairs",
+    "How the words of two languages relate, over the concepts that both have.",
+    (
+        Column("lang_a", pl.String(), "first language"),
+        Column("lang_b", pl.String(), "second language"),
+        Column("concepts", pl.Int64(), "concepts with a form in both", "concepts"),
+        Column("homographs", pl.Int64(), "those with a form in common, folded", "concepts"),
+        Column("false_friends", pl.Int64(), "strings that never name the same concept", "strings"),
+        Column("hom_same", pl.Int64(), "concepts flagged so when a is asked for in b", "concepts"),
+        Column("hom_false", pl.Int64(), "a form in a means another concept in b", "concepts"),
+        Column("colex_a", pl.Int64(), "a form in a names another concept too", "concepts"),
+        Column("colex_b", pl.Int64(), "a form in b names another concept too", "concepts"),
+        Column("poly", pl.Int64(), "several forms in a or b, or several senses", "concepts"),
+        Column("clean", pl.Int64(), "none of these", "concepts"),
+    ),
+    key=("lang_a", "lang_b"),
+)
+
+LEXICON_STATS = Table(
+    "lexicon_stats",
+    "What a lexicon holds in each language.",
+    (
+        LANG,
+        Column("concepts", pl.Int64(), "concepts with a form", "concepts"),
+        Column("forms", pl.Int64(), "forms in all", "forms"),
+        Column("several_forms", pl.Int64(), "concepts with more than one form", "concepts"),
+        Column("multi_word", pl.Int64(), "concepts whose first form holds a space", "concepts"),
+        Column("colexified_forms", pl.Int64(), "strings that name several concepts", "strings"),
+        Column("colexified_concepts", pl.Int64(), "concepts they name", "concepts"),
+        Column("same_as_english", pl.Int64(), "concepts with a form as in English", "concepts"),
+    ),
+    key=("lang",),
+)
