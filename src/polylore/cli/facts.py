@@ -4,7 +4,8 @@ from typing import Any
 
 import click
 
-from polylore.cli.output import show_frame
+from polylore.cli.output import show_findings, show_frame
+from polylore.cli.values import split
 
 SOURCE = click.argument("source", default="cldr")
 LANGUAGES = click.option(
@@ -13,14 +14,10 @@ LANGUAGES = click.option(
 RELATIONS = click.option("--relations", "-r", metavar="NAME,...", help="Relations to keep.")
 
 
-def _split(text: str | None) -> list[str] | None:
-    return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
-
-
 def _load(source: str, languages: str | None, relations: str | None) -> Any:
     from polylore.facts import load_facts
 
-    return load_facts(source, languages=_split(languages), relations=_split(relations))
+    return load_facts(source, languages=split(languages), relations=split(relations))
 
 
 @click.group()
@@ -88,18 +85,7 @@ def lint(source: str, languages: str | None, relations: str | None, strict: bool
     """Find what a fact set cannot show, before it is asked."""
     from polylore.facts import lint as find
 
-    findings = find(_load(source, languages, relations))
-    for row in findings.iter_rows(named=True):
-        colour = {"error": "red", "warning": "yellow"}.get(row["severity"], "blue")
-        click.secho(f"{row['severity']:<8}", fg=colour, nl=False)
-        place = " ".join(filter(None, (row["lang"], row["relation"])))
-        click.echo(
-            f"{row['rule']} {f'[{place}] ' if place else ''}({row['count']}): {row['message']}"
-        )
-        if row["examples"]:
-            click.echo(f"        for example {'; '.join(row['examples'])}")
-    bad = findings.filter(findings["severity"].is_in(["error", "warning"])).height
-    click.echo(f"{findings.height} findings, {bad} of them errors or warnings.")
+    bad = show_findings(find(_load(source, languages, relations)))
     if strict and bad:
         raise SystemExit(2)
 

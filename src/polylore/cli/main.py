@@ -18,6 +18,7 @@ from polylore.errors import PolyloreError
 COMMANDS = {
     "demo": ("polylore.cli.demo:demo", "Train a small multilingual model on real facts; trace it."),
     "facts": ("polylore.cli.facts:facts", "List, show, lint and export fact sets."),
+    "lexicon": ("polylore.cli.lexicon:lexicon", "Count, lint and export lexicons of concepts."),
     "compose": ("polylore.cli.compose:compose", "Compose a training corpus from a fact set."),
     "corpus": ("polylore.cli.corpus:corpus", "Count how often a corpus expresses each fact."),
     "train": ("polylore.cli.train:train", "Train a language model from scratch on a corpus."),

@@ -25,6 +25,22 @@ def show_frame(frame: "pl.DataFrame", *, header: bool = True) -> None:
         click.echo("  ".join(cells).rstrip())
 
 
+def show_findings(findings: "pl.DataFrame") -> int:
+    """Print what a linter found (contract LINT); returns how many are errors or warnings."""
+    for row in findings.iter_rows(named=True):
+        colour = {"error": "red", "warning": "yellow"}.get(row["severity"], "blue")
+        click.secho(f"{row['severity']:<8}", fg=colour, nl=False)
+        place = " ".join(filter(None, (row["lang"], row["relation"])))
+        click.echo(
+            f"{row['rule']} {f'[{place}] ' if place else ''}({row['count']}): {row['message']}"
+        )
+        if row["examples"]:
+            click.echo(f"        for example {'; '.join(map(printable, row['examples']))}")
+    bad = findings.filter(findings["severity"].is_in(["error", "warning"])).height
+    click.echo(f"{findings.height} findings, {bad} of them errors or warnings.")
+    return bad
+
+
 def _cell(value: object) -> str:
     if value is None:
         return "-"

@@ -27,3 +27,19 @@ def trace(klar: Path, frequencies: Path, out: Path) -> None:
 
     reproduce_trace(klar, frequencies, out)
     click.echo(f"Wrote {out}.")
+
+
+@reproduce.command()
+@click.option(
+    "--multisimlex",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Multi-SimLex in Concepticon's layout (Vulic-2020-2244.tsv).",
+)
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="JSON file to write.")
+def patch(multisimlex: Path, out: Path) -> None:
+    """Counts of the lexicon behind the study patch, for every language of the file."""
+    from polylore.studies.reproduce_patch import reproduce_patch
+
+    reproduce_patch(multisimlex, out)
+    click.echo(f"Wrote {out}.")

@@ -27,6 +27,16 @@ LEXICON = Table(
     raw=True,
 )
 
+FLAGS = (
+    Column("hom_same", pl.Boolean(), "a form in a is also one in b"),
+    Column("hom_false", pl.Boolean(), "else, a form in a means another concept in b"),
+    Column("colex_a", pl.Boolean(), "a form in a names another concept too"),
+    Column("colex_b", pl.Boolean(), "a form in b names another concept too"),
+    Column("poly", pl.Boolean(), "several forms in a or b, or several senses"),
+    Column("clean", pl.Boolean(), "none of these"),
+)
+"""Flags of an item (a, b, intended concept); specification of `patch`, section 2."""
+
 LEXICON_DROPS = Table(
     "lexicon_drops",
     "What each step of a reader kept and dropped, in order.",
@@ -50,6 +60,21 @@ SIMILARITY = Table(
     ),
     key=("concept_a", "concept_b"),
     raw=True,
+)
+
+LEXICON_FLAGS = Table(
+    "lexicon_flags",
+    "What makes it hard to tell what an answer shows: one row per concept, asked for from a in b.",
+    (
+        Column("lang_a", pl.String(), "language of the word that is shown"),
+        Column("lang_b", pl.String(), "language of the word that is asked for"),
+        Column("concept_id", pl.String(), "concept"),
+        *FLAGS,
+        Column("multi_word", pl.Boolean(), "the first form in a or b holds a space"),
+        Column("near_synonyms", STRINGS, "concepts rated 4.5 or more similar"),
+        Column("related", STRINGS, "concepts rated 3 or more similar, but below 4.5"),
+    ),
+    key=("lang_a", "lang_b", "concept_id"),
 )
 
 LEXICON_PAIRS = Table(
@@ -79,10 +104,21 @@ LEXICON_STATS = Table(
         Column("concepts", pl.Int64(), "concepts with a form", "concepts"),
         Column("forms", pl.Int64(), "forms in all", "forms"),
         Column("several_forms", pl.Int64(), "concepts with more than one form", "concepts"),
-        Column("multi_word", pl.Int64(), "concepts whose first form holds a space", "concepts"),
+        Column(
+            "multi_word",
+            pl.Int64(),
+            "concepts whose first form, as given, holds a space",
+            "concepts",
+        ),
         Column("colexified_forms", pl.Int64(), "strings that name several concepts", "strings"),
         Column("colexified_concepts", pl.Int64(), "concepts they name", "concepts"),
-        Column("same_as_english", pl.Int64(), "concepts with a form as in English", "concepts"),
+        Column(
+            "same_as_english",
+            pl.Int64(),
+            "concepts with a form as in English; null in English",
+            "concepts",
+            True,
+        ),
     ),
     key=("lang",),
 )

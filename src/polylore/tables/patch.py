@@ -9,6 +9,7 @@ import polars as pl
 
 from polylore.tables.contract import Column, Table
 from polylore.tables.derived import AXIS, HI, LO
+from polylore.tables.lexicon import FLAGS
 from polylore.tables.raw import CKPT, STRINGS
 
 LANG_A = Column("lang_a", pl.String(), "language of the left-hand words")
@@ -43,10 +44,6 @@ PAIRS = Table(
         Column("source_shots", STRINGS, "concepts shown before the source word, in order"),
         Column("target_shots", STRINGS, "concepts shown before the target word, in order"),
         Column("random_pair_id", pl.String(), "pair whose source is the random concept", "", True),
-        Column("separable", pl.Boolean(), "forms of s and t are disjoint in and across languages"),
-        Column(
-            "first_separable", pl.Boolean(), "their first tokens are disjoint across languages too"
-        ),
     ),
     key=("pair_id",),
     raw=True,
@@ -102,8 +99,15 @@ ITEMS = Table(
             "none, mean, norm_matched (mean at its members' average norm), gauss (noise of the "
             "mean's norm) or grand_mean (average of the means of all items of this setting)",
         ),
+        Column(
+            "weights", pl.List(pl.Float64()), "weights of the source prompts; null: equal", "", True
+        ),
         Column("onsets", pl.String(), "none, all (-1 to the last block) or first (-1 alone)"),
         INTERVENTION,
+        Column(
+            "separable", pl.Boolean(), "forms of s and t in a, b and the pivot have none in common"
+        ),
+        Column("first_separable", pl.Boolean(), "the same of their first tokens"),
     ),
     key=("lang_a", "lang_b", "setting", "draw", "pair_id"),
     raw=True,
@@ -191,16 +195,6 @@ SELFCHECK = Table(
     key=("ckpt_id", "lang_a", "lang_b", "check"),
     raw=True,
 )
-
-FLAGS = (
-    Column("hom_same", pl.Boolean(), "a form in a is also one in b"),
-    Column("hom_false", pl.Boolean(), "else, a form in a means another concept in b"),
-    Column("colex_a", pl.Boolean(), "a form in a names another concept too"),
-    Column("colex_b", pl.Boolean(), "a form in b names another concept too"),
-    Column("poly", pl.Boolean(), "several forms in a or b, or several senses"),
-    Column("clean", pl.Boolean(), "none of these"),
-)
-"""Flags of an item (a, b, intended concept); specification of `patch`, section 2."""
 
 ERRORS = Table(
     "patch_errors",

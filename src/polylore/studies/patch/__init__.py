@@ -1,0 +1,1 @@
+"""The study `patch`: when does a shared concept space emerge, shown causally?"""
