@@ -24,6 +24,7 @@ COMMANDS = {
     "train": ("polylore.cli.train:train", "Train a language model from scratch on a corpus."),
     "plan": ("polylore.cli.plan:plan", "Say what a trace will cost before anything starts."),
     "trace": ("polylore.cli.trace:trace", "Trace which facts each checkpoint recalls."),
+    "patch": ("polylore.cli.patch:patch", "Show when a shared concept space emerges."),
     "checkpoints": (
         "polylore.cli.checkpoints:checkpoints",
         "List the checkpoints of a folder or of a model on the hub.",

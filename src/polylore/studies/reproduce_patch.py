@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from polylore.errors import DataError
-from polylore.facts.lexicon import Lexicon, Words, key, language_stats, pair_stats
+from polylore.facts.lexicon import Words, key, language_stats, pair_stats
 from polylore.facts.lexicon.multisimlex import ERRATA, LICENCE, SOURCE, Slots, read_slots
 from polylore.facts.lexicon.recovery import Recovery
 from polylore.facts.lexicon.slots import (
@@ -23,7 +23,7 @@ from polylore.facts.lexicon.slots import (
 )
 from polylore.facts.table_files import records
 from polylore.files import write_json
-from polylore.studies.patch.settings import SEEN, seen_pairs
+from polylore.studies.patch.planning.settings import SEEN, seen_pairs
 
 LEFT_OUT = ("ar", "he")
 """Languages of the file that the published study leaves out."""
@@ -148,6 +148,11 @@ def _lexicon(slots: Sequence[Slot], languages: Sequence[str]) -> dict[str, Any]:
         for first in ("majority", "stacking")
     )
     words = Words(majority, as_given=True)
+    first = {
+        (c, lang): key(majority.forms(c, lang)[0].given)
+        for c in majority.concepts
+        for lang in languages
+    }
     scored, concepts = list(scored_pairs(slots).values()), set(majority.concepts)
     pairs = list(combinations(languages, 2))
     names = {pair: f"{pair[0]}-{pair[1]}" for pair in pairs}
@@ -182,9 +187,7 @@ def _lexicon(slots: Sequence[Slot], languages: Sequence[str]) -> dict[str, Any]:
             for lang in languages
         },
         "first_form_homographs": {
-            names[a, b]: sum(
-                _first(majority, c, a) == _first(majority, c, b) for c in words.both(a, b)
-            )
+            names[a, b]: sum(first[c, a] == first[c, b] for c in majority.concepts)
             for a, b in pairs
         },
         "flags": {
@@ -196,10 +199,6 @@ def _lexicon(slots: Sequence[Slot], languages: Sequence[str]) -> dict[str, Any]:
             (a, b) for a, b in scored if {a.english, b.english} <= concepts
         ),
     }
-
-
-def _first(lexicon: Lexicon, concept: str, lang: str) -> str:
-    return key(lexicon.forms(concept, lang)[0].given)
 
 
 def _scores(pairs: Iterable[tuple[Slot, Slot]]) -> dict[str, int]:

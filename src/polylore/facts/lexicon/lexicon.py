@@ -133,14 +133,16 @@ class Lexicon:
         """Forms in `lang` that name a concept which a prompt shows in `asked_in`.
 
         Those of the same sense row as the prompt form, where senses are known; all of them if
-        `asked_in` is None, the published form (specification of `patch`, section 2, presets).
+        `asked_in` is None, the published form (specification of `patch`, section 2, presets), or if
+        no form is of that sense row.
         """
         forms = self.forms(concept, lang)
         shown = self.forms(concept, asked_in) if asked_in is not None else ()
         if not shown or not shown[0].senses:
             return forms
         sense = shown[0].senses[0]
-        return tuple(form for form in forms if not form.senses or sense in form.senses)
+        same = tuple(form for form in forms if not form.senses or sense in form.senses)
+        return same or forms
 
     def filter(
         self, *, languages: Sequence[str] | None = None, concepts: Iterable[str] | None = None

@@ -62,6 +62,14 @@ class Words:
     def _senses(self) -> dict[str, int]:
         return {concept: len(self.lexicon.senses(concept)) for concept in self.lexicon.concepts}
 
+    @cached_property
+    def _colexified(self) -> dict[str, set[str]]:
+        """Language -> concepts with a form that names another concept too."""
+        return {
+            lang: set().union(*(found for found in words.values() if len(found) > 1))
+            for lang, words in self.named.items()
+        }
+
     def both(self, a: str, b: str) -> list[str]:
         """Concepts with a form in both languages."""
         return [c for c in self.lexicon.concepts if (c, a) in self.of and (c, b) in self.of]
@@ -82,13 +90,12 @@ class Words:
     def flags(self, concept: str, a: str, b: str) -> Flags:
         """Flags of the item that shows the concept in `a` and asks for it in `b`."""
         own_a, own_b = self.of[concept, a], self.of[concept, b]
-        alone = {concept}
         hom_same = bool(own_a & own_b)
         return Flags(
             hom_same,
-            not hom_same and any(self.named[b].get(word, alone) - alone for word in own_a),
-            any(self.named[a][word] - alone for word in own_a),
-            any(self.named[b][word] - alone for word in own_b),
+            not hom_same and any(word in self.named[b] for word in own_a),
+            concept in self._colexified[a],
+            concept in self._colexified[b],
             len(own_a) > 1 or len(own_b) > 1 or self._senses[concept] > 1,
         )
 
