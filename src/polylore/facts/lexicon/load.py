@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import polars as pl
-
 from polylore.errors import ConfigError, DataError
 from polylore.facts.lexicon.annotations import (
     Subset,
@@ -90,12 +88,13 @@ def _folder(
 
 def _exported(folder: Path, languages: Sequence[str] | None) -> Lexicon:
     manifest = read_json(folder / MANIFEST)
-    frames: list[pl.DataFrame] = [
+    frame, drops, similarity = (
         read_parquet(folder / f"{name}.parquet")
         for name in ("lexicon", "lexicon_drops", "lexicon_similarity")
-    ]
+    )
     try:
-        lexicon = Lexicon(manifest["name"], *frames, tuple(manifest["notes"]))
+        notes = tuple(manifest["notes"])
+        lexicon = Lexicon(manifest["name"], frame, drops, similarity, notes)
         digest = manifest["sha256"]
     except (KeyError, TypeError) as error:
         raise DataError(f"{folder / MANIFEST} is no manifest of a lexicon.") from error

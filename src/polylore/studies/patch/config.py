@@ -1,5 +1,6 @@
 """Everything that `patch` can be told, with the default and the published form of each choice."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal, Self, TypeVar
 
 from pydantic import Field, field_validator, model_validator
@@ -193,7 +194,7 @@ class PatchConfig(Config):
         return _with(self.plan, DUMAS) if self.preset == "dumas" else self.plan
 
 
-def _with(config: C, values: dict[str, object]) -> C:
+def _with(config: C, values: Mapping[str, object]) -> C:
     said = config.model_fields_set
     return config.model_copy(update={k: v for k, v in values.items() if k not in said})
 
