@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from polylore.errors import ConfigError, DataError
-from polylore.facts.lexicon import load_lexicon
+from polylore.facts.lexicon import flags_table, load_lexicon
 from polylore.facts.lexicon.recovery import cited_forms, recover
 from polylore.studies.reproduce_patch import reproduce_patch
 
@@ -190,6 +190,18 @@ def test_forms_and_senses_of_single_words(file) -> None:
     ]
     scores = {(a, b): s for a, b, s in lexicon.similarity.iter_rows()}
     assert scores["automobile", "car"] >= 4.5
+
+
+def test_flags_of_single_words(file) -> None:
+    table = flags_table(load_lexicon(file, TEN), [("en", "fr"), ("fr", "en"), ("es", "en")])
+    rows = {(r["concept_id"], r["lang_a"], r["lang_b"]): r for r in table.to_dicts()}
+    assert rows["football", "en", "fr"]["hom_same"]
+    assert rows["coin", "en", "fr"]["hom_false"]
+    assert rows["bread", "fr", "en"]["hom_false"]
+    assert rows["foot", "es", "en"]["hom_false"]
+    assert rows["bridge", "en", "fr"]["poly"]
+    assert rows["house", "en", "fr"]["clean"]
+    assert "automobile" in rows["car", "en", "fr"]["near_synonyms"]
 
 
 def test_cells_are_divided_by_citation() -> None:

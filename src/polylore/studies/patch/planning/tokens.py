@@ -11,6 +11,11 @@ from polylore.errors import ModelError
 Boundary = Literal["repair", "drop", "split"]
 
 
+Span = tuple[int, int]
+"""Characters [start, stop)."""
+_CHUNK = 512
+
+
 class Located(NamedTuple):
     """A prompt in tokens."""
 
@@ -25,13 +30,13 @@ class Located(NamedTuple):
 
 class _Piece(NamedTuple):
     ids: list[int]
-    offsets: list[tuple[int, int]]
+    offsets: list[Span]
 
 
 def locate(
     tokenizer: Any,
     texts: Sequence[str],
-    spans: Sequence[tuple[int, int]],
+    spans: Sequence[Span],
     boundary: Boundary = "repair",
 ) -> list[Located]:
     """Tokenise prompts and find their objects.
@@ -50,46 +55,56 @@ def locate(
     Raises:
         ModelError: the tokenizer has no character offsets and `boundary` is not `split`.
     """
-    heads = [text[:stop] for text, (_, stop) in zip(texts, spans, strict=True)]
-    if boundary == "split":
-        rest = _plain(tokenizer, [t[s:] for t, (_, s) in zip(texts, spans, strict=True)], False)
-        whole = _plain(tokenizer, heads, True)
-        before = _plain(tokenizer, [t[:s] for t, (s, _) in zip(texts, spans, strict=True)], True)
-        return [
-            Located([*a, *b], min(_common(a, c), len(a) - 1), len(a) - 1, "split")
-            for a, b, c in zip(whole, rest, before, strict=True)
-        ]
-    if not getattr(tokenizer, "is_fast", False):
+    if boundary != "split" and not getattr(tokenizer, "is_fast", False):
         raise ModelError(
             "This tokenizer reports no character offsets, so the object cannot be located; set "
             "plan.boundary=split to tokenise every prompt in two parts."
         )
+    way = _split if boundary == "split" else _repaired
+    found: list[Located] = []
+    # Offsets of a whole plan at once would take gigabytes.
+    for at in range(0, len(texts), _CHUNK):
+        found += way(tokenizer, texts[at : at + _CHUNK], spans[at : at + _CHUNK])
+    return found
+
+
+def _split(tokenizer: Any, texts: Sequence[str], spans: Sequence[Span]) -> list[Located]:
+    """Every prompt in two parts, without offsets."""
+    rest = _plain(tokenizer, [t[stop:] for t, (_, stop) in zip(texts, spans, strict=True)], False)
+    whole = _plain(tokenizer, [t[:stop] for t, (_, stop) in zip(texts, spans, strict=True)], True)
+    before = _plain(tokenizer, [t[:s] for t, (s, _) in zip(texts, spans, strict=True)], True)
+    return [
+        Located([*a, *b], min(_common(a, c), len(a) - 1), len(a) - 1, "split")
+        for a, b, c in zip(whole, rest, before, strict=True)
+    ]
+
+
+def _repaired(tokenizer: Any, texts: Sequence[str], spans: Sequence[Span]) -> list[Located]:
+    """Every prompt whole, and in two parts where its object merges with what follows."""
     full = _pieces(tokenizer, texts, True)
-    cut = _pieces(tokenizer, heads, True)
+    cut = _pieces(tokenizer, [t[:stop] for t, (_, stop) in zip(texts, spans, strict=True)], True)
     found: list[Located | None] = []
     torn: list[int] = []
-    for number, (whole_, head, (start, stop)) in enumerate(zip(full, cut, spans, strict=True)):
-        span = _span(whole_.offsets, start, stop)
-        clean = span is not None and whole_.offsets[span[1]][1] <= stop
-        if span is None or not clean or whole_.ids[: span[1] + 1] != head.ids:
+    for number, (whole, head, (start, stop)) in enumerate(zip(full, cut, spans, strict=True)):
+        span = _span(whole.offsets, start, stop)
+        if span is None or whole.offsets[span[1]][1] > stop or whole.ids[: span[1] + 1] != head.ids:
             torn.append(number)
             found.append(None)
         else:
-            found.append(Located(whole_.ids, *span, "clean"))
+            found.append(Located(whole.ids, *span, "clean"))
     tails = _pieces(tokenizer, [texts[n][spans[n][1] :] for n in torn], False)
     for number, tail in zip(torn, tails, strict=True):
         head = cut[number]
         span = _span(head.offsets, *spans[number])
         last = len(head.ids) - 1
         # A token without characters of its own is the space that some tokenizers put in front.
-        ids = [i for i, (a, b) in zip(tail.ids, tail.offsets, strict=True) if a < b or b > 0]
-        found[number] = Located(
-            [*head.ids, *ids], last if span is None else span[0], last, "repaired"
-        )
+        ids = [one for one, (_, end) in zip(tail.ids, tail.offsets, strict=True) if end > 0]
+        start = last if span is None else span[0]
+        found[number] = Located([*head.ids, *ids], start, last, "repaired")
     return [one for one in found if one is not None]
 
 
-def _span(offsets: Sequence[tuple[int, int]], start: int, stop: int) -> tuple[int, int] | None:
+def _span(offsets: Sequence[Span], start: int, stop: int) -> tuple[int, int] | None:
     """First and last token that overlap the characters [start, stop)."""
     over = [n for n, (a, b) in enumerate(offsets) if a < stop and b > start and a < b]
     return (over[0], over[-1]) if over else None
