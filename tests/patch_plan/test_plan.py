@@ -446,6 +446,8 @@ def test_the_other_published_study_on_built_in_words(tmp_path) -> None:
     assert sorted(languages) == sorted(expected)
     lexicon = load_lexicon("cldr", languages)
     made = make_plan(dumas, tokenizer_of(lexicon), lexicon)
+    made.save(tmp_path / "plan")
+    assert PatchPlan.load(tmp_path / "plan").hash == made.hash
     counts = {
         (row["lang_b"], row["setting"]): (row["k"], row["intervention"])
         for row in made.items.to_dicts()
