@@ -211,6 +211,17 @@ ERRORS = Table(
     key=_WHAT_KEY,
 )
 
+AGREEMENT = Table(
+    "patch_agreement",
+    "How far two people agree on the class of answers.",
+    (
+        Column("n", pl.Int64(), "answers that both coded", "answers"),
+        Column("agreement", pl.Float64(), "share coded alike; null if none", "share", True),
+        Column("chance", pl.Float64(), "share expected from how often each uses a code", "", True),
+        Column("kappa", pl.Float64(), "Cohen's kappa; null if chance is perfect", "", True),
+    ),
+)
+
 _WHERE = (
     *AXIS,
     Column("stage", pl.Int32(), "phase of training, if the family has phases", "", True),
@@ -299,11 +310,17 @@ CHANGES = Table(
     key=tuple(k for k in _ESTIMATE_KEY if k not in ("at", "metric")),
 )
 
+CELL = Column(
+    "cell",
+    pl.String(),
+    "concept named (src, tgt) and language of the name: b, a or a code; src_b is the headline",
+)
+
 CURVES = Table(
     "patch_curves",
     "Mean of a score in a setting, by onset and in summary.",
-    (*_WHERE, AT, ONSET, *_ESTIMATE),
-    key=_ESTIMATE_KEY,
+    (*_WHERE, AT, ONSET, CELL, *_ESTIMATE),
+    key=(*_ESTIMATE_KEY, "cell"),
 )
 
 CONTRAST = Column("contrast", pl.String(), "setting minus setting, such as seen-random_concept")
