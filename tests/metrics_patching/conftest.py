@@ -44,8 +44,6 @@ def make_pairs(pairs: Sequence[tuple[str, str]], shots: Sequence[str] = ()) -> p
         }
         for i, (s, t) in enumerate(pairs)
     ]  # fmt: skip
-    if "separable" in patch.PAIRS.schema:
-        rows = [row | {"separable": True, "first_separable": True} for row in rows]
     return patch.PAIRS.build(rows)
 
 
