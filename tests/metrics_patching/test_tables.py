@@ -110,6 +110,16 @@ def test_planted_changes_are_no_gains(tables: dict[str, pl.DataFrame]) -> None:
     assert 0.1 < copied["lo"] < 1 / 3 < copied["hi"] < 0.6
 
 
+def test_shares_of_classes_add_up(tables: dict[str, pl.DataFrame]) -> None:
+    shares = tables["patch_shares"]
+    sums = shares.group_by("setting", "subset").agg(pl.col("share").sum(), pl.col("n").sum())
+    assert sums["share"].to_list() == pytest.approx([1.0] * 4)
+    assert dict(zip(sums["subset"], sums["n"], strict=True)) == {"full": 60, "clean": 20}
+    row = only(shares, setting="src_unpatched", subset="full", category="copy")
+    assert (row["n"], row["share"]) == (20, pytest.approx(1 / 3))
+    assert row["lo"] < 1 / 3 < row["hi"]
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_accuracy_identity_holds_for_any_answers(make: SimpleNamespace, seed: int) -> None:
     generator = np.random.default_rng(seed)

@@ -288,6 +288,22 @@ TRANSITIONS = Table(
     ),
 )
 
+SHARES = Table(
+    "patch_shares",
+    "How often answers are of each class.",
+    (
+        *_WHERE,
+        ONSET,
+        SUBSET,
+        Column("category", pl.String(), "class of the answer, as people have it if they coded it"),
+        Column("n", pl.Int64(), "answers of this class", "items"),
+        Column("share", pl.Float64(), "n over all items of the subset", "share"),
+        LO,
+        HI,
+    ),
+    key=(*(k for k in _ESTIMATE_KEY if k not in ("at", "metric")), "category"),
+)
+
 CHANGES = Table(
     "patch_changes",
     "Accuracy before and after patching, what it is made of, and whether it is chance.",

@@ -21,7 +21,7 @@ from polylore.metrics.patching.errors import error_classes
 from polylore.metrics.patching.forms import Forms
 from polylore.metrics.patching.keys import answer_of, loose_key, strict_key
 from polylore.metrics.patching.samek import same_k
-from polylore.metrics.patching.transitions import transitions
+from polylore.metrics.patching.transitions import error_shares, transitions
 from polylore.metrics.patching.values import Values
 
 __all__ = [
@@ -44,6 +44,7 @@ __all__ = [
     "curves",
     "emergence",
     "error_classes",
+    "error_shares",
     "kappa",
     "loose_key",
     "mcnemar",

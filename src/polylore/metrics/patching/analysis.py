@@ -11,7 +11,7 @@ from polylore.metrics.patching.errors import error_classes
 from polylore.metrics.patching.forms import Forms
 from polylore.metrics.patching.resample import DRAWS
 from polylore.metrics.patching.samek import same_k
-from polylore.metrics.patching.transitions import transitions
+from polylore.metrics.patching.transitions import error_shares, transitions
 from polylore.metrics.patching.values import Values
 
 EMERGING = (
@@ -66,7 +66,8 @@ def patch_tables(
         progress: called with (done, total, what).
 
     Returns:
-        Tables ERRORS, CURVES, CONTRASTS, SAMEK, EMERGENCE, TRANSITIONS and CHANGES by name.
+        Tables ERRORS, CURVES, CONTRASTS, SAMEK, EMERGENCE, TRANSITIONS, CHANGES and SHARES
+        by name.
     """
     show = progress or (lambda done, total, what: None)
     show(0, 5, "classes of answers")
@@ -94,4 +95,5 @@ def patch_tables(
         "patch_emergence": dated.table(),
         "patch_transitions": changed.transitions,
         "patch_changes": changed.changes,
+        "patch_shares": error_shares(classes, analysis),
     }

@@ -15,7 +15,8 @@ from polylore.metrics.index import Array
 from polylore.metrics.patching.chance import benjamini_hochberg, mcnemar
 from polylore.metrics.patching.curves import SUBSETS, Analysis
 from polylore.metrics.patching.errors import category_of
-from polylore.tables.patch import CHANGES, TRANSITIONS
+from polylore.tables.contract import Table
+from polylore.tables.patch import CHANGES, SHARES, TRANSITIONS
 
 NATURAL = "src_unpatched"
 CLASSES = ("gain", "shift_up", "loss", "shift_down", "synonym_switch", "same", "other_change")
@@ -92,6 +93,39 @@ def transitions(errors: pl.DataFrame, analysis: Analysis) -> Changes:
         errors: table ERRORS.
         analysis: the run, for its draws and its checkpoints.
     """
+    cells, sums = [], []
+    for keys, rows in _runs(matched(errors), analysis):
+        cells += [f.with_columns(keys) for f in _cells(rows, ["from", "to", "class"], analysis)]
+        sums.append(_accuracy(rows).with_columns(keys))
+    if not cells:
+        return Changes(TRANSITIONS.empty(), CHANGES.empty())
+    return Changes(
+        _finished(TRANSITIONS, pl.concat(cells), analysis),
+        _finished(CHANGES, _adjusted(pl.concat(sums)), analysis),
+    )
+
+
+def error_shares(errors: pl.DataFrame, analysis: Analysis) -> pl.DataFrame:
+    """How often answers are of each class, with clustered intervals.
+
+    Args:
+        errors: table ERRORS; codes given by people count where there are any.
+        analysis: the run, for its draws and its checkpoints.
+
+    Returns:
+        Table SHARES.
+    """
+    final = category_of(errors).filter(pl.col("setting") != "samek")
+    cells = [
+        frame.with_columns(keys)
+        for keys, rows in _runs(final, analysis)
+        for frame in _cells(rows, ["category"], analysis)
+    ]
+    return _finished(SHARES, pl.concat(cells), analysis) if cells else SHARES.empty()
+
+
+def _runs(frame: pl.DataFrame, analysis: Analysis) -> Iterator[tuple[list[pl.Expr], pl.DataFrame]]:
+    """Rows of each checkpoint, setting, onset and subset, with their places, in order."""
     axes = analysis.values.axes
     pairs = pl.DataFrame({"pair_id": axes.pairs_I, "_i": np.arange(len(axes.pairs_I))})
     langs = pl.DataFrame(
@@ -100,39 +134,30 @@ def transitions(errors: pl.DataFrame, analysis: Analysis) -> Changes:
     )  # fmt: skip
     order = {ckpt: k for k, ckpt in enumerate(axes.ckpts_K)}
     rows = (
-        matched(errors)
-        .filter(pl.col("ckpt_id").is_in(list(order)))
+        frame.filter(pl.col("ckpt_id").is_in(list(order)))
         .join(pairs, on="pair_id", how="inner")
         .join(langs, on=["lang_a", "lang_b"], how="inner")
         .with_columns(_k=pl.col("ckpt_id").replace_strict(order, return_dtype=pl.Int64))
         .sort("_k", "setting", "intervention", "onset", "_p", "_i")
     )
-    cells, sums = [], []
     for run in rows.partition_by(_RUN, maintain_order=True):
         for subset in SUBSETS:
             chosen = run if subset == "full" else run.filter("clean")
             if chosen.height:
-                keys = [pl.lit(chosen[c][0]).alias(c) for c in _RUN] + [
-                    pl.lit(subset).alias("subset")
-                ]
-                cells += [f.with_columns(keys) for f in _matrix(chosen, analysis)]
-                sums.append(_accuracy(chosen).with_columns(keys))
-    places = analysis.places
-    if not cells:
-        return Changes(TRANSITIONS.empty(), CHANGES.empty())
-    changes = _adjusted(pl.concat(sums)).join(places, on="ckpt_id", how="left",
-                                              maintain_order="left")  # fmt: skip
-    table = pl.concat(cells).join(places, on="ckpt_id", how="left", maintain_order="left")
-    return Changes(
-        TRANSITIONS.validate(table.select(TRANSITIONS.schema.keys())),
-        CHANGES.validate(changes.select(CHANGES.schema.keys())),
-    )
+                kinds = {c: run.schema[c] for c in _RUN}
+                keys = [pl.lit(chosen[c][0], dtype=t).alias(c) for c, t in kinds.items()]
+                yield [*keys, pl.lit(subset).alias("subset")], chosen
 
 
-def _matrix(rows: pl.DataFrame, analysis: Analysis) -> Iterator[pl.DataFrame]:
-    """Counts and shares of each cell, for every pair and pool of pairs."""
-    kinds = rows.select("from", "to", "class").unique().sort("from", "to", "class")
-    coded = rows.join(kinds.with_row_index("_c"), on=["from", "to", "class"], how="left")
+def _finished(table: Table, frame: pl.DataFrame, analysis: Analysis) -> pl.DataFrame:
+    placed = frame.join(analysis.places, on="ckpt_id", how="left", maintain_order="left")
+    return table.validate(placed.select(table.schema.keys()))
+
+
+def _cells(rows: pl.DataFrame, names: list[str], analysis: Analysis) -> Iterator[pl.DataFrame]:
+    """Counts and shares of each value of some columns, for every pair and pool of pairs."""
+    kinds = rows.select(names).unique().sort(names)
+    coded = rows.join(kinds.with_row_index("_c"), on=names, how="left")
     values_PIG = _indicators(coded, analysis, kinds.height)
     for a, b, e in analysis.resample.estimates(values_PIG):
         n = np.rint(e.mean_G * e.n_G).astype(np.int64)
@@ -141,8 +166,8 @@ def _matrix(rows: pl.DataFrame, analysis: Analysis) -> Iterator[pl.DataFrame]:
             lang_b=pl.lit(b),
             n=pl.Series(n),
             share=pl.Series(e.mean_G),
-            lo=pl.Series(e.lo_G).fill_nan(None),
-            hi=pl.Series(e.hi_G).fill_nan(None),
+            lo=pl.Series(e.lo_G, nan_to_null=True),
+            hi=pl.Series(e.hi_G, nan_to_null=True),
         ).filter(pl.col("n") > 0)
 
 
