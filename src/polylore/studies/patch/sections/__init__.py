@@ -1,0 +1,1 @@
+"""The parts of a patch report, one file each."""
