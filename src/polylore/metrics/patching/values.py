@@ -93,12 +93,12 @@ class Values:
             return ["src_b", "tgt_b"]
         return sorted(frame["cell"].unique().to_list())
 
-    def sizes(self) -> list[int]:
-        """Numbers of averaged source prompts in the setting `samek`, ascending."""
+    def sizes(self, setting: str) -> list[int]:
+        """Numbers of averaged source prompts in a setting, ascending."""
         found = {
             int(k)
-            for (setting, _), frame in self._frames.items()
-            if setting == "samek"
+            for (name, _), frame in self._frames.items()
+            if name == setting
             for k in frame["k"].unique()
         }
         return sorted(found)

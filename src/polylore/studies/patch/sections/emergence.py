@@ -4,8 +4,8 @@ import altair as alt
 import polars as pl
 
 from polylore.report import Block, Chart, Page, Prose, TableView, interval, shapes
+from polylore.report.axes import LogAxis
 from polylore.report.axes import rows as plotted_rows
-from polylore.report.axes import share, upper
 from polylore.report.languages import ALL
 from polylore.studies.patch.context import (
     METRICS,
@@ -100,13 +100,16 @@ def _times(context: PatchContext) -> Chart | None:
     )
     if not rows.height:
         return None
-    axis = context.axis
+    # Bars that are censored on the left begin at zero, checkpoint or not.
+    axis = LogAxis.over([0, *context.checkpoints["tokens"]])
     frame = with_words(rows, "contrast", "row").with_columns(
         series=pl.col("kind").replace_strict(_KINDS, return_dtype=pl.String),
         x=axis.place("point"),
         x_lo=axis.place("lo_tokens"),
-        # Never is drawn to the end of the axis; the table says it.
-        x_hi=pl.coalesce(axis.place("hi_tokens"), pl.lit(axis.high)),
+        # Never is drawn as a stub beyond the last checkpoint.
+        x_hi=pl.coalesce(
+            axis.place("hi_tokens"), pl.lit(axis.high + 0.03 * (axis.high - axis.zero))
+        ),
     )
     spec = shapes.dots(
         axis.encode("x", context.axis_title),
@@ -122,8 +125,8 @@ def _times(context: PatchContext) -> Chart | None:
         "patch-times",
         "When each emerged",
         "Bar: between these checkpoints; dot: interpolated on the log axis. A bar that begins at "
-        "the left end was there at the first checkpoint, one that reaches the right end may never "
-        f"have come. Two are in order only if their bars are apart. {ONE_RUN}",
+        "the left end was there at the first checkpoint, one behind the last has not come yet. "
+        f"Two are in order only if their bars are apart. {ONE_RUN}",
         "Intervals of training in which each difference emerged.",
         spec,
         frame,
@@ -144,15 +147,18 @@ def _forest(context: PatchContext, contrasts: pl.DataFrame) -> Chart | None:
     )
     if not rows.height:
         return None
-    known = [*context.seen, ALL]
-    both = pl.col("lang_a").is_in(known) & pl.col("lang_b").is_in(known)
-    words = ("both languages read in training", "one of them not")
+    both = pl.col("lang_a").is_in(context.seen) & pl.col("lang_b").is_in(context.seen)
+    words = ("both languages read in training", "one of them not", "several pairs")
     frame = with_pairs(rows).with_columns(
-        series=pl.when(both).then(pl.lit(words[0])).otherwise(pl.lit(words[1]))
+        series=pl.when(pl.col("lang_a") == ALL)
+        .then(pl.lit(words[2]))
+        .when(both)
+        .then(pl.lit(words[0]))
+        .otherwise(pl.lit(words[1]))
     )
     frame = frame.sort(pl.col("lang_a") == ALL, "mean", descending=[False, True])
     spec = shapes.dots(
-        share("mean", "difference in probability", upper(frame, "mean", "hi")),
+        alt.X("mean:Q", title="difference in probability", axis=alt.Axis(tickCount=5)),
         "languages",
         frame["languages"].to_list(),
         {"languages": ("languages", ""), "mean": ("difference", ".3f"), "lo": ("from", ".3f"),
