@@ -93,9 +93,12 @@ def _changes(context: PatchContext) -> Finding | None:
         return None
     totals = rows.group_by("onset").agg(pl.col("gain", "shift_up", "acc_patched").sum())
     best = totals.sort("acc_patched", "onset", descending=[True, False]).row(0, named=True)
+    risen = best["gain"] + best["shift_up"]
     return Finding(
-        f"Of {best['gain'] + best['shift_up']} answers that became right, {best['gain']} were on "
-        "clean items; the others may be a change of behaviour.",
+        f"Of {risen} answers that became right, {best['gain']} were on clean items; the others may "
+        "be a change of behaviour."
+        if risen
+        else "No answer became right by putting the averaged vector in.",
         None,
         f"All language pairs, vectors put in from block {best['onset']} on, last checkpoint.",
     )

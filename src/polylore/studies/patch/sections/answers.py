@@ -117,7 +117,8 @@ def _matrix(context: PatchContext, subset: str) -> Chart | None:
         "share of items",
         {"from": ("before", ""), "to": ("after", ""), "n": ("items", ","),
          "share": ("share", ".1%"), "class": ("change", "")},
-        domain=(0, max(0.1, float(frame["share"].to_numpy().max()))),
+        # Beyond the largest share, so that the darkest cell still lets its number be read.
+        domain=(0, max(0.1, 1.6 * float(frame["share"].to_numpy().max()))),
         rows_count=frame["from"].n_unique(),
         row=22,
         mark="count",
@@ -186,5 +187,5 @@ def _shares(context: PatchContext, setting: str) -> Chart | None:
         frame,
         {"label": context.axis_title.capitalize(), "group": "Answer", "n": "n", "share": "Share"},
         {"share": "share"},
-        "half",
+        "wide",
     )

@@ -77,7 +77,7 @@ def _curves(context: PatchContext, contrasts: pl.DataFrame) -> Chart | None:
         {"line": "Difference", "label": context.axis_title.capitalize(), "n_items": "n",
          "mean_ci": "Mean, simultaneous"},
         {"mean_ci": "interval"},
-        "half",
+        "wide",
     )  # fmt: skip
 
 
@@ -102,7 +102,10 @@ def _times(context: PatchContext) -> Chart | None:
         return None
     # Bars that are censored on the left begin at zero, checkpoint or not.
     axis = LogAxis.over([0, *context.checkpoints["tokens"]])
-    frame = with_words(rows, "contrast", "row").with_columns(
+    # Against which control stands in the caption; a label has little room.
+    frame = with_words(
+        rows.with_columns(first=pl.col("contrast").str.split("-").list.first()), "first", "row"
+    ).with_columns(
         series=pl.col("kind").replace_strict(_KINDS, return_dtype=pl.String),
         x=axis.place("point"),
         x_lo=axis.place("lo_tokens"),
@@ -126,11 +129,14 @@ def _times(context: PatchContext) -> Chart | None:
         "When each emerged",
         "Bar: between these checkpoints; dot: interpolated on the log axis. A bar that begins at "
         "the left end was there at the first checkpoint, one behind the last has not come yet. "
-        f"Two are in order only if their bars are apart. {ONE_RUN}",
+        "Vectors are held against another concept's, natural translation against the target "
+        "prompt; best onset, cross-fitted. Two are in order only if their bars are apart. "
+        f"{ONE_RUN}",
         "Intervals of training in which each difference emerged.",
         spec,
         frame,
-        {"row": "Difference", "series": "Mark", "censor": "Censored", "lo_tokens": "After",
+        {"row": "What", "contrast": "Difference", "series": "Mark", "censor": "Censored",
+         "lo_tokens": "After",
          "hi_tokens": "By", "point": "Point"},
         {"lo_tokens": "tokens", "hi_tokens": "tokens", "point": "tokens"},
         "half",

@@ -64,7 +64,7 @@ def _curves(context: PatchContext, curves: pl.DataFrame) -> Chart:
     )
     spec = shapes.panels(
         shapes.lines(
-            alt.X("onset:Q", title="from block", axis=alt.Axis(tickMinStep=1, tickCount=5)),
+            alt.X("onset:Q", title="from block", axis=alt.Axis(tickMinStep=1, format="d")),
             share("mean", None, upper(frame, "mean", "sim_hi"), axis=alt.Y),
             _TIPS,
             series="line",
