@@ -20,6 +20,7 @@ from polylore.metrics.patching.emergence import Curve, Times, emergence, order_o
 from polylore.metrics.patching.errors import error_classes
 from polylore.metrics.patching.forms import Forms
 from polylore.metrics.patching.keys import answer_of, loose_key, strict_key
+from polylore.metrics.patching.onsets import first_half
 from polylore.metrics.patching.samek import same_k
 from polylore.metrics.patching.transitions import error_shares, transitions
 from polylore.metrics.patching.values import Values
@@ -45,6 +46,7 @@ __all__ = [
     "emergence",
     "error_classes",
     "error_shares",
+    "first_half",
     "kappa",
     "loose_key",
     "mcnemar",

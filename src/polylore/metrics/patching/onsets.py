@@ -1,6 +1,7 @@
 """One number per item for all onsets together (specification of `patch`, sections 2 and 6)."""
 
 import warnings
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -13,10 +14,15 @@ SUMMARIES = ("mean_first_half", "best_crossfit", "best_insample")
 
 def halves(axes: Axes, seed: int) -> Array:
     """Random half of the source concepts that each item belongs to: bool (I,)."""
-    concepts = sorted(set(axes.source_I))
-    order = np.random.default_rng([seed, 1]).permutation(len(concepts))
-    first = {concepts[i] for i in order[: len(concepts) // 2]}
-    return np.array([s in first for s in axes.source_I])
+    return first_half(axes.source_I, seed)
+
+
+def first_half(concepts: Sequence[str], seed: int) -> Array:
+    """Which of some items belong to concepts of the first random half: bool (I,)."""
+    distinct = sorted(set(concepts))
+    order = np.random.default_rng([seed, 1]).permutation(len(distinct))
+    first = {distinct[i] for i in order[: len(distinct) // 2]}
+    return np.array([concept in first for concept in concepts])
 
 
 def summary(values_PIKJ: Array, axes: Axes, half_I: Array, how: str) -> Array:

@@ -1,0 +1,175 @@
+"""`patch run`: every item of a plan before every checkpoint, raw rows only."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import polars as pl
+
+from polylore.errors import ModelError, PolyloreError, RunError, SelfCheckError
+from polylore.models.resolve import Resolved
+from polylore.models.skeleton import skeleton
+from polylore.models.store import Source, Store
+from polylore.models.store_watch import watched
+from polylore.runs import RunFolder, run_batches
+from polylore.studies.patch.planning.plan import PatchPlan
+from polylore.studies.patch.running.config import PatchRunConfig
+from polylore.studies.patch.running.work import (
+    INIT,
+    PLAN,
+    ask_batch,
+    plan_batches,
+    unit_name,
+)
+from polylore.studies.trace.study import refuse_changed_weights
+from polylore.tables.raw import CHECKPOINTS
+
+Progress = Callable[[int, int, str], None]
+
+
+def run_patch(
+    config: PatchRunConfig, out: str | Path, *, progress: Progress | None = None
+) -> RunFolder:
+    """Put a plan before every checkpoint of a model.
+
+    Args:
+        config: which plan, which model, and how.
+        out: run folder; an unfinished run of the same plan and settings is continued, and
+            checkpoints that are new since then are added to it.
+        progress: called with (done, total, what); about downloads from a thread of its own.
+
+    Returns:
+        The run folder, with the units' raw tables: patch_scores, patch_answers, patch_selfcheck.
+
+    Raises:
+        SelfCheckError: checkpoints failed their self-check or could not be read; all others are
+            done, and nothing is lost.
+        PolyloreError: bad input, in one sentence.
+    """
+    plan = PatchPlan.load(config.plan)
+    resolved = config.series.resolve(config.model)
+    outside = config.series.store()
+    first = _refuse_other_tokenizer(plan, resolved, outside)
+    ask = config.effective_ask(plan.head.config.preset)
+    checkpoints = resolved.chosen
+    if ask.init and not _begins_at_zero(checkpoints):
+        checkpoints = pl.concat([_random_row(checkpoints, first), checkpoints])
+    question = {"preset": plan.head.config.preset, "ask": ask.plain()}
+    run = RunFolder.open(out, "patch", question, {"plan": plan.hash})
+    store = config.series.store(str(run.path.resolve()))
+    pairs = plan.settings.target_pairs
+    with run.lock():
+        if not (run.path / PLAN / "plan.json").is_file():
+            plan.save(run.path / PLAN)
+        refuse_changed_weights(run, checkpoints)
+        run.write_table("checkpoints", checkpoints)
+        run.write_table("gaps", resolved.gaps)
+        run.annotate(
+            "series",
+            {
+                "model": config.model,
+                "series": config.series.plain(),
+                "skipped": resolved.skipped,
+                "missing": resolved.missing,
+            },
+        )
+        batches = plan_batches(run, checkpoints, pairs, ask, config.execution, store)
+        fetched = [b.source for b in batches if b.source.ckpt_id != INIT and not b.source.local]
+        store.require(fetched)
+        with watched(store, progress if fetched else None):
+            run_batches(
+                batches,
+                ask_batch,
+                executor=config.execution.executor,
+                jobs=config.execution.jobs,
+                threads=config.execution.threads,
+                cpus=config.execution.cpus_per_worker,
+                gpus=config.execution.gpus(),
+                retries=config.execution.retries,
+                folder=run.path,
+                units=sum(len(batch.pairs) for batch in batches),
+                progress=progress,
+                what="patching",
+            )
+        if fetched:
+            store.sweep()
+            run.annotate("downloads", asdict(store.downloads()))
+        wanted = [unit_name(ckpt, pair) for ckpt in checkpoints["ckpt_id"] for pair in pairs]
+        missing = set(wanted).difference(run.units())
+        if missing:
+            raise RunError(
+                f"{len(missing)} finished units do not show in {run.path} yet, {min(missing)} "
+                "among them; run the same command again in a minute."
+            )
+        refuse_failed(run, wanted)
+    return run
+
+
+def refuse_failed(run: RunFolder, units: list[str]) -> None:
+    """Say which checkpoints have no numbers, once all others have.
+
+    Raises:
+        SelfCheckError: there are some.
+    """
+    failed = run.read("patch_selfcheck", units).filter(~pl.col("passed"))
+    if not failed.height:
+        return
+    names = failed["ckpt_id"].unique(maintain_order=True).to_list()
+    row = failed.row(0, named=True)
+    value = "" if row["value"] is None else f" is {row['value']:.3g}"
+    why = row["note"] or f"{row['check']}{value} with a tolerance of {row['tolerance']:.3g}"
+    raise SelfCheckError(
+        f"{len(names)} of the checkpoints could not be patched: {', '.join(names[:5])}"
+        f"{', ...' if len(names) > 5 else ''}; {row['ckpt_id']}: {why}. All others are done in "
+        f"{run.path}, which can be scored without them."
+    )
+
+
+def _refuse_other_tokenizer(plan: PatchPlan, resolved: Resolved, store: Store) -> Path:
+    """Hold the plan against the first model that can be opened; returns its folder.
+
+    Raises:
+        DataError: the plan was made with another tokenizer.
+        ModelError: none can be opened, or the plan does not fit.
+    """
+    trouble: PolyloreError | None = None
+    for row in resolved.chosen.iter_rows(named=True):
+        source = Source.of(row)
+        try:
+            local = source.local and source.path is not None
+            folder = Path(str(source.path)) if local else store.small_files(source)
+            lm = skeleton(folder)
+        except ModelError as error:
+            trouble = trouble or error
+            continue
+        plan.check_tokenizer(lm.tokenizer_hash)
+        plan.check_model(lm.context, int(lm.model.get_input_embeddings().weight.shape[0]))
+        return folder
+    raise trouble or ModelError("There is no checkpoint to patch.")
+
+
+def _begins_at_zero(checkpoints: pl.DataFrame) -> bool:
+    first = checkpoints.row(0, named=True)
+    return first["step"] == 0 and first["stage"] in (None, 0, 1)
+
+
+def _random_row(checkpoints: pl.DataFrame, folder: Path) -> pl.DataFrame:
+    """The randomly initialised model as a checkpoint before all others."""
+    first = checkpoints.row(0, named=True)
+    row = {name: None for name in checkpoints.columns} | {
+        "ckpt_id": INIT,
+        "family": first["family"],
+        "model": first["model"],
+        "path": str(folder),
+        "step": 0,
+        "total_step": None if first["total_step"] is None else 0,
+        "stage": first["stage"],
+        "ingredient": first["ingredient"],
+        "tokens": 0,
+        "tokens_exact": True,
+        "final": False,
+        "suspect": False,
+        "flags": ["random_init"],
+    }
+    return CHECKPOINTS.build([row])
+
