@@ -99,6 +99,14 @@ def test_probabilities_are_those_of_one_plain_forward_pass(run: RunFolder, serie
     assert row["p_first"] == pytest.approx(float(logp[start - 1, ids[start]].exp()), rel=1e-3)
 
 
+def test_replacing_everything_is_the_other_prompt(run: RunFolder) -> None:
+    scores = run.read("patch_scores")
+    patched = side(scores, "full_replace", -1)["logp_full"].drop_nulls().to_numpy()
+    other = side(scores, "full_replace_unpatched", None)["logp_full"].drop_nulls().to_numpy()
+    assert len(patched) > 0
+    np.testing.assert_allclose(patched, other, rtol=1e-4, atol=1e-5)
+
+
 def test_answers_are_written_at_the_listed_onsets(run: RunFolder) -> None:
     answers = run.read("patch_answers")
     assert "samek" not in answers["setting"].unique()

@@ -52,6 +52,7 @@ def resolve(
     ingredient: int | None = None,
     duplicates: Literal["exclude", "keep", "error"] = "exclude",
     cache_dir: str | None = None,
+    damaged: bool = False,
 ) -> Resolved:
     """Find a model's checkpoints and choose among them; nothing is downloaded.
 
@@ -65,6 +66,8 @@ def resolve(
         duplicates: checkpoints with the weights of another one are left out of trajectories
             (exclude), treated like any other (keep), or refused (error).
         cache_dir: the hub's cache, if not the usual one.
+        damaged: let a checkpoint with damaged weights pass, without a fingerprint, for studies
+            that note it as failed and go on.
 
     Raises:
         ModelError: no such folder or repository, nothing usable in it, or damaged weights.
@@ -79,9 +82,13 @@ def resolve(
     chosen = {row["ckpt_id"]: row for row in choice.rows}
     for row in rows:
         if row["ckpt_id"] in chosen and row["weight_hash"] is None and row["path"] is not None:
-            row["weight_hash"] = hub_cache.read_weight_hash(
-                cache, row["files_hash"], Path(row["path"])
-            )
+            try:
+                row["weight_hash"] = hub_cache.read_weight_hash(
+                    cache, row["files_hash"], Path(row["path"])
+                )
+            except ModelError:
+                if not damaged:
+                    raise
     title = str(rows[0]["model"])
     _warn_branches(rows, title)
     mark_duplicates(rows)

@@ -37,12 +37,12 @@ class SeriesConfig(Config):
     cache_dir: str | None = None
     """Folder of the hub's cache, if not the usual one."""
 
-    def resolve(self, model: str) -> "Resolved":
-        """Find the model's checkpoints; see `polylore.models.resolve`."""
+    def resolve(self, model: str, *, damaged: bool = False) -> "Resolved":
+        """Find the model's checkpoints, damaged ones too if told so; see `models.resolve`."""
         from polylore.models.resolve import resolve
 
         values = self.model_dump(exclude={"keep", "disk_budget_gb"})
-        return resolve(model, **values)
+        return resolve(model, damaged=damaged, **values)
 
     def store(self, owner: str = "") -> "Store":
         """What fetches and deletes checkpoints for `owner`."""

@@ -138,9 +138,7 @@ class Sheet:
             tuple(forms),
             self._marks.ends,
         )
-        return Asked(
-            prompt, cells, tuple(set_of), tuple(forms_of), tuple(counts), tuple(merged)
-        )
+        return Asked(prompt, cells, tuple(set_of), tuple(forms_of), tuple(counts), tuple(merged))
 
     def _tokenised(
         self, tokenizer: Any, plan: PatchPlan

@@ -47,7 +47,7 @@ def run_patch(
         PolyloreError: bad input, in one sentence.
     """
     plan = PatchPlan.load(config.plan)
-    resolved = config.series.resolve(config.model)
+    resolved = config.series.resolve(config.model, damaged=True)
     outside = config.series.store()
     first = _refuse_other_tokenizer(plan, resolved, outside)
     ask = config.effective_ask(plan.head.config.preset)
@@ -156,7 +156,7 @@ def _begins_at_zero(checkpoints: pl.DataFrame) -> bool:
 def _random_row(checkpoints: pl.DataFrame, folder: Path) -> pl.DataFrame:
     """The randomly initialised model as a checkpoint before all others."""
     first = checkpoints.row(0, named=True)
-    row = {name: None for name in checkpoints.columns} | {
+    row = dict.fromkeys(checkpoints.columns) | {
         "ckpt_id": INIT,
         "family": first["family"],
         "model": first["model"],
@@ -172,4 +172,3 @@ def _random_row(checkpoints: pl.DataFrame, folder: Path) -> pl.DataFrame:
         "flags": ["random_init"],
     }
     return CHECKPOINTS.build([row])
-

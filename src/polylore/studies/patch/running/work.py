@@ -68,8 +68,7 @@ def pending_pairs(run: RunFolder, ckpt_id: str, pairs: Sequence[Pair]) -> tuple[
     return tuple(
         pair
         for pair in pairs
-        if not run.is_done(unit_name(ckpt_id, pair))
-        or LOADS in failed_checks(run, ckpt_id, [pair])
+        if not run.is_done(unit_name(ckpt_id, pair)) or LOADS in failed_checks(run, ckpt_id, [pair])
     )
 
 
