@@ -3,8 +3,8 @@
 Tiny models learn to translate 32 concepts between 8 languages. In the arm `joint` every language is
 translated into every other, so one space can serve all; in `islands` only within four pairs of
 languages, so the vectors of a pair can mean nothing to another (specification of `patch`, section
-9). Both arms end up translating perfectly; only the patch can tell them apart. Whatever comes out is
-written down.
+9). Both arms end up translating perfectly; only the patch can tell them apart. Whatever comes
+out is written down.
 """
 
 import argparse

@@ -74,7 +74,7 @@ def resolve(
         ConfigError: a bad schedule or pattern.
     """
     cache = hub_cache.cache_root(cache_dir)
-    scanned = _scan(model, cache, pattern, phases, tokens_per_step)
+    scanned = _scan(model, cache, pattern, phases, tokens_per_step, damaged)
     rows = _branch(scanned.checkpoints.to_dicts(), ingredient)
     for row in rows:
         row["model"] = name or row["model"]
@@ -167,6 +167,7 @@ def _scan(
     pattern: str | None,
     phases: Mapping[str, int] | None,
     tokens_per_step: int | None,
+    damaged: bool,
 ) -> Series:
     options: dict[str, Any] = {
         "pattern": pattern,
@@ -176,7 +177,7 @@ def _scan(
     repos = None if Path(model).is_dir() else repos_of(model)
     if repos is None:
         _refuse_unknown(model)
-        return scan_series(model, **options)
+        return scan_series(model, damaged=damaged, **options)
     return scan_hub(repos, cache=cache, **options)
 
 

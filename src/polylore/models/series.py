@@ -63,6 +63,7 @@ def scan_series(
     pattern: str | None = None,
     phases: Mapping[str, int] | None = None,
     tokens_per_step: int | None = None,
+    damaged: bool = False,
 ) -> Series:
     """Find, order and fingerprint the checkpoints below a folder.
 
@@ -74,6 +75,7 @@ def scan_series(
         path: the folder.
         name: name of the series; the folder's name if absent.
         pattern, phases, tokens_per_step: how names are read, see `parse_name`.
+        damaged: let damaged weights pass, without a fingerprint.
 
     Raises:
         ModelError: no such folder, no checkpoint in it, a name that says no step, two folders for
@@ -106,7 +108,7 @@ def scan_series(
         key=lambda f: (f.parsed.order, f.parsed.name),
     )
     _refuse_twice(ordered)
-    rows = [_row(f, hint) for f in ordered]
+    rows = [_row(f, hint, damaged) for f in ordered]
     add_stages(rows, tokens_per_step)
     mark_duplicates(rows)
     warn_suspect(rows, hint)
@@ -220,13 +222,18 @@ def _refuse_twice(ordered: Sequence[_Found]) -> None:
             )
 
 
-def _row(found: _Found, model: str) -> dict[str, Any]:
-    hashed = weight_hash(fingerprint(found.folder))
+def _row(found: _Found, model: str, damaged: bool) -> dict[str, Any]:
+    hashed: str | None = None
+    try:
+        hashed = weight_hash(fingerprint(found.folder))
+    except ModelError:
+        if not damaged:
+            raise
     return checkpoint_row(found.parsed, model, str(found.folder), hashed)
 
 
 def checkpoint_row(
-    parsed: CheckpointName, model: str, path: str | None, weights: str
+    parsed: CheckpointName, model: str, path: str | None, weights: str | None
 ) -> dict[str, Any]:
     """One row of table `checkpoints`; `mark_duplicates` completes it.
 
@@ -234,7 +241,7 @@ def checkpoint_row(
         parsed: what the name of the checkpoint says.
         model: name of the series.
         path: folder of the checkpoint; None if it is not stored.
-        weights: hash of its weights.
+        weights: hash of its weights; None if it is not known.
     """
     return {
         "ckpt_id": parsed.name,
