@@ -12,12 +12,14 @@ from polylore.studies.patch.context import (
     ONE_RUN,
     SUMMARIES,
     PatchContext,
-    contrast_name,
     with_pairs,
     with_words,
 )
 
 _SEEN = "seen-random_concept"
+_AGAINST = (
+    "Vectors minus another concept's, the source prompt minus the target prompt, both unpatched"
+)
 _KINDS = {"E1": "above the floor", "E2": "half of its final value"}
 
 
@@ -53,28 +55,28 @@ def _curves(context: PatchContext, contrasts: pl.DataFrame) -> Chart | None:
     )
     if not rows.height:
         return None
-    frame = context.placed(with_words(rows, "contrast", "line"))
-    there = set(frame["contrast"])
+    frame = context.placed(_named(rows, "line"))
     layers = shapes.lines(
         context.axis.encode("x", context.axis_title),
         alt.Y("mean:Q", title="difference in probability", axis=alt.Axis(format=".1f")),
         {"line": ("", ""), "label": (context.axis_title, ""), "mean": ("difference", ".3f"),
          "sim_lo": ("from", ".3f"), "sim_hi": ("to", ".3f"), "n_items": ("items", ",")},
         series="line",
-        order=[contrast_name(c) for c in dated if c in there],
+        order=frame["line"].unique(maintain_order=True).to_list(),
         band=("sim_lo", "sim_hi"),
     )  # fmt: skip
     layers += _phases(context)
     return Chart(
         "patch-emergence",
         "How the spaces grew",
-        "Best onset, cross-fitted; the natural translation of the source word beside it. Band: "
+        f"{_AGAINST}; best onset, cross-fitted. Band: "
         "95 %, simultaneous over checkpoints. Upright line: a new phase of training. "
         + context.conditions(frame["n_items"]),
         "Lines of differences in probability over training, one per vector.",
         shapes.single(layers),
         frame.with_columns(interval("mean", "sim_lo", "sim_hi")),
-        {"line": "Difference", "label": context.axis_title.capitalize(), "n_items": "n",
+        {"line": "What", "contrast": "Difference",
+         "label": context.axis_title.capitalize(), "n_items": "n",
          "mean_ci": "Mean, simultaneous"},
         {"mean_ci": "interval"},
         "wide",
@@ -91,6 +93,12 @@ def _phases(context: PatchContext) -> list[alt.Chart]:
     return [chart.encode(x=alt.datum(x)) for x in begins if x is not None]
 
 
+def _named(frame: pl.DataFrame, target: str) -> pl.DataFrame:
+    """Contrasts by their first side: a label has little room, the caption names the control."""
+    first = frame.with_columns(first=pl.col("contrast").str.split("-").list.first())
+    return with_words(first, "first", target)
+
+
 def _times(context: PatchContext) -> Chart | None:
     emergence = context.table("patch_emergence")
     if emergence is None or context.axis_column != "tokens":
@@ -102,10 +110,7 @@ def _times(context: PatchContext) -> Chart | None:
         return None
     # Bars that are censored on the left begin at zero, checkpoint or not.
     axis = LogAxis.over([0, *context.checkpoints["tokens"]])
-    # Against which control stands in the caption; a label has little room.
-    frame = with_words(
-        rows.with_columns(first=pl.col("contrast").str.split("-").list.first()), "first", "row"
-    ).with_columns(
+    frame = _named(rows, "row").with_columns(
         series=pl.col("kind").replace_strict(_KINDS, return_dtype=pl.String),
         x=axis.place("point"),
         x_lo=axis.place("lo_tokens"),
@@ -129,8 +134,7 @@ def _times(context: PatchContext) -> Chart | None:
         "When each emerged",
         "Bar: between these checkpoints; dot: interpolated on the log axis. A bar that begins at "
         "the left end was there at the first checkpoint, one behind the last has not come yet. "
-        "Vectors are held against another concept's, natural translation against the target "
-        "prompt; best onset, cross-fitted. Two are in order only if their bars are apart. "
+        f"{_AGAINST}; best onset, cross-fitted. Two are in order only if their bars are apart. "
         f"{ONE_RUN}",
         "Intervals of training in which each difference emerged.",
         spec,

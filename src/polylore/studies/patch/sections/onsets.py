@@ -64,7 +64,7 @@ def _curves(context: PatchContext, curves: pl.DataFrame) -> Chart:
     )
     spec = shapes.panels(
         shapes.lines(
-            alt.X("onset:Q", title="from block", axis=alt.Axis(tickMinStep=1, format="d")),
+            _blocks(frame, "from block"),
             share("mean", None, upper(frame, "mean", "sim_hi"), axis=alt.Y),
             _TIPS,
             series="line",
@@ -90,6 +90,13 @@ def _curves(context: PatchContext, curves: pl.DataFrame) -> Chart:
         {"mean_ci": "interval", "band": "interval"},
         "panels",
     )  # fmt: skip
+
+
+def _blocks(frame: pl.DataFrame, title: str) -> alt.X:
+    """The axis of blocks: a label at whole numbers only, at most six of them."""
+    onsets = sorted(frame["onset"].unique())
+    values = onsets[:: -(-len(onsets) // 6)]
+    return alt.X("onset:Q", title=title, axis=alt.Axis(values=values, format="d"))
 
 
 def _course(context: PatchContext) -> Chart | None:
@@ -197,7 +204,7 @@ def _last_token(context: PatchContext) -> Chart | None:
     ).sort("line", "onset")  # fmt: skip
     spec = shapes.single(
         shapes.lines(
-            alt.X("onset:Q", title="patched block", axis=alt.Axis(tickMinStep=1)),
+            _blocks(frame, "patched block"),
             share("mean", "probability", upper(frame, "mean", "hi"), axis=alt.Y),
             {k: v for k, v in _TIPS.items() if k != "panel"},
             series="line",
