@@ -31,6 +31,8 @@ STEPS = 1200
 CHECKPOINTS = (0, 100, 200, 300, 400, 500, 600, 800, 1000, 1200)
 TOKENS = 48 * 33
 PAIRS = ["l2-l3", "l4-l5", "l6-l7"]
+CLOSING = 0.1
+"""Weight of the closing quote in the loss."""
 ARMS = ("joint", "islands")
 FLOORS = ("random_concept", "shuffled_mean", "gauss", "grand_mean")
 SHOWN = ("src_unpatched", "tgt", "self", "en_en", "samek1", "seen", "norm_matched", *FLOORS)
@@ -66,11 +68,21 @@ def vocabulary() -> dict[str, int]:
 
 def make_tokenizer() -> Any:
     """Splits a text into these pieces."""
-    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors
+    from tokenizers import (
+        Regex,
+        Tokenizer,
+        decoders,
+        models,
+        normalizers,
+        pre_tokenizers,
+        processors,
+    )
     from transformers import PreTrainedTokenizerFast
 
     known = vocabulary()
     raw = Tokenizer(models.WordLevel(known, unk_token="<pad>"))
+    # A word after a space is the same word, as in other tokenizers; there is no token of a space.
+    raw.normalizer = normalizers.Replace(Regex("^ "), "")
     pattern = "|".join([': "', '" - ', '"\n', "Lang[0-7]", "w[0-9]{3}"])
     raw.pre_tokenizer = pre_tokenizers.Split(Regex(pattern), "isolated")
     raw.post_processor = processors.TemplateProcessing(
@@ -123,7 +135,8 @@ def train(arm: str, seed: int, folder: Path) -> Path:
     )  # fmt: skip
     best = torch.optim.AdamW(model.parameters(), lr=4e-3, betas=(0.9, 0.98), weight_decay=0.05)
     rate = get_cosine_schedule_with_warmup(best, 50, STEPS)
-    asked = [n for line in range(4) for n in (8 * line + 6, 8 * line + 7)]  # the signs before
+    # The signs before each answer, and the answers, before their closing quotes.
+    asked = [8 * line + 6 for line in range(4)] + [8 * line + 7 for line in range(4)]
     batches = documents(arm, seed)
     begin = time.monotonic()
     for step in range(STEPS + 1):
@@ -135,9 +148,10 @@ def train(arm: str, seed: int, folder: Path) -> Path:
             break
         ids = next(batches)
         logits = model(input_ids=ids, use_cache=False).logits[:, asked]
-        # The answer and its closing quote, at which whole words are scored.
         wanted = ids[:, [n + 1 for n in asked]]
-        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), wanted.flatten())
+        losses = torch.nn.functional.cross_entropy(logits.transpose(1, 2), wanted, reduction="none")
+        # Whole words are scored, so the closing quote is learned too; it is easy.
+        loss = losses[:, :4].mean() + CLOSING * losses[:, 4:].mean()
         best.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

@@ -10,5 +10,6 @@ trap 'rm -rf "$work"' EXIT
 "$python" -m acceptance.score --folder "$work/score" --results docs/results/score.md
 "$python" -m acceptance.referee --folder "$work/referee" --results docs/results/referee.md
 "$python" -m acceptance.patching --folder "$work/patching" --results docs/results/patch-bench.md
+"$python" -m acceptance.concepts --folder "$work/concepts" --results docs/results/patch.md
 "$python" -m acceptance.coverage --results docs/results/pathways.md
 "$python" -m acceptance.count --folder "$work/count" --results docs/results/count.md

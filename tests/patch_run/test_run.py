@@ -9,7 +9,9 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from click.testing import CliRunner
 
+from polylore.cli.main import cli
 from polylore.errors import DataError, RunError, SelfCheckError
 from polylore.models import load_model
 from polylore.runs import RunFolder
@@ -166,11 +168,15 @@ def test_a_run_is_scored_and_reported_without_a_model(
     assert tables["patch_curves"].height
     assert set(tables["patch_contrasts"]["contrast"]) >= {"seen-random_concept", "samek1-tgt"}
     assert tables["patch_emergence"].height
-    before = {name: frame.clone() for name, frame in tables.items()}
-    assert all(frame.equals(before[name]) for name, frame in score(opened, small).items())
-    page = report(opened).read_text(encoding="utf-8")
+    again = CliRunner().invoke(cli, ["patch", "score", str(run.path), "--draws", "20", "--quiet"])
+    assert again.exit_code == 0, again.output
+    assert all(run.table(name).equals(frame) for name, frame in tables.items())
+    written = CliRunner().invoke(cli, ["patch", "report", str(run.path), "--quiet"])
+    assert written.exit_code == 0, written.output
+    page = (run.path / "report.html").read_text(encoding="utf-8")
     assert "Concepts inside" in page
     assert "confirmed" in page
+    assert "Patches are exact" in page
     assert (run.path / "coding" / "annotator_1.csv").is_file()
     assert list((run.path / "figures").iterdir())
 

@@ -28,7 +28,8 @@ _CLAIMS = (
 def findings(context: PatchContext) -> tuple[Finding, ...]:
     """One finding per claim that the run can judge, and what changed in answers."""
     found = [f for f in (_claim(context, *claim) for claim in _CLAIMS) if f is not None]
-    return (*found, *(f for f in (_since(context), _changes(context)) if f is not None))
+    others = (_since(context), _changes(context), _checked(context))
+    return (*found, *(f for f in others if f is not None))
 
 
 def _claim(context: PatchContext, contrast: str, text: str) -> Finding | None:
@@ -101,4 +102,27 @@ def _changes(context: PatchContext) -> Finding | None:
         else "No answer became right by putting the averaged vector in.",
         None,
         f"All language pairs, vectors put in from block {best['onset']} on, last checkpoint.",
+    )
+
+
+def _checked(context: PatchContext) -> Finding | None:
+    """What the self-checks say; without them no number here would mean anything."""
+    checks = context.table("patch_selfcheck")
+    if checks is None:
+        return None
+    asked = checks["ckpt_id"].n_unique()
+    failed = checks.filter(~pl.col("passed"))
+    names = failed["ckpt_id"].unique(maintain_order=True).to_list()
+    if not names:
+        return Finding(
+            "Patches are exact: at every checkpoint they change nothing where nothing can change, "
+            "and change something where a donor is put in.",
+            None,
+            f"{checks.height} self-checks at {asked} checkpoints, all passed.",
+        )
+    reasons = [row["note"] or row["check"] for row in failed.iter_rows(named=True)]
+    return Finding(
+        f"{len(names)} of {asked} checkpoints could not be patched and have no numbers here.",
+        None,
+        f"{', '.join(names)}. First reason: {reasons[0]}",
     )
