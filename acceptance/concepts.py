@@ -22,7 +22,7 @@ from polylore.studies.patch.config import PatchConfig
 from polylore.studies.patch.planning.build import make_plan
 from polylore.studies.patch.running.config import PatchRunConfig, PatchScoreConfig
 from polylore.studies.patch.running.study import run_patch
-from polylore.studies.patch.scoring import report, score
+from polylore.studies.patch.scoring import open_patch_run, report, score
 from polylore.tables.lexicon import LEXICON
 
 LANGS = [f"l{n}" for n in range(8)]
@@ -161,7 +161,10 @@ def train(arm: str, seed: int, folder: Path) -> Path:
 
 
 def patch(arm: str, folder: Path) -> dict[str, pl.DataFrame]:
-    """Plan, patch and score one series; returns its tables."""
+    """Plan, patch and score one series; returns its tables. What is done is not done again."""
+    if (folder / "run" / "report.html").is_file():
+        kept = open_patch_run(folder / "run")
+        return {name: kept.table(name) for name in kept.table_names()}
     tokenizer = make_tokenizer()
     inside = [f"l{a}-l{b}" for a, b in pairs_of("islands") if a != b]
     config = PatchConfig.parse(

@@ -168,6 +168,10 @@ def test_a_run_is_scored_and_reported_without_a_model(
     assert tables["patch_curves"].height
     assert set(tables["patch_contrasts"]["contrast"]) >= {"seen-random_concept", "samek1-tgt"}
     assert tables["patch_emergence"].height
+    coded = run.path / "coding" / "annotator_1.csv"
+    head, first, *rest = coded.read_text(encoding="utf-8").split("\r\n")
+    filled = "\r\n".join([head, first.replace(',"",""', ',"other","mine"'), *rest])
+    coded.write_bytes(filled.encode())
     again = CliRunner().invoke(cli, ["patch", "score", str(run.path), "--draws", "20", "--quiet"])
     assert again.exit_code == 0, again.output
     assert all(run.table(name).equals(frame) for name, frame in tables.items())
@@ -177,7 +181,7 @@ def test_a_run_is_scored_and_reported_without_a_model(
     assert "Concepts inside" in page
     assert "confirmed" in page
     assert "Patches are exact" in page
-    assert (run.path / "coding" / "annotator_1.csv").is_file()
+    assert coded.read_bytes() == filled.encode()
     assert list((run.path / "figures").iterdir())
 
 

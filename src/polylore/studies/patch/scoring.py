@@ -1,5 +1,6 @@
 """`patch score` and `patch report`: from raw rows to numbers and a page, without a model."""
 
+import csv
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from polylore.metrics.patching import (
     similarity_of,
     to_code,
 )
+from polylore.report import Report
 from polylore.runs import RunFolder
 from polylore.studies.outputs import write_outputs
 from polylore.studies.patch.pages import build_report
@@ -36,7 +38,6 @@ DERIVED = (
     "patch_changes",
     "patch_shares",
 )
-RAW = ("patch_scores", "patch_answers", "patch_selfcheck")
 
 
 def open_patch_run(folder: str | Path) -> RunFolder:
@@ -128,7 +129,7 @@ def report(run: RunFolder, *, progress: Progress | None = None) -> Path:
     plan = PatchPlan.load(run.path / PLAN)
     frames = {name: run.table(name) for name in run.table_names()}
 
-    def build() -> object:
+    def build() -> Report:
         return build_report(
             frames,
             seen=plan.settings.seen,
@@ -136,7 +137,7 @@ def report(run: RunFolder, *, progress: Progress | None = None) -> Path:
             provenance=_provenance(run, plan),
         )
 
-    return write_outputs(run, build, frames, progress)  # type: ignore[arg-type]
+    return write_outputs(run, build, frames, progress)
 
 
 def _provenance(run: RunFolder, plan: PatchPlan) -> dict[str, str]:
@@ -180,9 +181,19 @@ def _manual(run: RunFolder, files: list[str], forms: Forms) -> pl.DataFrame | No
 
 def _write_sheets(run: RunFolder, errors: pl.DataFrame, forms: Forms, seed: int) -> None:
     rows = to_code(errors, forms)
-    with atomic_path(run.path / "coding") as folder:
-        folder.mkdir(parents=True)
-        for annotator in (1, 2):
-            text = sheet(rows, annotator=annotator, seed=seed)
-            (folder / f"annotator_{annotator}.csv").write_bytes(text.encode())
-        write_parquet(rows, folder / "rows.parquet")
+    write_parquet(rows, run.path / "coding" / "rows.parquet")
+    for annotator in (1, 2):
+        path = run.path / "coding" / f"annotator_{annotator}.csv"
+        if path.is_file() and _coded(path):
+            continue  # somebody's work
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(sheet(rows, annotator=annotator, seed=seed).encode())
+
+
+def _coded(path: Path) -> bool:
+    """Whether somebody has begun to fill in a sheet, or it cannot be told."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as lines:
+            return any((row.get("code") or "").strip() for row in csv.DictReader(lines))
+    except (UnicodeDecodeError, csv.Error):
+        return True
