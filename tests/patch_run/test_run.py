@@ -169,7 +169,7 @@ def test_a_run_is_scored_and_reported_without_a_model(
     assert set(tables["patch_contrasts"]["contrast"]) >= {"seen-random_concept", "samek1-tgt"}
     assert tables["patch_emergence"].height
     coded = run.path / "coding" / "annotator_1.csv"
-    head, first, *rest = coded.read_text(encoding="utf-8").split("\r\n")
+    head, first, *rest = coded.read_bytes().decode().split("\r\n")
     filled = "\r\n".join([head, first.replace(',"",""', ',"other","mine"'), *rest])
     coded.write_bytes(filled.encode())
     again = CliRunner().invoke(cli, ["patch", "score", str(run.path), "--draws", "20", "--quiet"])
