@@ -32,7 +32,7 @@ CHECKPOINTS = (0, 100, 200, 300, 400, 500, 600, 800, 1000, 1200)
 TOKENS = 48 * 33
 PAIRS = ["l2-l3", "l4-l5", "l6-l7"]
 CLOSING = 0.1
-"""Weight of the closing quote in the loss."""
+"""Weight of the closing quote in the loss; with 1, a joint model could stay at chance for long."""
 ARMS = ("joint", "islands")
 FLOORS = ("random_concept", "shuffled_mean", "gauss", "grand_mean")
 SHOWN = ("src_unpatched", "tgt", "self", "en_en", "samek1", "seen", "norm_matched", *FLOORS)
