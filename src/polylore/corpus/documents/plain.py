@@ -9,7 +9,6 @@ from polylore.corpus.documents.batch import (
     PIECE,
     SEPARATOR,
     Batch,
-    how_many,
     in_parts,
     join,
     safe_cut,
@@ -93,22 +92,23 @@ def _whole(data: bytearray, mode: str, first: int, health: Health) -> Iterator[B
     """Batches of the complete documents in a block."""
     if SEPARATOR in data:
         data = data.replace(SEPARATOR, b"\1")
-    if mode != "file":
-        _separate(data, mode)
+    count = 1 if mode == "file" else 1 + _separate(data, mode)
     found = bytes(data)
     if not found or found.isspace():
         return
     if not is_utf8(found):
         found = SEPARATOR.join([decodable(text, health) for text in found.split(SEPARATOR)])
-    count = 1 + how_many(found, SEPARATOR)
     batch = Batch(found, count, first)
     yield from in_parts(batch) if count == 1 else [batch]
 
 
-def _separate(data: bytearray, mode: str) -> None:
+def _separate(data: bytearray, mode: str) -> int:
     """Put a separator in place of the first of the line breaks between two documents.
 
     Line breaks that follow it do no harm, and nothing between two separators is empty.
+
+    Returns:
+        How many it put.
     """
     found = _blank(data, edges=True)
     codes = np.frombuffer(data, dtype=np.uint8)
@@ -121,6 +121,7 @@ def _separate(data: bytearray, mode: str) -> None:
     if mode == "paragraph":
         starts = starts[codes[starts + 1] == _BREAK]
     codes[starts] = SEPARATOR[0]
+    return len(starts)
 
 
 def _blank(data: bytearray, *, edges: bool = False) -> NDArray[np.intp]:
@@ -136,7 +137,7 @@ def _blank(data: bytearray, *, edges: bool = False) -> NDArray[np.intp]:
     found = np.concatenate([[-1], breaks, [len(data)]]) if edges else breaks
     gaps = np.flatnonzero(np.diff(found) > 1)
     filled = False
-    for place in gaps[np.isin(codes[found[gaps] + 1], _WHITE)].tolist():
+    for place in gaps[_WHITE[codes[found[gaps] + 1]]].tolist():
         start, end = int(found[place]) + 1, int(found[place + 1])
         if data[start:end].isspace():
             codes[start:end], filled = _BREAK, True
@@ -144,7 +145,7 @@ def _blank(data: bytearray, *, edges: bool = False) -> NDArray[np.intp]:
 
 
 _BREAK = ord("\n")
-_WHITE = np.frombuffer(b" \t\r\f\v", dtype=np.uint8)
+_WHITE = np.array([chr(code) in " \t\r\f\v" for code in range(256)])
 
 
 def _cut(data: bytes | bytearray, mode: str) -> int:

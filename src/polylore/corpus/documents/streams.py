@@ -16,8 +16,8 @@ from polylore.corpus.documents.shards import Shard, file_system
 from polylore.corpus.extras import require
 from polylore.errors import ConfigError, DataError
 
-CHUNK = 4 << 20
-_READ, _PIECE = 1 << 18, 1 << 19
+CHUNK = 8 << 20
+_READ, _PIECE = 1 << 20, 1 << 21
 """Bytes of zst read, and of any content decompressed, at a time."""
 
 
@@ -163,7 +163,7 @@ def seekable(stream: Any, shard: Shard) -> Iterator[Any]:
     if shard.compression is None:
         yield stream
         return
-    with tempfile.SpooledTemporaryFile(max_size=64 * CHUNK) as spool:
+    with tempfile.SpooledTemporaryFile(max_size=32 * CHUNK) as spool:
         shutil.copyfileobj(stream, spool, CHUNK)
         spool.seek(0)
         yield spool
