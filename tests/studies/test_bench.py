@@ -263,7 +263,7 @@ def test_batches_that_do_not_fit_are_not_taken(lm: LanguageModel) -> None:
 def test_counting_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("daachorse", reason="the extra `corpus` is not installed")
     pytest.importorskip("stringzilla", reason="the extra `corpus` is not installed")
-    from polylore.studies import bench_count as module
+    from polylore.studies.bench import count as module
 
     sizes = []
 

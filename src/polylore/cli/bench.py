@@ -10,7 +10,7 @@ from polylore.cli.progress import progress_display
 from polylore.studies.bench.config import BenchConfig, PatchBenchConfig
 
 if TYPE_CHECKING:
-    from polylore.studies.bench_count import Part
+    from polylore.studies.bench.count import Part
 
 _COLUMNS = {
     "name": "way",
@@ -142,8 +142,10 @@ def count(
     """Counting exposures: the whole way against the bare matcher; processes; memory."""
     import json
 
-    from polylore.studies.bench_count import bench_count
+    from polylore.runs.executor import limit_threads
+    from polylore.studies.bench.count import bench_count
 
+    limit_threads(1)  # as in the workers of `corpus count`; CPU seconds are those of all threads
     with progress_display(as_json) as progress:
         found = bench_count(
             megabytes=megabytes,
@@ -163,10 +165,13 @@ def count(
     )
     if "speed" in parts:
         click.echo(
-            f"matcher alone  {found['matcher_mb_per_cpu_second']:6.0f} MB per CPU second\n"
+            f"matcher alone  {found['matcher_mb_per_cpu_second']:6.0f} MB per CPU second as the "
+            f"library builds it, {found['laid_out_mb_per_cpu_second']:.0f} laid out for the text\n"
             f"whole way      {found['whole_mb_per_cpu_second']:6.0f} MB per CPU second, "
-            f"{found['ratio']:.2f} of it "
-            f"({found['ratio_lowest']:.2f} to {found['ratio_highest']:.2f})"
+            f"{found['ratio']:.2f} of the one "
+            f"({found['ratio_lowest']:.2f} to {found['ratio_highest']:.2f}), "
+            f"{found['ratio_laid_out']:.2f} of the other "
+            f"({found['ratio_laid_out_lowest']:.2f} to {found['ratio_laid_out_highest']:.2f})"
         )
     if "processes" in parts:
         click.echo(
