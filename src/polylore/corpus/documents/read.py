@@ -9,7 +9,15 @@ from polylore.corpus.documents.jsonl import jsonl_batches
 from polylore.corpus.documents.order import Order
 from polylore.corpus.documents.plain import text_batches
 from polylore.corpus.documents.shards import Shard
-from polylore.corpus.documents.streams import Health, chunks, damage, note_damage, opened, seekable
+from polylore.corpus.documents.streams import (
+    CHUNK,
+    Health,
+    chunks,
+    damage,
+    note_damage,
+    opened,
+    seekable,
+)
 from polylore.corpus.documents.tabular import arrow_batches, csv_batches, parquet_batches
 from polylore.corpus.documents.tokens import token_batches
 
@@ -49,7 +57,9 @@ def _batches(
     if shard.format in ("parquet", "arrow"):
         yield from _tables(shard, config, columns, health)
         return
-    blocks = chunks(shard, health, partial=config.partial)
+    # JSON is held once more when it is parsed.
+    size = CHUNK // 2 if shard.format == "jsonl" else CHUNK
+    blocks = chunks(shard, health, partial=config.partial, size=size)
     if shard.format == "txt":
         yield from text_batches(blocks, config.txt, health)
     elif shard.format == "jsonl":

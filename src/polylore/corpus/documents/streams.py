@@ -101,31 +101,32 @@ def _zstd() -> Any:
     return require("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")
 
 
-def chunks(shard: Shard, health: Health, *, partial: bool) -> Iterator[bytes]:
-    """The uncompressed content in pieces of about `CHUNK` bytes.
+def chunks(shard: Shard, health: Health, *, partial: bool, size: int = CHUNK) -> Iterator[bytes]:
+    """The uncompressed content in pieces.
 
     Args:
         shard: what to read.
         health: told why the content ends too early.
         partial: whether that is all right.
+        size: bytes that a piece has at least, but for the last.
 
     Raises:
         DataError: the file cannot be opened, or is damaged and `partial` is not set.
     """
     with opened(shard) as (stream, raw):
         pieces: list[bytes] = []
-        size = 0
+        held = 0
         try:
             if shard.compression and shard.size == 0:
                 raise EOFError("the file is empty")
             # read1 hands out what there is before it meets damage.
-            while piece := stream.read1(_PIECE) if shard.compression else stream.read(CHUNK):
+            while piece := stream.read1(_PIECE) if shard.compression else stream.read(size):
                 pieces.append(piece)
-                size += len(piece)
-                if size >= CHUNK:
+                held += len(piece)
+                if held >= size:
                     health.position = raw.tell()
                     yield b"".join(pieces)
-                    pieces, size = [], 0
+                    pieces, held = [], 0
         except damage() as error:
             note_damage(shard, health, error, partial=partial)
         health.position = raw.tell()
