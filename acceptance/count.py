@@ -135,9 +135,9 @@ def main() -> None:
         "The bare matcher is the one that the library builds of the names alone, and gets folded "
         "text that is already in memory; the whole way begins with the compressed file and ends "
         "with the table of sums. In it the matcher's states are laid out for the text, "
-        "which is a little faster; earlier versions of this page took that one for the bare matcher, and the whole "
-        "way kept 0.58 of it from text and 0.49 from JSON lines. All are timed in turn on the same "
-        "file, in one process; CPU seconds are those of the process with all its threads, and "
+        "which is a little faster; earlier versions of this page took that one for the bare "
+        "matcher, and the whole way kept 0.58 of it from text and 0.49 from JSON lines. All are "
+        "timed in turn on the same file, in one process; CPU seconds are those of the process with all its threads, and "
         "ratios are taken file by file and round by round. The two processes start counting "
         "together and get half of the files each.",
         "",
