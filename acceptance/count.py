@@ -119,7 +119,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, required=True, help="where measurements are kept")
     parser.add_argument("--results", type=Path, required=True, help="Markdown file to write")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     found = {
@@ -137,8 +137,8 @@ def main() -> None:
         "with the table of sums. In it the matcher's states are laid out for the text, "
         "which is a little faster; earlier versions of this page took that one for the bare "
         "matcher, and the whole way kept 0.58 of it from text and 0.49 from JSON lines. All are "
-        "timed in turn on the same file, in one process; CPU seconds are those of the process with all its threads, and "
-        "ratios are taken file by file and round by round. The two processes start counting "
+        "timed in turn on the same file, in one process; CPU seconds are those of the process "
+        "with all its threads, and ratios are taken file by file and round by round. The two processes start counting "
         "together and get half of the files each.",
         "",
         *(line for kind, parts in found.items() for line in details(kind, *parts)),
