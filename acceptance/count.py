@@ -138,8 +138,8 @@ def main() -> None:
         "which is a little faster; earlier versions of this page took that one for the bare "
         "matcher, and the whole way kept 0.58 of it from text and 0.49 from JSON lines. All are "
         "timed in turn on the same file, in one process; CPU seconds are those of the process "
-        "with all its threads, and ratios are taken file by file and round by round. The two processes start counting "
-        "together and get half of the files each.",
+        "with all its threads, and ratios are taken file by file and round by round. "
+        "The two processes start counting together and get half of the files each.",
         "",
         *(line for kind, parts in found.items() for line in details(kind, *parts)),
         "- " + ", ".join(f"{name} {importlib.metadata.version(name)}" for name in LIBRARIES),
