@@ -197,7 +197,8 @@ HEAD = [
     "foreign language pair, over 5 draws. Chance is 0.031. In brackets: 95 % intervals over "
     "concepts (bootstrap, 1,000 draws); each model is one training run.",
     "",
-    "What is required is what the specification asks for; what is not kept is in bold.",
+    "What is required is what the specification asks for; what is not kept is in bold. `By the "
+    "whole interval`: the worse end of the interval keeps it too.",
     "",
     "Chosen after looking: the specification takes the loss on the answers alone; here the closing "
     f"quote behind an answer counts too, as whole words are scored. Its weight is {CLOSING}. A "
@@ -205,7 +206,7 @@ HEAD = [
     "was changed, and all models here were trained with the new one.",
     "",
     "Series that were finished in the folder are not made again; with each stands the code that it "
-    "was patched with, as its run noted it.",
+    "was patched with, as its run noted it. The code that a series was trained with is not noted.",
     "",
 ]
 

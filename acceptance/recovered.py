@@ -195,6 +195,8 @@ def lines(answers: pl.DataFrame, code: str) -> list[str]:
     return [
         "## Planted homographs and colexified words",
         "",
+        f"Required: precision and recall of at least {LEAST}.",
+        "",
         f"{PLANTING} Patched with code {code}.",
         "",
         *kinds(answers),
