@@ -206,8 +206,8 @@ HEAD = [
     "weight 1, both halved), and `joint`, seed 0, had then learnt next to nothing; so the loss was "
     "changed, and all models here were trained with the new one. Repeated later, beside this "
     "program, that first attempt gave right words a probability of 0.03 at step 600 (chance) and "
-    "0.07 to 0.12 at step 1,200; the same without the halving learnt, but later than with weight "
-    "0.1 (0.67 to 0.70 at step 600, 0.995 at step 1,200). So whether `joint` learns within 1,200 "
+    "0.07 to 0.12 at step 1,200; the same without the halving learnt, but later (0.67 to 0.70 and "
+    "0.995) than with weight 0.1 (0.95 to 0.97 and 0.999). So whether `joint` learns within 1,200 "
     "steps hangs on the scale of its loss.",
     "",
     "Series that were finished in the folder are not made again; with each stands the code that it "
