@@ -61,7 +61,7 @@ def contributions(x_ND: Array, y_ND: Array, distractors: Distractors) -> Contrib
     Returns:
         float64 (N,) each.
     """
-    kept = ~(np.isnan(x_ND).any(axis=1) | np.isnan(y_ND).any(axis=1))
+    kept = np.asarray(~np.isnan(x_ND + y_ND).any(axis=1))
     if not kept.all():
         return contributions(x_ND[kept], y_ND[kept], distractors.of(kept)).spread(kept)
     par = np.einsum("nd,nd->n", x_ND, y_ND)

@@ -65,7 +65,7 @@ def u_proc(x_ND: Array, y_ND: Array, fit_N: Array, distractors: Distractors) -> 
         fit_N: items that the map is fitted on; the others are scored.
         distractors: which items are held against which.
     """
-    kept = ~(np.isnan(x_ND).any(axis=1) | np.isnan(y_ND).any(axis=1))
+    kept = np.asarray(~np.isnan(x_ND + y_ND).any(axis=1))
     fitted, scored = kept & fit_N, kept & ~fit_N
     if fitted.sum() < 2 or scored.sum() < 2:
         return float("nan")

@@ -113,9 +113,7 @@ def measure(
     for variant in variants:
         for layer, place in np.ndindex(n_layers, n_positions):
             states_LND = states_NLKPD[:, :, layer, place].swapaxes(0, 1)
-            raw, unit = prepared(
-                states_LND, center=variant.center, standardize=variant.standardize
-            )
+            raw, unit = prepared(states_LND, center=variant.center, standardize=variant.standardize)
             for a, b in combinations(range(n_languages), 2):
                 trivial = items.trivial(a, b, at[place])
                 where = {

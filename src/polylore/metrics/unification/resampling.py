@@ -44,9 +44,7 @@ def weighted_means(values_NC: Array, weights_DN: Array) -> Array:
     return divide(weights_DN @ np.where(present, values_NC, 0), weights_DN @ present)
 
 
-def score_draws(
-    par_NC: Array, within_NC: Array, weights_DN: Array
-) -> tuple[Array, Array]:
+def score_draws(par_NC: Array, within_NC: Array, weights_DN: Array) -> tuple[Array, Array]:
     """U_norm and U_diff in every draw, from jointly drawn par and within.
 
     To first order a mean over pairs of items answers to weights of the items by twice the change

@@ -62,7 +62,7 @@ def normalised(par: Array, within: Array) -> Array:
 
 def u_items(items: Contributions) -> Array:
     """u_i = par_i - 2 within_i + within: their mean is U_diff (section 2.10)."""
-    return items.par - 2 * items.within + np.nanmean(items.within)
+    return np.asarray(items.par - 2 * items.within + np.nanmean(items.within))
 
 
 def reason_for(par: float, within: float, n: int) -> str | None:

@@ -62,4 +62,4 @@ def shuffled_null(
     par_K, cross_K = par_K / n, cross_K / n
     if distractors.kind == "diff_value":
         cross_K = np.full(len(cross_K), np.nan)
-    return Null(par_K, normalised(par_K, np.float64(within)), par_K - within, par_K - cross_K)
+    return Null(par_K, normalised(par_K, np.asarray(within)), par_K - within, par_K - cross_K)
