@@ -329,6 +329,8 @@ LINK_ITEMS = Table(
         number("cross_i", "mean cosine with those in the other language, both ways"),
         number("rank_i", "mid-rank of its translation among them, both ways; 1 is nearest"),
         number("null_i", "cosine with a random fact of the relation in the other language"),
+        number("neighbours_i", "Jaccard of its nearest facts in both languages, minus chance"),
+        number("units_i", "Jaccard of its most active units in both languages, minus chance"),
         Column("stratum", pl.String(), "main, or identical (equal subject and prompt tokens)"),
     ),
     key=("model", "ckpt_id", "fact_id", "lang_a", "lang_b", "layer", "position", "center"),

@@ -1,4 +1,4 @@
-"""From hidden states to the raw tables SIMS and GRID (specification of `unify`, sections 2.6, 6)."""
+"""From hidden states to the raw tables SIMS and GRID (specification, sections 2.6 and 6)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields

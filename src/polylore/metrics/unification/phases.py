@@ -1,7 +1,8 @@
 """Marks of learning and of unification on the evaluated checkpoints (specification, 2.9).
 
 A crossing must hold at two checkpoints running (at the last, at one), is interpolated linearly in
-steps, and is censored if never reached. What is met at the first one (step 0) is `at_start`, not a time.
+steps, and is censored if never reached. What is met at the first one (step 0) is `at_start` and has
+no time.
 """
 
 from collections.abc import Callable
