@@ -200,6 +200,23 @@ CAUSAL = Table(
     key=("run_hash", "step", "check", "set", "layer", "position"),
 )
 
+CONDITIONS = Table(
+    "unify_conditions",
+    "One number per condition, with an interval over its seeds and their entities.",
+    (
+        Column("condition", pl.String(), "everything but the seed"),
+        Column("outcome", pl.String(), "acc_x, u_norm, u_diff, ..."),
+        Column("n_seeds", pl.Int64(), "runs that have the outcome", "runs"),
+        number("value", "mean over runs"),
+        LO,
+        HI,
+        number("least", "smallest over runs"),
+        number("most", "largest over runs"),
+        REASON,
+    ),
+    key=("condition", "outcome"),
+)
+
 CORRELATION = Table(
     "unify_correlation",
     "Score against acc_X over runs.",
@@ -262,7 +279,7 @@ LINK = Table(
         Column("lang_b", pl.String(), "language asked, or all"),
         LAYER,
         Column("position", pl.String(), "subject_last or prompt_end"),
-        Column("score", pl.String(), "s_i (par_i - cross_i), u_raw, u_corrected, differences or lead"),
+        Column("score", pl.String(), "s_i (par_i - cross_i), neighbours, units, u_raw, lead, ..."),
         Column("n", pl.Int64(), "facts, pairs or intervals behind the row"),
         Column("n_known", pl.Int64(), "facts right in lang_a", "facts", True),
         number("u_raw", "U_norm of the pair"),

@@ -4,10 +4,11 @@ A direction a->b asks in language b for facts that are right in language a. s_i 
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
+from scipy.stats import rankdata
 
 from polylore.metrics.bootstrap import interval
 from polylore.metrics.index import Array
@@ -27,24 +28,30 @@ EACH = 10
 PERMUTATIONS = 200
 FRESH = "fresh:"
 _PLACE = ["layer", "position"]
-_SERIES = ["model", "ckpt_id", "step", "tokens", "lang_a", "lang_b", "center", "stratum"]
+_SERIES = ["model", "ckpt_id", "step", "tokens", "lang_a", "lang_b", "center", "stratum", "score"]
+Score = Literal["s_i", "neighbours", "units"]
 _CONTROLS = {"none": "s", "shuffled_pairs": "s_null", "fresh_init": "s_fresh"}
 
 
-def observations(items: pl.DataFrame, answers: pl.DataFrame) -> pl.DataFrame:
+def observations(items: pl.DataFrame, answers: pl.DataFrame, score: Score = "s_i") -> pl.DataFrame:
     """One row per fact, direction, layer and position, with both answers.
 
     Args:
         items: table LINK_ITEMS; checkpoints fresh:<k> become the columns of the control.
         answers: model, ckpt_id, fact_id, lang, right; null `right` is no answer.
+        score: what is held against the answers: s_i, or an overlap minus chance (Jaccard).
 
     Returns:
         Columns of LINK_ITEMS with lang_a the language known in and lang_b the one asked, and
         known, right, s, s_null, s_fresh and u_fresh (U_norm of the fresh copies).
     """
     par, within = pl.col("par_i"), (pl.col("within_i_a") + pl.col("within_i_b")) / 2
+    cross = pl.col("cross_i")
     frame = items.with_columns(
-        s=par - pl.col("cross_i"), s_null=pl.col("null_i") - pl.col("cross_i"), within=within
+        s=par - cross if score == "s_i" else pl.col(f"{score}_i"),
+        s_null=pl.col("null_i") - cross,
+        within=within,
+        score=pl.lit(score),
     )
     is_fresh = pl.col("ckpt_id").str.starts_with(FRESH)
     on = ["model", "fact_id", "lang_a", "lang_b", *_PLACE, "center"]
@@ -66,6 +73,7 @@ def link(
     answers: pl.DataFrame,
     covariates: pl.DataFrame | None = None,
     *,
+    score: Score = "s_i",
     draws: int = DRAWS,
     seed: int = 0,
 ) -> pl.DataFrame:
@@ -75,21 +83,23 @@ def link(
     half of the facts, on either half with intervals, the adjusted fit and the controls.
 
     Args:
-        items: table LINK_ITEMS of one or more models.
+        items: table LINK_ITEMS of one or more models, checkpoints in their order of training.
         answers: model, ckpt_id, fact_id, lang, right.
         covariates: fact_id, lang_a, lang_b (known, asked) and numeric columns of the adjusted fit,
             such as source_accuracy, log_exposure_a, same_script; none: no adjusted fit. Columns
             with nulls are left out.
+        score: s_i, or an overlap that the paper may have meant.
         draws: bootstrap draws over facts; 0 for no intervals.
         seed: seed of draws, halves and permutations.
     """
-    data = observations(items, answers)
+    data = observations(items, answers, score)
     rows = []
     for keys, own in _cells(data):
         rows.append(keys | _item_row(own, "s") | {"selected_on": "none"})
     overall = pl.DataFrame(rows, infer_schema_length=None)
     if rows:
-        rows += pair_level(overall, draws=draws, seed=seed) + time_level(overall)
+        order = items["ckpt_id"].unique(maintain_order=True).to_list()
+        rows += pair_level(overall, draws=draws, seed=seed) + time_level(overall, order)
     for _, own in data.group_by(["model", "center", "stratum"], maintain_order=True):
         rows += _selected(own, covariates, draws, seed)
     return LINK.build([{name: row[name] for name in row if name in LINK.schema} for row in rows])
@@ -103,7 +113,7 @@ def _cells(data: pl.DataFrame) -> Iterator[tuple[dict[str, Any], pl.DataFrame]]:
 
 
 def _name(keys: dict[str, Any]) -> str:
-    return "s_i" if keys["center"] == "none" else f"s_i_{keys['center']}"
+    return str(keys["score"] if keys["center"] == "none" else f"{keys['score']}_{keys['center']}")
 
 
 def _item_row(own: pl.DataFrame, column: str) -> dict[str, Any]:
@@ -135,11 +145,11 @@ def _unification(own: pl.DataFrame) -> dict[str, float | None]:
     """U_norm, and the same minus that of fresh copies and of shuffled pairs."""
 
     def score(par: str, within: str) -> float | None:
-        whole = own.select(par, within).drop_nulls()
-        if not whole.height:
+        x, w = (own[name].cast(pl.Float64).to_numpy() for name in (par, within))
+        whole = ~np.isnan(x + w)
+        if not whole.any():
             return None
-        means = whole.mean().row(0)
-        value = float(normalised(np.asarray(means[0]), np.asarray(means[1])))
+        value = float(normalised(x[whole].mean(), w[whole].mean()))
         return None if np.isnan(value) else value
 
     raw, null = score("par_i", "within"), score("null_i", "within")
@@ -186,7 +196,10 @@ def _reported(
     own: pl.DataFrame, covariates: pl.DataFrame | None, draws: int, seed: int
 ) -> Iterator[dict[str, Any]]:
     """AUC with interval and adjusted fit, then the same AUC of the controls."""
+    jaccard = own["score"][0] != "s_i"
     for control, column in _CONTROLS.items():
+        if jaccard and control == "shuffled_pairs":
+            continue
         row = _item_row(own, column) | {"control": control}
         if control == "fresh_init" and row["n_known"] == 0:
             row["reason"] = "no fresh initialisation"
@@ -210,7 +223,10 @@ def _permuted(own: pl.DataFrame, seed: int) -> dict[str, Any]:
     score, right = known["s"].to_numpy(), known["right"].to_numpy()
     group = known.select(pl.struct("relation", "lang_a", "lang_b").rank("dense")).to_series()
     swaps = permutations(group.to_numpy(), draws=PERMUTATIONS, seed=seed)
-    values = np.array([auc(score, right[swap]) for swap in swaps])
+    # Mann-Whitney: mid-ranks of the right ones, whose number no exchange changes.
+    n_right = int(right.sum())
+    ranks_K = right[swaps] @ rankdata(score) - n_right * (n_right + 1) / 2
+    values = ranks_K / (n_right * (len(right) - n_right))
     return row | {"auc": float(values.mean())} | _ends(values)
 
 

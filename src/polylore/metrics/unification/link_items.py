@@ -77,7 +77,7 @@ def link_items(
         for p, position in enumerate(positions):
             states_LND = states_NLKPD[:, :, k, p].swapaxes(0, 1)
             for a, b in combinations(range(len(languages)), 2):
-                there = ~np.isnan(states_LND[[a, b]]).any(axis=(0, 2))
+                there = np.asarray(~np.isnan(states_LND[[a, b]]).any(axis=(0, 2)))
                 raw, unit = prepared(states_LND[[a, b]][:, there], center=center)
                 same = facts.identical_NLL[there, a, b]
                 others = Distractors("diff_value", relation_N[there], facts.object_N[there])
@@ -134,7 +134,7 @@ _COLUMNS = ("par_i", "within_i_a", "within_i_b", "cross_i", "rank_i", "null_i", 
 
 def _overlaps(raw_2ND: Array, unit_2ND: Array) -> dict[str, Array]:
     """Jaccard of neighbours and of active units, minus chance; of facts that have a direction."""
-    whole = ~np.isnan(unit_2ND).any(axis=(0, 2))
+    whole = np.asarray(~np.isnan(unit_2ND).any(axis=(0, 2)))
     n, d = int(whole.sum()), raw_2ND.shape[2]
     out = {name: np.full(len(whole), np.nan) for name in ("neighbours_i", "units_i")}
     if n > K:

@@ -42,17 +42,23 @@ def pair_level(overall: pl.DataFrame, *, draws: int, seed: int) -> list[dict[str
     return rows
 
 
-def time_level(overall: pl.DataFrame) -> list[dict[str, Any]]:
+def time_level(overall: pl.DataFrame, order: list[str]) -> list[dict[str, Any]]:
     """Within a direction over checkpoints: first differences, and whether U leads.
 
     `differences`: Spearman of the change of U with that of acc. `lead`: rank correlation of U(t)
     with acc(t') - acc(t) given acc(t), t' the next checkpoint.
+
+    Args:
+        overall: rows of the item level.
+        order: checkpoints in their order of training; steps may start anew with a stage.
     """
+    place = {ckpt: k for k, ckpt in enumerate(order)}
     group = ["model", "lang_a", "lang_b", "layer", "position", "center", "stratum"]
     rows = []
     for values, own in overall.group_by(group, maintain_order=True):
         keys = dict(zip(group, values, strict=True))
-        there = own.drop_nulls(["u_raw", "acc", "step"]).sort("step")
+        there = own.drop_nulls(["u_raw", "acc"])
+        there = there.sort(pl.col("ckpt_id").replace_strict(place, return_dtype=pl.Int64))
         u, acc = (there[c].cast(pl.Float64).to_numpy() for c in ("u_raw", "acc"))
         change = np.diff(acc)
         for score, x, given in (

@@ -67,8 +67,8 @@ def u_items(items: Contributions) -> Array:
 
 def reason_for(par: float, within: float, n: int) -> str | None:
     """Why U_norm is null; null if it is not."""
-    if n < FEWEST:
-        return f"fewer than {FEWEST} items"
     if np.isnan(par) or np.isnan(within):
         return "states are constant or items have no distractors"
+    if n < FEWEST:
+        return f"fewer than {FEWEST} items"
     return "all items coincide" if 1 - within < COINCIDING else None
