@@ -143,6 +143,19 @@ def test_contributions_are_those_of_a_loop(kind, block, monkeypatch) -> None:
         assert getattr(found, name) == pytest.approx(expected, abs=1e-9), name
 
 
+def test_means_are_those_of_the_closed_form() -> None:
+    generator = np.random.default_rng(6)
+    states = generator.normal(size=(2, 300, 7)) + 0.5
+    _, (x, y) = prepared(states)
+    found = Scores.of(contributions(x, y, Distractors.everything(300)))
+
+    def mean_of_pairs(u, v):
+        return (u.sum(axis=0) @ v.sum(axis=0) - (u * v).sum()) / (300 * 299)
+
+    assert found.within == pytest.approx((mean_of_pairs(x, x) + mean_of_pairs(y, y)) / 2)
+    assert found.cross == pytest.approx(mean_of_pairs(x, y))
+
+
 def test_identities_hold() -> None:
     generator = np.random.default_rng(2)
     x = generator.normal(size=(40, 6)) + 1

@@ -98,10 +98,12 @@ def course(
     cells = cells_of(answers).join(known, on="fact_id", how="left", maintain_order="left")
     cells = cells.with_columns(right=pl.col("restricted") == pl.col("value_index"))
     used = _used(values, languages)
+    errors = _errors(answers, known)
     rows = []
     for (run, step), own in cells.group_by(["run_hash", "step"], maintain_order=True):
         row = {"run_hash": run, "step": step, "tokens": own["tokens"][0]} | _transfer(own)
         row |= used.get((run, step), {})
+        row["pref_error_share"] = errors.get((run, step))
         row |= {
             "chance": base.chance,
             "loss_uniform": base.loss_uniform,
@@ -120,7 +122,6 @@ def _transfer(own: pl.DataFrame) -> dict[str, Any]:
     src = train.join(x.select("fact_id").unique(), on="fact_id", how="semi")
     acc_x, acc_src = x["acc"].mean(), src["acc"].mean()
     found = x.filter(pl.col("known_any"))
-    wrong, wrong_in_block = (float(x[name].sum()) for name in ("wrong", "wrong_in_block"))
     pairs = sources_of(own).drop_nulls(["restricted", "restricted_source"])
     return {
         "acc_train": train["acc"].mean(),
@@ -136,8 +137,15 @@ def _transfer(own: pl.DataFrame) -> dict[str, Any]:
         "loss_train": train["loss"].mean(),
         "loss_x": x["loss"].mean(),
         "pref_mass": x["pref_mass"].mean(),
-        "pref_error_share": wrong_in_block / wrong if wrong else None,
     }
+
+
+def _errors(answers: pl.DataFrame, known: pl.DataFrame) -> dict[tuple[object, object], float]:
+    """Share of wrong restricted answers on X that lie in the asked language's block."""
+    wrong = answers.filter(population=HELD_OUT).join(known, on="fact_id")
+    wrong = wrong.filter(pl.col("restricted_pred") != pl.col("value_index"))
+    shares = wrong.group_by("run_hash", "step").agg(pl.col("in_pref_block").mean())
+    return {(run, step): share for run, step, share in shares.iter_rows()}
 
 
 def _used(

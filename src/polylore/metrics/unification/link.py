@@ -95,7 +95,7 @@ def link(
     data = observations(items, answers, score)
     rows = []
     for keys, own in _cells(data):
-        rows.append(keys | _item_row(own, "s") | {"selected_on": "none"})
+        rows.append(keys | _item_row(own) | {"selected_on": "none"})
     overall = pl.DataFrame(rows, infer_schema_length=None)
     if rows:
         order = items["ckpt_id"].unique(maintain_order=True).to_list()
@@ -116,17 +116,19 @@ def _name(keys: dict[str, Any]) -> str:
     return str(keys["score"] if keys["center"] == "none" else f"{keys['score']}_{keys['center']}")
 
 
-def _item_row(own: pl.DataFrame, column: str) -> dict[str, Any]:
-    """Scores and accuracies of one direction at one place, and the AUC among known facts."""
+def _item_row(own: pl.DataFrame) -> dict[str, Any]:
+    """Scores and accuracies of one direction at one place, and the AUC of s among known facts."""
+    return {"n": own.height, "acc": own["right"].mean(), **_unification(own), **_auc(own, "s")}
+
+
+def _auc(own: pl.DataFrame, column: str) -> dict[str, Any]:
     known = own.filter(pl.col("known")).drop_nulls(column)
     right = known["right"].to_numpy()
-    row: dict[str, Any] = {
-        "n": own.height,
+    row = {
         "n_known": known.height,
-        "acc": own["right"].mean(),
         "acc_known": known["right"].mean(),
+        "auc": None,
         "reason": _too_few(right),
-        **_unification(own),
     }
     if row["reason"] is None:
         row["auc"] = auc(known[column].to_numpy(), right)
@@ -167,7 +169,7 @@ def _selected(
     chooses = pl.col("fact_id").is_in(half.to_list())
     best, found = None, -np.inf
     for place, part in own.filter(chooses).group_by(_PLACE, maintain_order=True):
-        values = [_item_row(cell, "s").get("auc") for _, cell in _cells(part)]
+        values = [_auc(cell, "s")["auc"] for _, cell in _cells(part)]
         numbers = [v for v in values if v is not None]
         if numbers and float(np.mean(numbers)) > found:
             best, found = dict(zip(_PLACE, place, strict=True)), float(np.mean(numbers))
@@ -197,10 +199,11 @@ def _reported(
 ) -> Iterator[dict[str, Any]]:
     """AUC with interval and adjusted fit, then the same AUC of the controls."""
     jaccard = own["score"][0] != "s_i"
+    whole = _item_row(own)
     for control, column in _CONTROLS.items():
         if jaccard and control == "shuffled_pairs":
             continue
-        row = _item_row(own, column) | {"control": control}
+        row = whole | _auc(own, column) | {"control": control}
         if control == "fresh_init" and row["n_known"] == 0:
             row["reason"] = "no fresh initialisation"
         known = own.filter(pl.col("known")).drop_nulls(column)
@@ -211,12 +214,12 @@ def _reported(
         if row["reason"] is None and control == "none" and covariates is not None:
             row |= _adjusted(known, covariates, draws, seed)
         yield row
-    yield _permuted(own, seed)
+    yield whole | _permuted(own, seed)
 
 
 def _permuted(own: pl.DataFrame, seed: int) -> dict[str, Any]:
     """AUC when outcomes are exchanged among the known facts of a relation and direction."""
-    row = _item_row(own, "s") | {"control": "permuted_accuracy"}
+    row = _item_row(own) | {"control": "permuted_accuracy"}
     if row["reason"] is not None:
         return row
     known = own.filter(pl.col("known"))

@@ -26,11 +26,9 @@ def cells_of(answers: pl.DataFrame) -> pl.DataFrame:
 
     Returns:
         run_hash, step, fact_id, lang, population, acc, known, restricted (the most frequent
-        restricted answer), wrong_language, loss, pref_mass, wrong_in_block and wrong (means of
-        restricted answers that are wrong, and of those inside the asked language's block).
+        restricted answer), wrong_language, loss, pref_mass and tokens.
     """
     key = ["run_hash", "step", "fact_id", "lang", "population"]
-    wrong = ~pl.col("correct")
     return (
         answers.group_by(key, maintain_order=True)
         .agg(
@@ -40,9 +38,7 @@ def cells_of(answers: pl.DataFrame) -> pl.DataFrame:
             wrong_language=pl.col("right_value_other_language").mean(),
             loss=-pl.col("logp_gold").mean(),
             pref_mass=pl.col("pref_mass").mean(),
-            wrong=(wrong & pl.col("in_pref_block").is_not_null()).mean(),
-            wrong_in_block=(wrong & pl.col("in_pref_block").fill_null(False)).mean(),
-            tokens=pl.col("tokens").first(),
+                    tokens=pl.col("tokens").first(),
         )
     )  # fmt: skip
 
