@@ -82,7 +82,7 @@ def test_used_association() -> None:
     assert used_info(np.array([[0.7, 0.3], [0.3, 0.7]])) == pytest.approx(0.1187, abs=1e-4)
     assert used_info(np.eye(4)) == 2
     assert used_info(np.full((2, 4), 0.25)) == 0
-    assert pref_mass(np.array([[0.7, 0.3], [0.3, 0.7]])) == pytest.approx(0.7)
+    assert pref_mass(np.array([[0.7, 0.3], [0.4, 0.6]]), np.array([0, 1])) == pytest.approx(0.65)
     rows = [
         {"run_hash": "r", "step": 1, "population": "never_seen", "relation": relation, "lang": lang,
          "value_index": k, "prob": prob, "n": 8}
@@ -90,7 +90,8 @@ def test_used_association() -> None:
         for lang, probs in zip("ab", table, strict=True)
         for k, prob in enumerate(probs)
     ]  # fmt: skip
-    table = used_association(VALUES.build(rows), ["a", "b"])
+    table = used_association(VALUES.build(rows), ["a", "b"], np.array([0, 1]))
+    assert table.filter(quantity="pref_mass", relation="all")["value"][0] == pytest.approx(0.85)
     mean = table.filter(quantity="used_info", relation="all")["value"][0]
     assert mean == pytest.approx((0.1187 + 1) / 2, abs=1e-4)
     broken = used_association(VALUES.build(rows).filter(pl.col("lang") == "a"), ["a", "b"])

@@ -1,5 +1,7 @@
 """From answers to the transfer family, causal checks and conditions (2.5, 2.8, 2.10)."""
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -18,7 +20,6 @@ from polylore.metrics.unification import (
     effects,
     mean_over_seeds,
     over_runs,
-    owner,
     transfer,
     u_draws,
     value_rows,
@@ -29,6 +30,11 @@ from polylore.tables.unify import EDITS, PATCHES, SIMS
 TOKENS = np.array(
     [[[[100 * r + (10 * k + v if v else 0)] for v in range(4)] for k in range(2)] for r in range(1)]
 )
+
+# Mass of the language's own half of the values: 0, .1, ..., .9 over the cells.
+MASS = np.linspace(0, 0.9, 10)
+A_HALF = np.where(np.arange(10) % 2 == 0, MASS, 1 - MASS)
+PROBS = np.stack([A_HALF, 0 * MASS, 1 - A_HALF, 0 * MASS], axis=1)
 
 
 def world():
@@ -49,22 +55,22 @@ def world():
         ["a", "b"],
         ["r0"],
         TOKENS,
+        np.array([0, 0, 1, 1]),
     )
     facts = pl.DataFrame(
         {
             "fact_id": ["f0", "f1", "f2", "f3", "f9"],
             "value_index": [1, 2, 0, 3, 1],
-            "entity": ["e0", "e1", "e1", "e2", "e9"],
+            "entity": [10, 2, 2, 1, 9],
         }
     )
     return cells, facts
 
 
-def answered(run="r", step=7):
+def said():
     """f0 right; f1 right in a, says a's token in b; f2 right in both; f3 wrong in both."""
-    cells, facts = world()
     pred = [1, 11, 2, 2, 0, 0, 2, 11, 50, 1]
-    said = Said(
+    return Said(
         cell_M=np.arange(10),
         template_M=np.zeros(10, int),
         cue_M=np.zeros(10, int),
@@ -72,9 +78,13 @@ def answered(run="r", step=7):
         logp_gold_M=-np.arange(1.0, 11),
         rank_M=np.ones(10),
         restricted_M=np.array([1, 1, 2, 2, 0, 0, 2, 1, 0, 3]),
-        pref_mass_M=np.linspace(0, 0.9, 10),
+        probs_MV=PROBS,
     )
-    return answer_rows(said, cells, run_hash=run, step=step, tokens=70), facts
+
+
+def answered(run="r", step=7):
+    cells, facts = world()
+    return answer_rows(said(), cells, run_hash=run, step=step, tokens=70), facts
 
 
 def test_answers_say_what_was_right_and_where() -> None:
@@ -90,7 +100,9 @@ def test_answers_say_what_was_right_and_where() -> None:
     assert rows["f3", "a"]["in_pref_block"] is False
     assert rows["f1", "b"]["in_pref_block"] is True
     assert rows["f1", "b"]["pred_token"] == [2]
-    assert owner(np.arange(6), 6, 3).tolist() == [0, 0, 1, 1, 2, 2]
+    # Mass of values 2 and 3 in b, of 0 and 1 in a.
+    assert rows["f1", "b"]["pref_mass"] == pytest.approx(0.3)
+    assert rows["f3", "a"]["pref_mass"] == pytest.approx(0.6)
 
 
 def test_answers_must_fit() -> None:
@@ -100,6 +112,8 @@ def test_answers_must_fit() -> None:
         answer_rows(short, cells, run_hash="r", step=0, tokens=None)
     bare = Said(np.arange(3), np.zeros(3, int), np.zeros(3, int), np.zeros((3, 1), int))
     table = answer_rows(bare, cells, run_hash="r", step=0, tokens=None)
+    free = answer_rows(said(), replace(cells, owner_V=None), run_hash="r", step=0, tokens=None)
+    assert free["in_pref_block"].null_count() == free["pref_mass"].null_count() == 10
     for name in ("rank", "logp_gold", "restricted_pred", "in_pref_block", "pref_mass"):
         assert table[name].null_count() == 3
 
@@ -170,7 +184,7 @@ def test_interval_of_an_accuracy_draws_entities() -> None:
     table, facts = answered()
     value, drawn = acc_draws(table, facts, seed=1, draws=4000)
     assert value == pytest.approx(1 / 3)
-    # Entities e1 (two cells, one right) and e2 (one cell, wrong): both, e1 twice or e2 twice.
+    # Entities 2 (two cells, one right) and 1 (one cell, wrong): both, 2 twice or 1 twice.
     assert set(np.round(drawn, 4)) == {0.0, 0.3333, 0.5}
     assert (drawn == 0.5).mean() == pytest.approx(0.25, abs=0.03)
     assert np.isnan(acc_draws(table, facts, seed=1, population="x")[0])

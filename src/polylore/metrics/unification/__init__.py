@@ -4,7 +4,7 @@ Specification of `unify`, sections 2.3 to 2.10 and 10.2.
 """
 
 from polylore.metrics.unification.adjusted import Adjusted, adjusted
-from polylore.metrics.unification.answers import Cells, Said, answer_rows, owner, value_rows
+from polylore.metrics.unification.answers import Cells, Said, answer_rows, value_rows
 from polylore.metrics.unification.causal import causal
 from polylore.metrics.unification.conditions import RunDraws, acc_draws, conditions, u_draws
 from polylore.metrics.unification.contributions import Contributions, contributions
@@ -90,7 +90,6 @@ __all__ = [
     "normalised",
     "observations",
     "over_runs",
-    "owner",
     "permutations",
     "phase_table",
     "phases",

@@ -26,12 +26,9 @@ class Cells:
     languages: Sequence[str]
     relations: Sequence[str]
     value_tokens_RLVK: Array
-    """Tokens of every value in every language."""
-
-    @property
-    def block_C(self) -> Array:
-        """Language that owns each cell's value."""
-        return owner(self.value_C, self.value_tokens_RLVK.shape[2], len(self.languages))
+    """Tokens of every value in every language; -1 where there is none."""
+    owner_V: Array | None
+    """Number of the language that owns each value; None in worlds without such blocks."""
 
 
 @dataclass(frozen=True)
@@ -48,13 +45,8 @@ class Said:
     rank_M: Array | None = None
     restricted_M: Array | None = None
     """Most probable of the relation's values in the language asked."""
-    pref_mass_M: Array | None = None
-    """Probability of the values owned by the language asked, among the relation's values."""
-
-
-def owner(value: Array, values: int, languages: int) -> Array:
-    """Language whose block of values holds a value: blocks are equally large and in order."""
-    return np.asarray(np.asarray(value) * languages // values)
+    probs_MV: Array | None = None
+    """Softmax over the relation's values in the language asked."""
 
 
 def answer_rows(
@@ -78,11 +70,13 @@ def answer_rows(
     ]
     gold_MK = forms_MLK[np.arange(m), lang]
     correct = (said.pred_tokens_MK == gold_MK).all(axis=1)
-    foreign_ML = (forms_MLK != gold_MK[:, None]).any(axis=2)
+    foreign_ML = (forms_MLK != gold_MK[:, None]).any(axis=2) & (forms_MLK >= 0).any(axis=2)
     elsewhere = ((said.pred_tokens_MK[:, None] == forms_MLK).all(axis=2) & foreign_ML).any(axis=1)
-    n_values, n_languages = cells.value_tokens_RLVK.shape[2], len(cells.languages)
-    restricted = said.restricted_M
-    in_block = None if restricted is None else owner(restricted, n_values, n_languages) == lang
+    restricted, in_block, mass = said.restricted_M, None, None
+    if cells.owner_V is not None:
+        own_MV = cells.owner_V == lang[:, None]
+        in_block = None if restricted is None else own_MV[np.arange(m), restricted]
+        mass = None if said.probs_MV is None else (said.probs_MV * own_MV).sum(axis=1)
     facts = pl.Series(cells.fact_ids, dtype=pl.String)
     frame = pl.DataFrame(
         {
@@ -101,7 +95,7 @@ def answer_rows(
             "restricted_pred": _optional(restricted, m, pl.Int32()),
             "right_value_other_language": pl.Series(elsewhere),
             "in_pref_block": _optional(in_block, m, pl.Boolean()),
-            "pref_mass": _optional(said.pref_mass_M, m, pl.Float64()),
+            "pref_mass": _optional(mass, m, pl.Float64()),
         }
     )
     has_foreign = pl.Series(foreign_ML.any(axis=1))

@@ -1,5 +1,8 @@
 """How much of the association a model uses (specification of `unify`, section 2.3, last item)."""
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 import polars as pl
 
@@ -21,19 +24,27 @@ def used_info(probs_LV: Array) -> float:
     return float(terms.sum() / len(p))
 
 
-def pref_mass(probs_LV: Array) -> float:
-    """Mean over languages of the mass on the values the language owns."""
+def pref_mass(probs_LV: Array, owner_V: Array) -> float:
+    """Mean over languages of the mass on the values the language owns.
+
+    Args:
+        probs_LV: mean probability of each value by language.
+        owner_V: number of the language that owns each value.
+    """
     p = np.asarray(probs_LV, dtype=np.float64)
-    size = p.shape[1] // len(p)
-    return float(np.mean([row[k * size : (k + 1) * size].sum() for k, row in enumerate(p)]))
+    own_LV = np.arange(len(p))[:, None] == owner_V
+    return float((p * own_LV).sum(axis=1).mean())
 
 
-def used_association(values: pl.DataFrame, languages: list[str]) -> pl.DataFrame:
+def used_association(
+    values: pl.DataFrame, languages: list[str], owner_V: Array | None = None
+) -> pl.DataFrame:
     """used_info and pref_mass by relation and their mean, of each population and step.
 
     Args:
         values: table VALUES.
-        languages: languages of the world, in its order; it decides who owns which values.
+        languages: languages of the world, in its order.
+        owner_V: number of the language that owns each value; without it, no pref_mass.
 
     Returns:
         Table ASSOCIATION. A relation that lacks a language is null with the reason.
@@ -42,11 +53,14 @@ def used_association(values: pl.DataFrame, languages: list[str]) -> pl.DataFrame
     group = ["run_hash", "step", "population"]
     for key, own in values.group_by(group, maintain_order=True):
         base = dict(zip(group, key, strict=True)) | {"estimator": "value"}
-        found: dict[str, list[float]] = {"used_info": [], "pref_mass": []}
+        quantities: dict[str, Callable[[Array], float]] = {"used_info": used_info}
+        if owner_V is not None:
+            quantities["pref_mass"] = partial(pref_mass, owner_V=owner_V)
+        found: dict[str, list[float]] = {name: [] for name in quantities}
         for (relation,), part in own.group_by("relation", maintain_order=True):
             matrix = _matrix(part, languages)
             reason = None if matrix is not None else "not asked in every language"
-            for quantity, function in (("used_info", used_info), ("pref_mass", pref_mass)):
+            for quantity, function in quantities.items():
                 value = None if matrix is None else function(matrix)
                 if value is not None:
                     found[quantity].append(value)
