@@ -10,12 +10,28 @@ from polylore.tables import (
     raw,
     referee,
     similarity,
+    unify,
+    unify_results,
 )
 from polylore.tables.contract import Column, Table
 
+_MODULES = (
+    raw,
+    derived,
+    compared,
+    pathways,
+    referee,
+    similarity,
+    plan,
+    lexicon,
+    patch,
+    unify,
+    unify_results,
+)
+
 ALL: dict[str, Table] = {
     value.name: value
-    for module in (raw, derived, compared, pathways, referee, similarity, plan, lexicon, patch)
+    for module in _MODULES
     for value in vars(module).values()
     if isinstance(value, Table)
 }
@@ -34,4 +50,6 @@ __all__ = [
     "raw",
     "referee",
     "similarity",
+    "unify",
+    "unify_results",
 ]
