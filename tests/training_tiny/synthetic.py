@@ -4,10 +4,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from polylore.training.tiny.stream import Batch, Ints
+from polylore.training.tiny.stream import Ints
 
 NAMES, RELATIONS, VALUES = 12, 2, 4
 VOCABULARY = 1 + NAMES + RELATIONS + RELATIONS * VALUES
+
+
+@dataclass(frozen=True)
+class Batch:
+    tokens: Ints
+    pad: Ints | None = None
 
 
 @dataclass(frozen=True)
@@ -37,8 +43,8 @@ class Facts:
         cell = draw.integers(NAMES * RELATIONS, size=self.batch_size)
         rows = self.rows[cell]
         if not self.padded:
-            return Batch(rows, cell)
+            return Batch(rows)
         # Half of the rows lose their cue and are padded by one token instead.
         pad = (np.arange(self.batch_size) % 2).astype(np.int64)
         shifted = np.concatenate((rows[:, 1:], np.zeros((len(rows), 1), np.int64)), axis=1)
-        return Batch(np.where(pad[:, None] == 1, shifted, rows), cell, pad)
+        return Batch(np.where(pad[:, None] == 1, shifted, rows), pad)

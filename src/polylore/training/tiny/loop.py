@@ -21,7 +21,7 @@ from polylore.training.tiny.config import Recipe, evaluation_steps, rate_share
 from polylore.training.tiny.loss import Rows, losses
 from polylore.training.tiny.sizes import Sizes
 from polylore.training.tiny.stack import Stack, TinyModel
-from polylore.training.tiny.stream import Stream
+from polylore.training.tiny.stream import Stream, padding
 
 Progress = Callable[[int, int, str], None]
 _LOOK = 25
@@ -183,9 +183,8 @@ class _Runs:
                 f"{self.sizes.max_positions} allows; raise it."
             )
         tokens = torch.from_numpy(np.stack([batch.tokens for batch in batches]))
-        pads = [batch.pad for batch in batches]
-        pad_RB = None
-        if any(pad is not None and pad.any() for pad in pads):
+        pads, pad_RB = [padding(batch) for batch in batches], None
+        if any(pad is not None for pad in pads):
             none = np.zeros(tokens.shape[1], dtype=np.int64)
             pad_RB = torch.from_numpy(np.stack([none if pad is None else pad for pad in pads]))
             pad_RB = pad_RB.to(self.device)
