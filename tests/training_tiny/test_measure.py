@@ -106,6 +106,19 @@ def test_ties_count_half() -> None:
     np.testing.assert_allclose(found.probabilities, 1 / VALUES)
 
 
+def test_values_that_are_not_there(model: TinyModel) -> None:
+    rows, fewer = Facts().rows[::RELATIONS], candidates(1)
+    group = np.zeros(len(rows), np.int64)
+    whole = answers(model, rows[:, :3], rows[:, 3:], fewer, group)
+    fewer[0, 1] = -1
+    found = answers(model, rows[:, :3], rows[:, 3:], fewer, group)
+    assert not found.probabilities[:, 1].any()
+    kept = whole.probabilities[:, [0, 2, 3]]
+    kept /= kept.sum(1, keepdims=True)
+    np.testing.assert_allclose(found.probabilities[:, [0, 2, 3]], kept, atol=1e-5)
+    assert 1 not in found.restricted
+
+
 def test_arrays_that_do_not_fit(model: TinyModel) -> None:
     rows = Facts().rows
     with pytest.raises(DataError, match="do not fit each other"):

@@ -52,7 +52,8 @@ def answers(
         model: the model.
         prompts: token ids (m, S).
         gold: the right value's tokens (m, v).
-        candidates: tokens of the values of each relation and language (G, V, v).
+        candidates: tokens of the values of each relation and language (G, V, v); -1 where there is
+            no such value, which then has probability 0.
         group: which row of `candidates` holds a prompt's values (m,).
         pad: tokens of padding at the end of each prompt (m,).
 
@@ -71,6 +72,7 @@ def answers(
     shares = np.zeros((m, values), np.float32)
     for where, ids in _blocks(prompts, pad, model.sizes.vocabulary * v * (values if v > 1 else 1)):
         own = torch.from_numpy(candidates[group[where]]).to(ids.device)
+        missing_mV, own = own[..., 0] < 0, own.clamp(min=0)
         right = torch.from_numpy(gold[where]).to(ids.device)
         found_mvV = _logprobs(model, ids, right)
         of_gold = found_mvV.gather(2, right[..., None])[..., 0]
@@ -83,6 +85,7 @@ def answers(
             rows = ids.repeat_interleave(values, 0)
             full = _logprobs(model, rows, own.flatten(0, 1))
             scores_mV = full.gather(2, own.flatten(0, 1)[..., None]).sum((1, 2)).view(-1, values)
+        scores_mV = scores_mV.masked_fill(missing_mV, -torch.inf)
         restricted[where] = _numpy(scores_mV.argmax(1))
         shares[where] = _numpy(scores_mV.softmax(1))
     return Answers(pred, rank, logp, restricted, shares)
