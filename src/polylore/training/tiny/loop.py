@@ -110,12 +110,12 @@ def train(
     if device == "cpu":
         machine.keep_large_blocks()
     with machine.threads(threads):
-        run = _Runs(recipe, jobs, Sizes.of(recipe, vocabulary), value_len, device)
-        return run.go(on_evaluation, progress)
+        runs = Runs(recipe, jobs, Sizes.of(recipe, vocabulary), value_len, device)
+        return runs.go(on_evaluation, progress)
 
 
-class _Runs:
-    """Jobs on their way."""
+class Runs:
+    """Jobs on their way, after `step` updates."""
 
     def __init__(
         self, recipe: Recipe, jobs: Sequence[Job], sizes: Sizes, value_len: int, device: str
@@ -153,7 +153,7 @@ class _Runs:
         if self.step == 0:
             self._evaluate(on_evaluation)
         while self.step < total and any(self.alive):
-            self._update()
+            self.update()
             if self.step in due:
                 self._evaluate(on_evaluation)
             elif self.step % _LOOK == 0:
@@ -162,12 +162,15 @@ class _Runs:
                 progress(self.step, total, "training")
         return self.endings
 
-    def _update(self) -> None:
+    def update(self) -> torch.Tensor:
+        """One step of every run; returns their losses in nats (R,)."""
         rows = self._rows(self.step + 1)
         loss_R = losses(self.stack.weights, self.sizes, rows, self.recipe, self.value_len)
         self.stack.step(loss_R, rate_share(self.step + 1, self.recipe))
-        self._sums += loss_R.detach()
+        loss_R = loss_R.detach()
+        self._sums += loss_R
         self.step += 1
+        return loss_R
 
     def _rows(self, step: int) -> Rows:
         """The batches of all runs: token ids (R, B, T)."""

@@ -8,6 +8,7 @@ from typing import Self
 import torch
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
 
+from polylore.errors import ModelError
 from polylore.training.tiny.config import Recipe
 
 EPSILON = 1e-6
@@ -54,6 +55,36 @@ class Sizes:
             recipe.intermediate,
             recipe.n_heads,
             recipe.max_positions,
+        )
+
+    @classmethod
+    def seen(cls, model: LlamaForCausalLM) -> Self:
+        """The shape of a model of the standard class.
+
+        Raises:
+            ModelError: it computes something else than the models of this recipe.
+        """
+        config = model.config
+        sizes = cls(
+            config.vocab_size,
+            config.num_hidden_layers,
+            config.hidden_size,
+            config.intermediate_size,
+            config.num_attention_heads,
+            config.max_position_embeddings,
+        )
+        there = {name: tuple(weight.shape) for name, weight in model.named_parameters()}
+        alike = there == {slot.name: slot.shape for slot in sizes.slots}
+        if alike and config.rms_norm_eps == EPSILON:
+            rotary = model.model.rotary_emb
+            even = torch.arange(0, 2 * len(rotary.inv_freq), 2, dtype=torch.float32)
+            expected = THETA ** (-even / (2 * len(even)))
+            if rotary.attention_scaling == 1 and torch.allclose(rotary.inv_freq.cpu(), expected):
+                return sizes
+        raise ModelError(
+            f"This {type(model).__name__} is no tiny Llama of `unify` (untied embeddings, no "
+            "biases, as many key-value heads as heads, plain rotary positions); train it with "
+            "polylore."
         )
 
     @property

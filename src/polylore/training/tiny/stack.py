@@ -6,12 +6,13 @@ optimiser and the state to resume from see a run as one row, whatever stands bes
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Self
 
 import torch
 from transformers import LlamaForCausalLM
 
-from polylore.errors import ModelError
+from polylore.models.loading import load_model
 from polylore.training.tiny.forward import Weights
 from polylore.training.tiny.sizes import Sizes, new_llama
 
@@ -27,24 +28,28 @@ class TinyModel:
     @classmethod
     def fresh(cls, sizes: Sizes, seed: int, device: str = "cpu") -> Self:
         """An untrained model, as the standard class initialises it."""
-        return cls.of(new_llama(sizes, seed), sizes, device)
+        return cls.of(new_llama(sizes, seed), device)
 
     @classmethod
-    def of(cls, model: LlamaForCausalLM, sizes: Sizes, device: str = "cpu") -> Self:
+    def of(cls, model: LlamaForCausalLM, device: str = "cpu") -> Self:
         """The weights of a model of the standard class.
 
         Raises:
-            ModelError: it has other weights than models of this shape.
+            ModelError: it computes something else than the models of this recipe.
         """
-        there = {name: tuple(weight.shape) for name, weight in model.named_parameters()}
-        if there != {slot.name: slot.shape for slot in sizes.slots}:
-            raise ModelError(
-                "This model is no Llama of the shape of this run (untied embeddings, no biases); "
-                "give one that was saved by `unify`."
-            )
+        sizes = Sizes.seen(model)
         weights = dict(model.named_parameters())
         row = torch.cat([weights[slot.name].detach().flatten() for slot in sizes.slots])
         return cls(sizes, row.float().to(device))
+
+    @classmethod
+    def load(cls, folder: Path, device: str = "cpu") -> Self:
+        """A checkpoint that was saved as an ordinary folder.
+
+        Raises:
+            ModelError: the folder cannot be read, or holds another kind of model.
+        """
+        return cls.of(load_model(folder).model, device)
 
     @property
     def weights(self) -> Weights:
