@@ -123,6 +123,16 @@ def test_runs_in_a_stack_are_what_they_are_alone(recipe: Recipe) -> None:
     assert all(float((weights[0] - other).abs().max()) > 0.01 for other in weights[1:])
 
 
+def test_many_rows_go_through_attention_in_parts(
+    recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = [Job(Facts(padded=True, seed=k), k) for k in range(2)]
+    whole, _ = run(recipe, jobs)
+    monkeypatch.setattr("polylore.training.tiny.forward.ROWS", 5)
+    parts, _ = run(recipe, jobs)
+    assert parts[1, recipe.steps][0] == pytest.approx(whole[1, recipe.steps][0], abs=1e-3)
+
+
 class Killed(Exception):
     """Stands for a kill during an evaluation."""
 

@@ -16,6 +16,9 @@ from torch.nn import functional
 
 from polylore.training.tiny.sizes import EPSILON, THETA, Sizes
 
+ROWS = 2**15
+"""Rows that go through attention together; CUDA's kernels take fewer than 2^16 at once."""
+
 Weights = Mapping[str, torch.Tensor]
 """By name of the standard class, each with the axis of runs in front."""
 Places = int | torch.Tensor | None
@@ -45,18 +48,33 @@ def last_states(
         places: which positions of each row are wanted.
         passed: receives the input of every layer (R, B, S, D); the first one is the embeddings.
     """
-    runs, rows, length = ids_RBS.shape
-    table = weights["model.embed_tokens.weight"].flatten(0, 1)
-    first = sizes.vocabulary * torch.arange(runs, device=ids_RBS.device)
-    x = functional.embedding((ids_RBS + first[:, None, None]).flatten(1), table)
-    shape = (runs, rows, length)
+    x, shape = _embedded(weights, sizes, ids_RBS)
     for layer in range(sizes.layers):
         if passed is not None:
             passed.append(x.view(*shape, sizes.hidden))
         wanted = places if layer == sizes.layers - 1 else None
         x = _block(weights, sizes, f"model.layers.{layer}.", x, shape, wanted)
     x = _norm(x, weights["model.norm.weight"])
-    return x.view(runs, rows, -1, sizes.hidden)
+    return x.view(*shape[:2], -1, sizes.hidden)
+
+
+def state_before(weights: Weights, sizes: Sizes, ids_RBS: torch.Tensor, layer: int) -> torch.Tensor:
+    """The input of one layer at every position: (R, B, S, D)."""
+    x, shape = _embedded(weights, sizes, ids_RBS)
+    for earlier in range(layer):
+        x = _block(weights, sizes, f"model.layers.{earlier}.", x, shape, None)
+    return x.view(*shape, sizes.hidden)
+
+
+def _embedded(
+    weights: Weights, sizes: Sizes, ids_RBS: torch.Tensor
+) -> tuple[torch.Tensor, tuple[int, int, int]]:
+    """The embeddings (R, N, D), and (R, B, S)."""
+    runs, rows, length = ids_RBS.shape
+    table = weights["model.embed_tokens.weight"].flatten(0, 1)
+    first = sizes.vocabulary * torch.arange(runs, device=ids_RBS.device)
+    x = functional.embedding((ids_RBS + first[:, None, None]).flatten(1), table)
+    return x, (runs, rows, length)
 
 
 def _block(
@@ -88,12 +106,26 @@ def _block(
         if not (isinstance(places, int) and places == 1):  # the last position sees all
             mask = torch.arange(length, device=x_RND.device) <= at[..., None]
     q = _rotated(heads(product(a, "self_attn.q_proj")), cos_SW, sin_SW)
-    seen = functional.scaled_dot_product_attention(q, k, v, mask, is_causal=places is None)
+    seen = _attended(q, k, v, mask, causal=places is None)
     seen = seen.transpose(1, 2).reshape(x_RND.shape)
     x_RND = x_RND + product(seen, "self_attn.o_proj")
     a = _norm(x_RND, weights[f"{name}post_attention_layernorm.weight"])
     gated = functional.silu(product(a, "mlp.gate_proj")) * product(a, "mlp.up_proj")
     return x_RND + product(gated, "mlp.down_proj")
+
+
+def _attended(
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor | None, *, causal: bool
+) -> torch.Tensor:
+    """Attention of many short rows, (R·B, H, S or n, width)."""
+    found = []
+    for start in range(0, len(q), ROWS):
+        own = slice(start, start + ROWS)
+        its = mask[own] if mask is not None and mask.ndim == 4 else mask
+        found.append(
+            functional.scaled_dot_product_attention(q[own], k[own], v[own], its, is_causal=causal)
+        )
+    return found[0] if len(found) == 1 else torch.cat(found)
 
 
 def _at(

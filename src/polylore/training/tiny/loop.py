@@ -17,6 +17,7 @@ import torch
 from polylore.errors import ConfigError
 from polylore.training import machine
 from polylore.training.tiny import resume
+from polylore.training.tiny.alignment import Alignment, alignment_loss
 from polylore.training.tiny.config import Recipe, evaluation_steps, rate_share
 from polylore.training.tiny.loss import Rows, losses
 from polylore.training.tiny.sizes import Sizes
@@ -44,6 +45,8 @@ class Job:
     """Folder of its states, to go on where it stopped; nothing is kept if not given."""
     start: TinyModel | None = None
     """Weights to begin with instead of fresh ones."""
+    alignment: Alignment | None = None
+    """A second loss that pulls translations together."""
 
 
 @dataclass(frozen=True)
@@ -163,14 +166,25 @@ class Runs:
         return self.endings
 
     def update(self) -> torch.Tensor:
-        """One step of every run; returns their losses in nats (R,)."""
+        """One step of every run; returns their losses in nats (R,), that of alignment left out."""
         rows = self._rows(self.step + 1)
         loss_R = losses(self.stack.weights, self.sizes, rows, self.recipe, self.value_len)
-        self.stack.step(loss_R, rate_share(self.step + 1, self.recipe))
+        total_R = loss_R + self._alignment() if any(job.alignment for job in self.jobs) else loss_R
+        self.stack.step(total_R, rate_share(self.step + 1, self.recipe))
         loss_R = loss_R.detach()
         self._sums += loss_R
         self.step += 1
         return loss_R
+
+    def _alignment(self) -> torch.Tensor:
+        """The second loss of every run, 0 where there is none (R,)."""
+        found = [torch.zeros((), device=self.device)] * len(self.jobs)
+        for run, job in enumerate(self.jobs):
+            if job.alignment is not None:
+                own = {name: weight[run, None] for name, weight in self.stack.weights.items()}
+                loss = alignment_loss(own, self.sizes, job.alignment, self.step + 1)
+                found[run] = job.alignment.weight * loss
+        return torch.stack(found)
 
     def _rows(self, step: int) -> Rows:
         """The batches of all runs: token ids (R, B, T)."""

@@ -70,7 +70,9 @@ def answers(
     pred, rank = np.zeros((m, v), np.int64), np.zeros(m)
     logp, restricted = np.zeros(m, np.float32), np.zeros(m, np.int64)
     shares = np.zeros((m, values), np.float32)
-    for where, ids in _blocks(prompts, pad, model.sizes.vocabulary * v * (values if v > 1 else 1)):
+    for where, ids in _blocks(
+        model, prompts, pad, model.sizes.vocabulary * v * (values if v > 1 else 1)
+    ):
         own = torch.from_numpy(candidates[group[where]]).to(ids.device)
         missing_mV, own = own[..., 0] < 0, own.clamp(min=0)
         right = torch.from_numpy(gold[where]).to(ids.device)
@@ -94,7 +96,7 @@ def answers(
 def greedy(model: TinyModel, prompts: Ints, value_len: int = 1, *, pad: Ints | None = None) -> Ints:
     """The likeliest next tokens of every prompt (m, v), one after the other."""
     pred = np.zeros((len(prompts), value_len), np.int64)
-    for where, ids in _blocks(prompts, pad, model.sizes.vocabulary):
+    for where, ids in _blocks(model, prompts, pad, model.sizes.vocabulary):
         first = _next(model, ids).argmax(1)
         pred[where] = greedy_block(model, ids, first, value_len)
     return pred
@@ -121,7 +123,9 @@ def states(model: TinyModel, prompts: Ints, *, pad: Ints | None = None) -> Float
     found = np.zeros(
         (*prompts.shape[:1], sizes.layers + 1, prompts.shape[1], sizes.hidden), np.float32
     )
-    for where, ids in _blocks(prompts, pad, sizes.hidden * (sizes.layers + 1) * prompts.shape[1]):
+    for where, ids in _blocks(
+        model, prompts, pad, sizes.hidden * (sizes.layers + 1) * prompts.shape[1]
+    ):
         passed: list[torch.Tensor] = []
         with torch.inference_mode():
             last = last_states(model.weights, sizes, ids[None], None, passed)
@@ -130,8 +134,10 @@ def states(model: TinyModel, prompts: Ints, *, pad: Ints | None = None) -> Float
     return found
 
 
-def _blocks(prompts: Ints, pad: Ints | None, cost: int) -> Iterator[tuple[Ints, torch.Tensor]]:
-    """Prompts of one length that fit into memory together: their indices, and them unpadded."""
+def _blocks(
+    model: TinyModel, prompts: Ints, pad: Ints | None, cost: int
+) -> Iterator[tuple[Ints, torch.Tensor]]:
+    """Prompts of one length that fit into memory together: where they are, and they, unpadded."""
     lengths = prompts.shape[1] - (0 if pad is None else pad)
     lengths = np.broadcast_to(lengths, len(prompts))
     rows = max(1, CHUNK // cost)
@@ -139,7 +145,7 @@ def _blocks(prompts: Ints, pad: Ints | None, cost: int) -> Iterator[tuple[Ints, 
         alike = np.flatnonzero(lengths == length)
         for start in range(0, len(alike), rows):
             where = alike[start : start + rows]
-            yield where, torch.from_numpy(prompts[where, :length])
+            yield where, torch.from_numpy(prompts[where, :length]).to(model.row.device)
 
 
 def _rank(found_mV: torch.Tensor, of_gold_m1: torch.Tensor) -> torch.Tensor:
