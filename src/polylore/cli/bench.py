@@ -7,7 +7,7 @@ import click
 from polylore.cli.options import config_options, read_config
 from polylore.cli.output import show_frame
 from polylore.cli.progress import progress_display
-from polylore.studies.bench.config import BenchConfig, PatchBenchConfig
+from polylore.studies.bench.config import BenchConfig, PatchBenchConfig, TrainBenchConfig
 
 if TYPE_CHECKING:
     from polylore.studies.bench.count import Part
@@ -105,6 +105,50 @@ def patch(study: str | None, settings: tuple[str, ...], as_json: bool, **flags: 
         "log-probability from plain hooks."
     )
     _show(found["ways"])
+
+
+@bench.command("train")
+@config_options(TrainBenchConfig)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else.")
+def train(study: str | None, settings: tuple[str, ...], as_json: bool, **flags: Any) -> None:
+    """Training of tiny models: polylore's loop and stacked runs beside a bare PyTorch loop.
+
+    Takes a minute for small recipes; fewer rounds or steps take less.
+    """
+    import json
+
+    import polars as pl
+
+    config = read_config(TrainBenchConfig, study, settings, flags)
+    from polylore.studies.bench.train import bench_train
+
+    with progress_display(as_json) as progress:
+        found = bench_train(config, progress=progress)
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    click.echo(
+        f"Recipe {found['recipe']}, {found['parameters']:,} parameters, rows of {found['tokens']} "
+        f"tokens; {found['steps']} updates in each of {found['rounds']} rounds, "
+        f"{found['threads']} thread(s) on {found['device']}. Numbers are medians; the difference "
+        "is the largest one in loss from the recipe as one writes it down."
+    )
+    rows = [
+        {
+            "way": way["name"],
+            "runs": way["runs"],
+            "tokens/s": way["tokens_per_second"],
+            "of bare": way["ratio"],
+            "lowest to highest": f"{way['ratio_lowest']:.3g} to {way['ratio_highest']:.3g}",
+            "difference": way["largest_difference"],
+        }
+        for way in found["ways"]
+    ]
+    show_frame(pl.DataFrame(rows, infer_schema_length=None))
+    click.echo(
+        f"Two processes train {found['two_processes']:.2f} times as many tokens as one "
+        f"({found['two_processes_lowest']:.2f} to {found['two_processes_highest']:.2f})."
+    )
 
 
 @bench.command("count")

@@ -39,14 +39,30 @@ def step_name(step: int) -> str:
     return f"step-{step:06d}"
 
 
-def save_checkpoint(folder: Path, model: Any, tokenizer: Path, step: int, tokens: int) -> None:
-    """Write `<folder>/step-<step>/`: model, tokenizer (copied) and polylore.json."""
+def save_checkpoint(
+    folder: Path,
+    model: Any,
+    tokenizer: Path,
+    step: int,
+    tokens: int,
+    about: Mapping[str, Any] | None = None,
+) -> None:
+    """Write `<folder>/step-<step>/`: model, tokenizer (copied) and polylore.json.
+
+    Args:
+        folder: where the series is.
+        model: of the standard classes.
+        tokenizer: folder of its files.
+        step: updates made.
+        tokens: tokens read.
+        about: what polylore.json says besides step and tokens.
+    """
     with atomic_path(folder / step_name(step)) as temporary:
         with _quiet():
             model.save_pretrained(temporary)
         for path in sorted(tokenizer.iterdir()):
             shutil.copyfile(path, temporary / path.name)
-        write_json({"step": step, "tokens": tokens}, temporary / "polylore.json")
+        write_json({**(about or {}), "step": step, "tokens": tokens}, temporary / "polylore.json")
 
 
 @contextmanager

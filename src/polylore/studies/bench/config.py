@@ -5,6 +5,7 @@ from typing import Literal, NamedTuple
 from pydantic import Field, field_validator, model_validator
 
 from polylore.config import Config
+from polylore.training.tiny.config import RECIPES
 
 
 class Size(NamedTuple):
@@ -87,3 +88,31 @@ class PatchBenchConfig(Config):
                 f"no prompt of {self.tokens} tokens has {self.suffix} behind the patch"
             )
         return self
+
+
+class TrainBenchConfig(Config):
+    """The tiny model that is trained, and how often it is timed."""
+
+    recipe: str = "toy"
+    """Recipe of the runs: smoke, toy, small, medium, large, laptop, cpu-1M, gpu-44M."""
+    vocabulary: int = Field(default=857, ge=8)
+    """Tokens of the world; 857 are those of the toy world."""
+    tokens: int = Field(default=4, ge=2)
+    """Tokens of a row, of which the last is the value: cue, name, relation and value are 4."""
+    stack: int = Field(default=4, ge=2)
+    """Runs that are stacked into one computation."""
+    steps: int = Field(default=20, ge=1)
+    """Updates of one timing."""
+    rounds: int = Field(default=7, ge=1)
+    """How often every way is timed; medians and spread are over rounds."""
+    threads: int = Field(default=1, ge=1)
+    """Arithmetic threads, the same for all ways."""
+    device: str = "cpu"
+    """Device of the models: cpu, cuda, cuda:1."""
+
+    @field_validator("recipe")
+    @classmethod
+    def _known(cls, recipe: str) -> str:
+        if recipe not in RECIPES:
+            raise ValueError(f"no recipe {recipe}; choose from {', '.join(RECIPES)}")
+        return recipe

@@ -11,7 +11,6 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +21,7 @@ from polylore.corpus.exposure.matcher import Matcher
 from polylore.corpus.extras import require
 from polylore.facts import load_facts
 from polylore.runs.executor import limit_threads
+from polylore.studies.bench.processes import side_by_side
 from polylore.studies.bench.text import write_corpus
 from polylore.studies.count.peak import peak_memory
 
@@ -188,37 +188,21 @@ def _side_by_side(
 ) -> tuple[float, float]:
     """Wall seconds of processes that count a group each, and the largest peak memory in MB.
 
-    They start counting together, when all are ready, as the workers of a long run have been long,
-    and like those of `corpus count --jobs` each has one thread.
+    Like those of `corpus count --jobs`, each has one thread.
     """
-    context = get_context("spawn")
-    barrier, queue = context.Barrier(len(groups) + 1), context.Queue()
-    processes = [
-        context.Process(
-            target=_count_group, args=(group, config, most, barrier, queue), daemon=True
-        )
-        for group in groups
-    ]
-    for process in processes:
-        process.start()
-    barrier.wait()
-    start = time.perf_counter()
-    peaks = [queue.get() for _ in processes]
-    seconds = time.perf_counter() - start
-    for process in processes:
-        process.join()
+    seconds, peaks = side_by_side(_count_group, [(group, config, most) for group in groups])
     return seconds, max(peaks)
 
 
 def _count_group(
-    shards: list[Shard], config: DocumentsConfig, most: float, barrier: Any, queue: Any
-) -> None:
+    ready: Callable[[], None], shards: list[Shard], config: DocumentsConfig, most: float
+) -> float:
     limit_threads(1)
     policy = CountingPolicy()
     patterns = Patterns.of(load_facts("cldr").facts, policy)
     counter = Counter(patterns, policy)
     counter.matcher.raw(b"warm")
-    barrier.wait()
+    ready()
     count_all(shards, config, counter, most)
     counter.exposure("bench")
-    queue.put(peak_memory() / MB)
+    return peak_memory() / MB
