@@ -10,12 +10,24 @@ from polylore.tables import (
     raw,
     referee,
     similarity,
+    worlds,
 )
 from polylore.tables.contract import Column, Table
 
 ALL: dict[str, Table] = {
     value.name: value
-    for module in (raw, derived, compared, pathways, referee, similarity, plan, lexicon, patch)
+    for module in (
+        raw,
+        derived,
+        compared,
+        pathways,
+        referee,
+        similarity,
+        plan,
+        lexicon,
+        patch,
+        worlds,
+    )
     for value in vars(module).values()
     if isinstance(value, Table)
 }
@@ -34,4 +46,5 @@ __all__ = [
     "raw",
     "referee",
     "similarity",
+    "worlds",
 ]
