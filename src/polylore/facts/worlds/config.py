@@ -203,11 +203,14 @@ class WorldConfig(Config):
 
     def _check_handmade(self) -> None:
         for name in (
-            "lam", "value_prior", "name_len", "name_pool", "name_map", "share", "false_friends",
+            "lam", "value_prior", "name_len", "name_pool", "name_map", "false_friends",
             "value_len", "pad_vocab",
         ):  # fmt: skip
             if getattr(self, name) != type(self).model_fields[name].default:
                 raise ValueError(f"{name} has no meaning for hand-made facts; leave it out")
+        for name in ("names", "values"):
+            if getattr(self.share, name) != ShareConfig.model_fields[name].default:
+                raise ValueError(f"share.{name} has no meaning for hand-made facts; leave it out")
 
     def _check_always(self) -> None:
         if self.train_templates is not None and self.train_templates > self.templates:

@@ -1,9 +1,13 @@
 """Making a world from its configuration."""
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 
+from polylore.errors import DataError
 from polylore.facts.worlds.config import WorldConfig
+from polylore.facts.worlds.derivable import derivable
 from polylore.facts.worlds.design import (
     Grid,
     draw_homes,
@@ -13,12 +17,42 @@ from polylore.facts.worlds.design import (
     draw_weights,
     generator,
 )
+from polylore.facts.worlds.handmade import read_world
+from polylore.facts.worlds.leaks import check_leaks, refuse_leaks
 from polylore.facts.worlds.told import Told, world_facts
 from polylore.facts.worlds.vocabulary import Ids, Vocabulary, make_vocabulary
 from polylore.facts.worlds.world import World
 
 PRIVATE = [f"qa{letter}" for letter in "abcdefgh"]
 """Codes of drawn languages: those that BCP 47 keeps for private use."""
+
+
+def make_world(
+    config: WorldConfig, *, steps: int | None = None, batch_size: int | None = None
+) -> World:
+    """Draw a world, or read a hand-made one, and check that nothing held out is given away.
+
+    Args:
+        config: the knobs.
+        steps: training steps that are planned, if known; only messages use them.
+        batch_size: presentations per step, likewise.
+
+    Raises:
+        ConfigError: a knob that cannot be meant as it stands, or held-out prompts in training.
+        DataError: hand-made facts that contradict each other, or follow from one another.
+    """
+    world = draw_world(config) if config.facts is None else read_world(config)
+    follow = derivable(world)
+    if follow and not config.allow_leak:
+        raise DataError(
+            f"Facts of the world follow from one another: {follow[0].sentence}"
+            f"{f', and {len(follow) - 1} more' if len(follow) > 1 else ''}. Leave one of the "
+            "relations out; allow_leak: true makes the world all the same, marked leaky."
+        )
+    leaks = check_leaks(world)
+    if not config.allow_leak:
+        refuse_leaks(leaks, steps, batch_size)
+    return replace(world, leaky=bool(follow) or not leaks.clean)
 
 
 def draw_world(config: WorldConfig) -> World:

@@ -65,7 +65,7 @@ def make_vocabulary(config: WorldConfig) -> Vocabulary:
             for v in range(config.values if length == 1 else base)
         ],
     }
-    ids = {name: _class(config, name, types[name], words, rng) for name in CLASSES}
+    ids = {name: class_ids(config, name, types[name], words, rng) for name in CLASSES}
     words += synonyms
     if not config.pad_vocab:
         words, ids = _without_unused(words, ids, len(cues) + 2, len(synonyms))
@@ -85,7 +85,7 @@ def _name_types(config: WorldConfig) -> list[str]:
     return [f".{i}" for i in range(n)]
 
 
-def _class(
+def class_ids(
     config: WorldConfig, name: str, types: list[str], words: list[str], rng: np.random.Generator
 ) -> Ids:
     """Ids [languages, types] of a class; its words are added to `words`."""
