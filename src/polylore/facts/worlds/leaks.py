@@ -8,6 +8,7 @@ many synonyms cost nothing. Source: specification of `unify`, section 3.3.
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 
 import numpy as np
 import polars as pl
@@ -136,7 +137,9 @@ class _Check:
         cells = np.flatnonzero(weights)
         n = world.train_templates.shape[1]
         parts = []
-        for name, word, prob in _switches(world, cells):
+        ways = world.switches(cells)
+        for (name, by_name), (word, by_word) in product(ways, ways):
+            prob = by_name * by_word
             template = world.train_templates[cells]
             relation = world.relation_tokens[
                 world.relation[cells][:, None], world.lang[word][:, None], template
@@ -227,25 +230,6 @@ def _bodies(world: World, cells: Ids, templates: Ids) -> Ids:
     ]
     names = np.repeat(world.name_tokens[cells], n, axis=0)
     return np.concatenate([names, relation.reshape(-1, 1)], axis=1)
-
-
-def _switches(world: World, cells: Ids) -> list[tuple[Ids, Ids, Floats]]:
-    """Ways to tell the cells: cells that lend the name and the relation word, and probability."""
-    share, n = world.config.code_switch, len(world.languages)
-    if not share:
-        return [(cells, cells, np.ones(len(cells)))]
-    siblings = world.cell_of[world.fact[cells]]
-    legal = (siblings >= 0) & world.seen[siblings]
-    others = legal.sum(axis=1) - 1
-    own = siblings == cells[:, None]
-    each = np.where(own, 1 - share * (others > 0)[:, None], share / np.maximum(others, 1)[:, None])
-    each = each * legal
-    siblings = np.where(legal, siblings, cells[:, None])
-    return [
-        (siblings[:, a], siblings[:, b], each[:, a] * each[:, b])
-        for a in range(n)
-        for b in range(n)
-    ]
 
 
 def _support(cue: Cue) -> list[Ids]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from polylore.facts.worlds.stream import Stream
 
 Ids = NDArray[np.int64]
+Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
 POPULATIONS = ("parallel", "mono_seen", "mono_unseen", "never_seen")
@@ -204,6 +205,13 @@ class World:
         return found
 
     @cached_property
+    def value_owner(self) -> Ids | None:
+        """[V] language that owns each value; None in hand-made worlds, which have no blocks."""
+        if self.config.facts is not None:
+            return None
+        return np.arange(self.config.values) // (self.config.values // len(self.languages))
+
+    @cached_property
     def train_templates(self) -> Ids:
         """[cells, templates in training] wordings in which training shows the entity."""
         return np.array(self.facts["template_ids"].to_list(), dtype=np.int64)
@@ -279,9 +287,36 @@ class World:
             rows[:, : self.prompt_len], cell, draw, template, rows[:, self.prompt_len :]
         )
 
+    def switches(self, cells: Ids) -> list[tuple[Ids, Floats]]:
+        """Who lends the tokens of names or of relation words: code-switching, by probability.
+
+        Returns:
+            Per language: [n] cells of the same facts, and [n] probability that their tokens tell
+            `cells`; 0 where a fact is not shown in that language.
+        """
+        share = self.config.code_switch
+        if not share:
+            return [(cells, np.ones(len(cells)))]
+        siblings = self.cell_of[self.fact[cells]]
+        legal = (siblings >= 0) & self.seen[siblings]
+        others = legal.sum(axis=1)[:, None] - 1
+        own = siblings == cells[:, None]
+        each = np.where(own, 1 - share * (others > 0), share / np.maximum(others, 1)) * legal
+        siblings = np.where(legal, siblings, cells[:, None])
+        return list(zip(siblings.T, each.T, strict=True))
+
     def text(self, tokens: Sequence[int] | Ids) -> str:
         """Tokens as words with spaces between."""
         return " ".join(self.words[int(token)] for token in tokens)
+
+    def steps_for(self, presentations: float, batch_size: int) -> int:
+        """Training steps that give `presentations` per cell or, in mode `fact`, per fact.
+
+        In mode `dup` it is the count of cells that are not shown oftener.
+        """
+        several = self.config.parallel_langs or len(self.languages)
+        epochs = presentations / (several if self.config.exposure == "fact" else 1)
+        return max(1, round(epochs * int(self.weight.sum()) / batch_size))
 
     def stream(self, batch_size: int) -> "Stream":
         """The training stream.
