@@ -143,6 +143,8 @@ def _shares(met: pl.DataFrame, hit: pl.Expr, how: str, told: pl.DataFrame) -> li
     for b, a, hits, n, example in pairs.select(
         "relation", "relation_other", "hits", "n", "example"
     ).iter_rows():
+        if hits < SHARE * n:
+            continue
         own = told.filter(pl.col("relation") == b)
         commonest = own.group_by("lang", "object").len()["len"].to_numpy().max()
         base = float(commonest / own.height)

@@ -168,8 +168,9 @@ def _stage(
     weights: Ids,
 ) -> Ids:
     n = int(grid.entity[grid.shown].max()) + 1
-    early = generator(config, "split", 3).permutation(n) < rounded(stage.entities * n)
-    shown = grid.shown & np.append(early, [False] * (int(grid.entity.max()) + 1 - n))[grid.entity]
+    early = np.zeros(int(grid.entity.max()) + 1, dtype=bool)
+    early[:n] = generator(config, "split", 3).permutation(n) < rounded(stage.entities * n)
+    shown = grid.shown & early[grid.entity]
     found: Ids = weights * np.where(several, stage.weight_parallel, stage.weight_mono)
     found = found * shown[:, None]
     if stage.show != "all":

@@ -38,7 +38,7 @@ def token_preset(name: str, amount: float | None = None) -> dict[str, Any]:
     share = {"names": names, "relations": relations, "values": values}
     settings: dict[str, Any] = {"share": share}
     if name == "shared":
-        settings["cue"] = "tag"
+        settings["cue"] = {"kind": "tag"}
     if name in ("subword", "transliterated", "scrambled"):
         settings["name_len"] = 2
     if name == "subword":

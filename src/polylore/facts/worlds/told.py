@@ -71,9 +71,9 @@ def world_facts(
             "population": population.ravel().tolist(),
             "seen": seen.ravel(),
             "weight": told.weights.ravel(),
-            "stage_weights": stages.reshape(len(stages), -1).T.tolist(),
-            "template_ids": np.repeat(train, languages, axis=0).tolist(),
-            "eval_template_ids": np.repeat(held_out, languages, axis=0).tolist(),
+            "stage_weights": _lists(stages.reshape(len(stages), -1).T),
+            "template_ids": _lists(np.repeat(train, languages, axis=0)),
+            "eval_template_ids": _lists(np.repeat(held_out, languages, axis=0)),
         }
     ).with_columns(
         aliases=pl.lit([], dtype=pl.List(pl.String())), prompt=pl.lit(""), answer=pl.col("object")
@@ -85,6 +85,11 @@ def world_facts(
     texts = [bare.text(row) for row in first.tolist()]
     _refuse_untrained_templates(bare)
     return World(config, facts.with_columns(prompt=pl.Series(texts)), forms, words)
+
+
+def _lists(rows: Ids) -> pl.Series:
+    """A column of lists; through an array of fixed width, which is a hundred times faster."""
+    return pl.Series(np.ascontiguousarray(rows)).cast(pl.List(pl.Int64()))
 
 
 def _templates(config: WorldConfig, entity: Ids) -> tuple[Ids, Ids]:

@@ -91,6 +91,10 @@ class World:
         found = self.facts[column].replace_strict(order, default=-1, return_dtype=pl.Int64)
         return found.to_numpy().copy()
 
+    def _lists(self, column: str) -> Ids:
+        """[cells, length] a column of equally long lists."""
+        return self.facts[column].explode().to_numpy().reshape(self.facts.height, -1)
+
     @cached_property
     def lang(self) -> Ids:
         """[cells] number of the language."""
@@ -151,7 +155,7 @@ class World:
     @cached_property
     def stage_weights(self) -> Ids:
         """[stages, cells] presentations per epoch of every stage."""
-        return np.array(self.facts["stage_weights"].to_list(), dtype=np.int64).T
+        return self._lists("stage_weights").T
 
     def cells(self, population: str, lang: int | None = None) -> Ids:
         """Cells of a population, in all languages or in one.
@@ -214,12 +218,12 @@ class World:
     @cached_property
     def train_templates(self) -> Ids:
         """[cells, templates in training] wordings in which training shows the entity."""
-        return np.array(self.facts["template_ids"].to_list(), dtype=np.int64)
+        return self._lists("template_ids")
 
     @cached_property
     def eval_templates(self) -> Ids:
         """[cells, templates in evaluation] wordings in which the entity is tested."""
-        return np.array(self.facts["eval_template_ids"].to_list(), dtype=np.int64)
+        return self._lists("eval_template_ids")
 
     @cached_property
     def cue(self) -> Cue:
