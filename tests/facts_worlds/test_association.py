@@ -1,5 +1,8 @@
 """Golden numbers of the specification of `unify`, section 9.2, and of 2.3 to 2.5."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -16,13 +19,13 @@ from polylore.facts.worlds import (
 )
 from polylore.facts.worlds.association import fact_design, permutation_null
 from polylore.facts.worlds.cues import Cue
+from polylore.facts.worlds.design import Grid, draw_homes, draw_seen, draw_values, draw_weights
 from polylore.facts.worlds.information import (
     miller_madow,
     plug_in,
     realised_bits,
     token_information,
 )
-from polylore.facts.worlds.make import draw_world
 
 TOY = {"never_seen": 0, "share": {"names": 1, "relations": 1, "values": 1}, "cue": "tag"}
 
@@ -101,14 +104,40 @@ def test_facts_and_languages(languages: int, mode: str, expected: list) -> None:
     ],
 )
 def test_realised(lam: float, p: float, expected: list) -> None:
-    """One world of many relations stands for many worlds: the entities' homes are balanced."""
-    config = WorldConfig.parse({**TOY, "relations": 100, "lam": lam, "p": p})
-    found = association(draw_world(config), 4).filter(quantity="attribute", relation="all")
+    """Many relations of one world stand for many worlds: the homes of entities are balanced."""
+    made = drawn(WorldConfig.parse({**TOY, "relations": 2000, "lam": lam, "p": p}))
+    found = association(made, 2).filter(quantity="attribute", relation="all")
     values = dict(found.select("estimator", "value").iter_rows())
     got = [values[name] for name in ("plug_in", "miller_madow", "null_mean")]
     assert got == pytest.approx(expected, abs=0.004)
     assert values["corrected"] == pytest.approx(got[0] - got[2])
     assert values["clipped"] == max(0, values["corrected"])
+
+
+def drawn(config: WorldConfig) -> Any:
+    """The arrays of a world that its association follows from, without names and tables."""
+    grid, languages = Grid.of(config), config.languages
+    home = draw_homes(config, grid)
+    seen = draw_seen(config, grid, home, config.p)
+    weights = draw_weights(config, grid, home, seen)
+    arrays = {
+        "entity": grid.entity,
+        "fact": np.arange(len(home)),
+        "relation": grid.relation,
+        "home": home,
+        "value": draw_values(config, grid, home),
+    }
+    return SimpleNamespace(
+        config=config,
+        languages=range(languages),
+        relations=[f"r{r}" for r in range(config.relations)],
+        fact_ids=range(len(home)),
+        lang=np.tile(np.arange(languages), len(home)),
+        seen=seen.ravel(),
+        population=np.zeros(seen.size),
+        stage_weights=weights.reshape(1, -1),
+        **{name: np.repeat(array, languages) for name, array in arrays.items()},
+    )
 
 
 def test_null_keeps_the_parallel_pattern_and_forgets_homes() -> None:
