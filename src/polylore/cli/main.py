@@ -25,6 +25,7 @@ COMMANDS = {
     "plan": ("polylore.cli.plan:plan", "Say what a trace will cost before anything starts."),
     "trace": ("polylore.cli.trace:trace", "Trace which facts each checkpoint recalls."),
     "patch": ("polylore.cli.patch:patch", "Show when a shared concept space emerges."),
+    "unify": ("polylore.cli.unify:unify", "Make controlled worlds; see when languages unify."),
     "checkpoints": (
         "polylore.cli.checkpoints:checkpoints",
         "List the checkpoints of a folder or of a model on the hub.",

@@ -12,6 +12,7 @@ from polylore.tables import (
     similarity,
     unify,
     unify_results,
+    worlds,
 )
 from polylore.tables.contract import Column, Table
 
@@ -27,6 +28,7 @@ _MODULES = (
     patch,
     unify,
     unify_results,
+    worlds,
 )
 
 ALL: dict[str, Table] = {
@@ -52,4 +54,5 @@ __all__ = [
     "similarity",
     "unify",
     "unify_results",
+    "worlds",
 ]

@@ -4,6 +4,7 @@ Codes are BCP 47 as CLDR writes them (``en``, ``zh``, ``zh-Hant``); only the pri
 for the properties below.
 """
 
+import re
 from dataclasses import dataclass
 from functools import cache
 
@@ -72,7 +73,7 @@ def language(code: str) -> Language:
 
 
 def check_language(code: str) -> str:
-    """Return the code if CLDR has a name for its primary subtag.
+    """Return the code if CLDR has a name for its primary subtag, or if it is for private use.
 
     Raises:
         ConfigError: it has none; the message lists near spellings.
@@ -83,7 +84,8 @@ def check_language(code: str) -> str:
 
     known = Locale("en").languages
     primary = code.replace("_", "-").split("-")[0].lower()
-    if primary in known:
+    # BCP 47 keeps qaa to qtz for private use; drawn worlds speak such languages.
+    if primary in known or re.fullmatch("q[a-t][a-z]", primary):
         return code
     by_name = {str(name).lower(): key for key, name in known.items()}
     near = [by_name[n] for n in difflib.get_close_matches(code.lower(), by_name, n=2)]
