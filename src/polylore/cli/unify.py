@@ -11,6 +11,7 @@ from polylore.cli.progress import progress_display
 from polylore.errors import ConfigError
 from polylore.facts.worlds.config import WorldConfig
 from polylore.facts.worlds.presets import PRESETS, token_preset
+from polylore.studies.unify.config import SweepConfig, TrainConfig
 
 
 @click.group()
@@ -109,3 +110,82 @@ def card(
         parameters=parameters,
     )
     click.echo(json.dumps(made, indent=2) if as_json else card_markdown(made))
+
+
+@unify.command()
+@config_options(TrainConfig, short=["execution.jobs"])
+@click.option("--out", "-o", default="runs/unify/train", show_default=True, help="Run folder.")
+@click.option("--quiet", "-q", is_flag=True, help="No progress display.")
+def train(
+    study: str | None, settings: tuple[str, ...], out: str, quiet: bool, **flags: Any
+) -> None:
+    """Train one condition with a few seeds, measure it on the way, and write the report."""
+    config = read_config(TrainConfig, study, settings, flags)
+    _sweep(config.sweep(), out, "train", quiet)
+
+
+@unify.command()
+@click.argument("study", metavar="SWEEP")
+@config_options(SweepConfig, study=False, short=["execution.jobs", "execution.executor"])
+@click.option("--out", "-o", default="runs/unify/sweep", show_default=True, help="Run folder.")
+@click.option("--dry-run", is_flag=True, help="List the runs, and start nothing.")
+@click.option("--quiet", "-q", is_flag=True, help="No progress display.")
+def sweep(
+    study: str,
+    settings: tuple[str, ...],
+    out: str,
+    dry_run: bool,
+    quiet: bool,
+    **flags: Any,
+) -> None:
+    """Run a sweep: SWEEP is a YAML file, or the name of a built-in one (see `unify sweeps`).
+
+    Interrupted or not, the same command goes on where it stopped and never repeats a finished run.
+    """
+    from polylore.studies.unify.presets import sweep_file
+
+    config = read_config(SweepConfig, str(sweep_file(study)), settings, flags)
+    if dry_run:
+        from polylore.studies.unify.conditions import conditions
+
+        found = conditions(config)
+        for one in found:
+            click.echo(f"{one.family}\t{one.name}")
+        seeds = len(config.all_seeds)
+        click.echo(f"{len(found)} conditions, {seeds} seeds, {len(found) * seeds} runs.")
+        return
+    _sweep(config, out, Path(study).stem, quiet)
+
+
+@unify.command()
+def sweeps() -> None:
+    """List the built-in sweeps."""
+    from polylore.studies.unify.presets import built_in
+
+    for name, about in built_in():
+        click.echo(f"{name:12}{about}")
+
+
+@unify.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--quiet", "-q", is_flag=True, help="No progress display.")
+def report(folder: Path, quiet: bool) -> None:
+    """Write tables and page of a sweep anew; an unfinished one lists what is missing."""
+    from polylore.studies.unify.report import report as report_sweep
+    from polylore.studies.unify.scoring import open_sweep
+
+    run = open_sweep(folder)
+    with run.lock(), progress_display(quiet) as progress:
+        path = report_sweep(run, progress=progress)
+    click.echo(f"Report: {path}")
+
+
+def _sweep(config: SweepConfig, out: str, name: str, quiet: bool) -> None:
+    from polylore.studies.unify.report import report as report_sweep
+    from polylore.studies.unify.study import run_sweep
+
+    with progress_display(quiet) as progress:
+        run = run_sweep(config, out, name=name, progress=progress)
+        with run.lock():
+            path = report_sweep(run, progress=progress)
+    click.echo(f"Report: {path}")

@@ -1,0 +1,1 @@
+"""The study `unify`: when do two languages share one fact?"""

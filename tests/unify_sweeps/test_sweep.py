@@ -1,0 +1,189 @@
+"""Sweeps: finished runs are kept, killed ones go on, failed ones stand alone."""
+
+import shutil
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from polylore.errors import RunError
+from polylore.runs import RunFolder
+from polylore.studies.unify import worker
+from polylore.studies.unify.config import SweepConfig
+from polylore.studies.unify.scoring import open_sweep, score
+from polylore.studies.unify.study import missing, run_sweep
+
+RAW = ("unify_answers", "unify_sims", "unify_course", "unify_unification", "unify_edits")
+
+
+def test_every_run_leaves_its_tables(finished: RunFolder, tiny: SweepConfig) -> None:
+    runs = finished.read("unify_runs")
+    assert runs.height == 4
+    assert set(runs["condition"]) == {"apart", "parallel"}
+    assert runs["params"].n_unique() == 1
+    course = finished.read("unify_course")
+    assert course["step"].max() == 20
+    assert course["step"].min() == 0
+    answers = finished.read("unify_answers")
+    assert set(answers["population"]) == {"parallel", "mono_seen", "mono_unseen", "never_seen"}
+    assert set(answers["step"]) == {20}
+    edits = finished.read("unify_edits")
+    assert set(edits["set"]) <= {"x", "parallel", "retention"}
+    sims = finished.read("unify_sims").filter(pl.col("init") == 0)
+    assert set(sims["items"]) == {"mono", "parallel", "never_seen"}
+    fresh = finished.read("unify_unification")["u_fresh"]
+    assert fresh.null_count() < fresh.len()
+    assert missing(finished).height == 0
+
+
+def test_exposure_is_that_of_the_steps(finished: RunFolder) -> None:
+    exposure = finished.read("unify_exposure")
+    assert exposure["step"].unique().to_list() == [20]
+    total = exposure.group_by("run_hash").agg(pl.col("count").sum())["count"]
+    assert total.to_list() == [20 * 32] * 4
+
+
+def test_scores_and_baselines_stand_beside_each_other(finished: RunFolder) -> None:
+    scored = score(open_sweep(finished.path))
+    effects = scored.table("unify_effects").filter(outcome="acc_train")
+    assert effects.select("arm", "baseline", "n_seeds").rows() == [("parallel", "apart", 2)]
+    conditions = scored.table("unify_conditions").filter(outcome="acc_x")
+    assert conditions["n_seeds"].to_list() == [2, 2]
+    assert (conditions["lo"] <= conditions["value"]).all()
+
+
+def test_a_run_killed_between_evaluations_gives_the_same_tables(
+    finished: RunFolder, tiny: SweepConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured = []
+    ordinary = worker._write
+
+    def dies(found: dict, folder: Path) -> None:
+        ordinary(found, folder)
+        measured.append(folder.name)
+        if len(measured) == 6:
+            raise KeyboardInterrupt
+
+    out = tmp_path / "run"
+    monkeypatch.setattr(worker, "_write", dies)
+    with pytest.raises(KeyboardInterrupt):
+        run_sweep(tiny, out)
+    assert len(RunFolder.load(out).units()) == 0
+    monkeypatch.setattr(worker, "_write", ordinary)
+    again = run_sweep(tiny, out)
+    for name in RAW:
+        assert again.read(name).equals(finished.read(name)), name
+    assert not list((out / "unfinished").iterdir())
+
+
+def test_nothing_finished_is_computed_again(
+    finished: RunFolder, tiny: SweepConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(finished.path, out)
+    lost = RunFolder.load(out).unit_path("parallel seed 1")
+    shutil.rmtree(lost)
+    done = []
+    ordinary = worker._Runs.go
+
+    def counted(self: worker._Runs) -> None:
+        done.append([task.unit for task in self.tasks])
+        ordinary(self)
+
+    monkeypatch.setattr(worker._Runs, "go", counted)
+    again = run_sweep(tiny, out)
+    assert done == [["parallel seed 1"]]
+    assert again.read("unify_answers").equals(finished.read("unify_answers"))
+
+
+def test_a_failed_run_is_named_and_repeated_alone(
+    tiny: SweepConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ordinary = worker._Runs._causal
+
+    def fails(self: worker._Runs, now: object, task: worker.Task) -> dict:
+        if task.unit == "parallel seed 0":
+            raise RuntimeError("out of luck")
+        return ordinary(self, now, task)
+
+    monkeypatch.setattr(worker._Runs, "_causal", fails)
+    with pytest.raises(RunError, match=r"1 of 4 runs failed.*'parallel seed 0': out of luck"):
+        run_sweep(tiny, tmp_path / "run")
+    half = open_sweep(tmp_path / "run")
+    assert missing(half).rows() == [("parallel", 0)]
+    assert score(half).table("unify_runs").height == 3
+    monkeypatch.setattr(worker._Runs, "_causal", ordinary)
+    whole = run_sweep(tiny, tmp_path / "run")
+    assert missing(whole).height == 0
+    assert not list((tmp_path / "run" / "failed").glob("*.json"))
+
+
+def test_stacked_runs_give_the_numbers_of_single_ones(
+    finished: RunFolder, tiny: SweepConfig, tmp_path: Path
+) -> None:
+    execution = tiny.execution.model_copy(update={"stacked": 4})
+    stacked = run_sweep(tiny.model_copy(update={"execution": execution}), tmp_path / "run")
+    key = ["run_hash", "step"]
+    ours = stacked.read("unify_course").sort(key)
+    theirs = finished.read("unify_course").sort(key)
+    assert ours.select(key).equals(theirs.select(key))
+    gap = (ours["loss_train"] - theirs["loss_train"]).abs().max()
+    assert gap < 1e-4
+
+
+def test_another_sweep_is_not_written_over(finished: RunFolder, tiny: SweepConfig) -> None:
+    other = tiny.model_copy(update={"measure": tiny.measure.model_copy(update={"items": 16})})
+    with pytest.raises(RunError, match=r"measure\.items"):
+        run_sweep(other, finished.path)
+
+
+def test_more_seeds_are_added_to_a_finished_sweep(
+    finished: RunFolder, tiny: SweepConfig, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(finished.path, out)
+    more = run_sweep(tiny.model_copy(update={"seeds": 3}), out)
+    assert more.read("unify_runs").height == 6
+
+
+def test_checkpoints_are_ordinary_folders(tiny: SweepConfig, tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    measure = tiny.measure.model_copy(update={"checkpoints": "last"})
+    one = tiny.model_copy(update={"measure": measure, "seeds": 1, "arms": tiny.arms[:1]})
+    run = run_sweep(one, tmp_path / "run")
+    (folder,) = (run.path / "checkpoints").glob("*/step-*")
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    answers = run.read("unify_answers").head(5)
+    facts = pl.read_parquet(next((run.path / "worlds").glob("*/facts.parquet")))
+    prompts = answers.join(facts, on=["fact_id", "lang"], how="left")["prompt"].to_list()
+    for prompt, answer in zip(prompts, answers["pred_token"].to_list(), strict=True):
+        ids = tokenizer(prompt, return_tensors="pt")["input_ids"]
+        assert model(ids).logits[0, -1].argmax().item() == answer[0]
+
+
+@pytest.mark.parametrize(("world", "message"), [
+    ({"world.cue": "tag_noise(0.1)", "tokens": "shared"}, "training"),
+    ({"tokens": "shared", "world.cue": "none"}, "same string"),
+])  # fmt: skip
+def test_worlds_that_give_answers_away_are_refused_first(
+    tiny: SweepConfig, tmp_path: Path, world: dict, message: str
+) -> None:
+    from polylore.errors import PolyloreError
+
+    leaky = SweepConfig.parse({**tiny.plain(), "arms": [{"name": "leak", "set": world}]})
+    with pytest.raises(PolyloreError, match=message):
+        run_sweep(leaky, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_nothing_held_out_gives_no_accuracy_and_no_error(tiny: SweepConfig, tmp_path: Path) -> None:
+    whole = SweepConfig.parse(
+        {**tiny.plain(), "arms": [{"name": "all", "set": {"world.p": 1}}], "seeds": 1}
+    )
+    run = score(run_sweep(whole, tmp_path / "run"))
+    course = run.table("unify_course")
+    assert course["acc_x"].null_count() == course.height
+    assert set(course["reason"]) == {"there are no held-out cells"}
+    assert set(run.read("unify_sims")["items"]) == {"parallel", "never_seen"}
