@@ -13,3 +13,6 @@ trap 'rm -rf "$work"' EXIT
 "$python" -m acceptance.concepts --folder "$work/concepts" --results docs/results/patch.md
 "$python" -m acceptance.coverage --results docs/results/pathways.md
 "$python" -m acceptance.count --folder "$work/count" --results docs/results/count.md
+"$python" -m acceptance.unify --folder "$work/unify" --results docs/results/unify.md
+"$python" -m acceptance.phase --folder "$work/phase" --results docs/results/unify-phase.md
+"$python" -m acceptance.training --folder "$work/training" --results docs/results/train.md
