@@ -6,7 +6,7 @@ YAML reference and in the manifest. Unknown keys are refused.
 
 import hashlib
 import json
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -15,6 +15,9 @@ from polylore.errors import ConfigError
 
 class Config(BaseModel):
     """Base class of all configurations."""
+
+    as_text: ClassVar[bool] = False
+    """Whether it may be written as one word, its `str`; then it is one flag of the command line."""
 
     model_config = ConfigDict(
         extra="forbid",

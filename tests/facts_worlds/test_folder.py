@@ -242,7 +242,7 @@ def test_bad_input_is_refused_before_anything_is_written(
 
 def test_presets_and_flags_go_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    flags = ["--preset", "shared", "--cue.kind", "syn", "--cue.m", "4", "--entities", "20"]
+    flags = ["--preset", "shared", "--cue", "syn(4)", "--entities", "20"]
     done = CliRunner().invoke(cli, ["unify", "world", "make", "-o", "w", *flags])
     assert done.exit_code == 0, done.output
     assert load_world("w").config.cue.label == "syn(4)"

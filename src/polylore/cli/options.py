@@ -120,7 +120,7 @@ def _leaves(model: type[Config], prefix: str = "") -> typing.Iterator[tuple[str,
 def _inner_config(annotation: Any) -> type[Config] | None:
     options = typing.get_args(annotation) if _is_union(annotation) else (annotation,)
     found = [a for a in options if isinstance(a, type) and issubclass(a, Config)]
-    return found[0] if len(found) == 1 else None
+    return found[0] if len(found) == 1 and not found[0].as_text else None
 
 
 def _is_union(annotation: Any) -> bool:
@@ -147,6 +147,8 @@ def _metavar(field: FieldInfo) -> str:
             return f"{show(typing.get_args(annotation)[0])},..."
         if origin is dict:
             return "{KEY: VALUE}"
+        if isinstance(annotation, type) and issubclass(annotation, Config):
+            return "STR"
         return getattr(annotation, "__name__", str(annotation)).upper()
 
     return show(field.annotation)
@@ -159,6 +161,8 @@ def _help(field: FieldInfo) -> str:
         return f"{text} [required]"
     if default is None:
         return text
+    if isinstance(default, Config):
+        return f"{text} [default: {default}]"
     shown = yaml.safe_dump(default, default_flow_style=True, width=200).replace("\n...", "").strip()
     return f"{text} [default: {shown}]"
 

@@ -1,7 +1,7 @@
 """How a prompt says its language (specification of `unify`, section 3.3)."""
 
 import re
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -15,6 +15,8 @@ _NUMBER = {"drop": "q", "syn": "m", "xor": "epsilon", "tag_noise": "q"}
 class CueConfig(Config):
     """A language cue; may be written as text: none, tag, drop(.3), syn(4), xor(.5),
     tag_noise(.1), xor(.75)+xor_noise(.1)."""
+
+    as_text: ClassVar[bool] = True
 
     kind: Literal["none", "tag", "drop", "syn", "xor", "tag_noise"] = "none"
     """Nothing, one token per language, that token sometimes replaced by a neutral one, one of
@@ -63,3 +65,6 @@ class CueConfig(Config):
             return self.kind
         noise = f"+xor_noise({self.q:g})" if self.kind == "xor" and self.q else ""
         return f"{self.kind}({getattr(self, _NUMBER[self.kind]):g}){noise}"
+
+    def __str__(self) -> str:
+        return self.label
