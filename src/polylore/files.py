@@ -4,6 +4,7 @@ Everything is written under a temporary name in the same folder and moved into p
 a crash, a full disk or Ctrl-C never leaves a half-written file under its real name.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -33,7 +34,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{path.name}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make(path.parent)
         _remove(temporary)
         yield temporary
         if temporary.is_dir() and path.is_dir():
@@ -48,8 +49,25 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         raise RunError(f"Cannot make {path}: {error.filename} is a file, not a folder.") from error
     except NotADirectoryError as error:
         raise RunError(f"Cannot write {path}: a part of that path is not a folder.") from error
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise RunError(
+            f"Cannot write {path}: {error.strerror}; make room or choose another folder, and run "
+            "the same command again: what is finished is kept."
+        ) from error
     finally:
         _remove(temporary)
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileNotFoundError as error:  # a file system that takes no folders
+        raise RunError(f"Cannot make the folder {folder}; choose another one.") from error
 
 
 def _remove(path: Path) -> None:

@@ -1,5 +1,6 @@
 """The run folder keeps what is finished and nothing else."""
 
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import polars as pl
 import pytest
 
 from polylore.errors import DataError, RunError
+from polylore.files import atomic_path
 from polylore.runs import RunFolder
 
 CONFIG: dict[str, Any] = {"ask": {"n_shot": 3}, "languages": ["en", "zh"]}
@@ -124,3 +126,16 @@ def test_missing_run_is_one_sentence(tmp_path: Path) -> None:
         RunFolder.load(tmp_path / "nowhere")
     with pytest.raises(RunError, match="not a run folder"):
         RunFolder.load(tmp_path)
+
+
+def test_a_full_disk_is_said_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with (
+        pytest.raises(RunError, match=r"No space left on device; make room"),
+        atomic_path(tmp_path / "x") as temporary,
+    ):
+        temporary.write_bytes(b"x")
+    assert not list(tmp_path.iterdir())

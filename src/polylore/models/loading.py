@@ -21,6 +21,7 @@ from polylore.models.checking import (
 )
 from polylore.models.fingerprint import tokenizer_hash
 from polylore.models.spans import tail
+from polylore.models.usable import usable
 from polylore.models.weights import read_tensors, said
 
 DTYPES = {
@@ -126,7 +127,7 @@ def load_model(
         check_tokenizer_files(folder)
         tokenizer = load_tokenizer(folder)
     check_loaded(folder, model, info)
-    model = model.to(device).eval()
+    model = model.to(usable(device)).eval()
     lm = wrap(model, tokenizer, str(folder))
     lm.tokenizer_files = tokenizer_files(folder)
     return lm

@@ -9,6 +9,7 @@ import polars as pl
 
 from polylore.errors import RunError
 from polylore.files import read_json
+from polylore.models.usable import usable
 from polylore.runs import RunFolder, run_batches
 from polylore.studies.unify.conditions import Condition, conditions
 from polylore.studies.unify.config import SweepConfig, run_hash
@@ -36,6 +37,8 @@ def run_sweep(
         RunError: some runs failed; all others are done, and the same command repeats only those.
         PolyloreError: bad input, in one sentence, before anything starts.
     """
+    if config.execution.executor == "local":
+        usable(config.execution.device)
     chosen = conditions(config)
     tasks = [task for one in chosen for task in tasks_of(one, config)]
     for one in chosen:  # a world that leaks is better known before an hour of training
