@@ -7,7 +7,6 @@ The runs are a sweep like any other: `acceptance/unify.yaml`, resumable run by r
 
 import argparse
 import itertools
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -239,11 +238,13 @@ def main() -> None:
     found = Found(run)
     minutes = float(found.runs["wall_s"].sum()) / 60
     spent = (
-        f"All runs together took {minutes:.0f} minutes of one process each, "
-        f"{options.jobs} processes side by side."
+        f"They took {minutes:.0f} minutes of a process in all, {options.jobs} side by side. They "
+        f"were made by the code {run.manifest['git']['commit']}."
     )
     lines, good = page(run, found, spent)
-    write_results(options.results, "Unification in controlled worlds", list(sys.orig_argv), lines)
+    command = ["python", "-m", "acceptance.unify", "--folder", "FOLDER"]
+    command += ["--jobs", str(options.jobs), "--seeds", str(options.seeds)]
+    write_results(options.results, "Unification in controlled worlds", command, lines)
     if not good:
         raise SystemExit("a rule does not hold; see the page")
 
