@@ -18,6 +18,8 @@ PANELS = 8
 """Conditions that get a panel of their own."""
 LABELS = {"unified": "●", "partial": "◐", "separated": "○"}
 """Run labels as glyphs."""
+MISSING: dict[str, type[pl.DataType]] = {"condition": pl.String, "seed": pl.Int64, "why": pl.String}
+"""Columns of the runs that are not there."""
 _CUE_LENGTH = pl.col("cue_kind").replace_strict(
     {"none": 0, "xor": 2}, default=1, return_dtype=pl.Int32
 )
@@ -164,6 +166,8 @@ class UnifyContext:
         for (name,), own in self.ends.group_by(["condition"], maintain_order=True):
             rows.append(self._condition(str(name), own))
         frame = pl.DataFrame(rows, infer_schema_length=None)
+        if not frame["marks"].str.len_chars().any():  # nothing to note, so no column of notes
+            frame = frame.with_columns(marks=pl.lit(None, pl.String))
         numbers = [
             n for n in frame.columns if n.removesuffix("_lo").removesuffix("_hi") in _NUMBERS
         ]
@@ -204,6 +208,11 @@ class UnifyContext:
             if held.height:
                 found["acc_x"] = (held["lo"][0], held["hi"][0])
         return found
+
+    @cached_property
+    def note(self) -> dict[str, tuple[str, str]]:
+        """The note of a condition in pop-ups, where there is any."""
+        return {"marks": ("note", "")} if self.conditions["marks"].count() else {}
 
     @cached_property
     def varied(self) -> list[str]:
@@ -263,10 +272,6 @@ class UnifyContext:
         if not leaky:
             return "no leaky runs"
         return f"{leaky} leaky {plural(leaky, 'run')} {'left out' if trusted else 'included'}"
-
-
-MISSING = {"condition": pl.String, "seed": pl.Int64, "why": pl.String}
-"""Columns of the runs that are not there."""
 
 
 def plural(n: object, word: str) -> str:

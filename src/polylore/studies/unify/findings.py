@@ -300,7 +300,8 @@ def _declared(context: UnifyContext) -> Sequence[Finding]:
     return (
         Finding(
             f"The change that does most: “{best['arm']}” {word} acc_X from "
-            f"{best['value_baseline']:.0%} to {best['value_arm']:.0%} against “{best['baseline']}”.",
+            f"{best['value_baseline']:.0%} to {best['value_arm']:.0%} against "
+            f"“{best['baseline']}”.",
             None,
             f"Of {rows.height} declared changes, paired over seeds: {'; '.join(said[:12])}.",
         ),

@@ -7,6 +7,7 @@ from polylore.metrics.unification import mean_over_seeds
 from polylore.report import Block, Chart, Page, TableView, interval, shapes
 from polylore.report.axes import share, upper
 from polylore.studies.unify.context import PANELS, UnifyContext
+from polylore.studies.unify.sections.plots import in_lines, wrapped
 from polylore.studies.unify.sections.squares import marked, squares
 
 SETS = {"x": "facts told in one language", "parallel": "facts told in both"}
@@ -58,13 +59,16 @@ def _edits(context: UnifyContext) -> Chart | None:
         return None
     about = context.conditions.select("condition", "chance", "acc_x", "marks")
     frame = frame.join(about, on="condition", maintain_order="left")
+    frame = frame.with_columns(label=pl.Series(wrapped(frame["condition"]), dtype=pl.String))
+    there = set(frame["condition"])
+    order = wrapped([c for c in context.shown if c in there])
     spec = shapes.dots(
         share("et", "edits that carry over", upper(frame, "et", "hi")),
-        "condition",
-        [c for c in context.shown if c in set(frame["condition"])],
+        "label",
+        order,
         {"condition": ("condition", ""), "series": ("", ""), "et": ("carry over", ".1%"),
          "lo": ("from", ".1%"), "hi": ("to", ".1%"), "acc_x": ("acc_X", ".1%"),
-         "chance": ("chance", ".1%"), "seeds": ("seeds", "d"), "marks": ("note", "")},
+         "chance": ("chance", ".1%"), "seeds": ("seeds", "d")} | context.note,
         series="series", series_order=[w for w in SETS.values() if w in set(frame["series"])],
         reference="chance",
     )  # fmt: skip
@@ -76,7 +80,7 @@ def _edits(context: UnifyContext) -> Chart | None:
         "it one fact. Line: 95 % over seeds (of a single run: over its facts). "
         + context.said(of=context.shown, score=False),
         "Dot plot of the share of edits that carry to the other language, by condition.",
-        spec,
+        in_lines(spec, order),
         frame.with_columns(interval("et")),
         {"condition": "Condition", "series": "Facts", "seeds": "Seeds", "et_ci": "Carry over",
          "acc_x": "acc_X", "chance": "Chance", "marks": "Note"},
@@ -98,7 +102,8 @@ def _patches(context: UnifyContext, rows: pl.DataFrame) -> list[Chart]:
 
 def _patch_grid(context: UnifyContext, here: pl.DataFrame, position: str, few: list[str]) -> Chart:
     means = here.group_by("condition", "layer", maintain_order=True).agg(
-        pl.col(*_ARMS, "cu").mean(), n=pl.col("n").sum(), reason=pl.col("reason").drop_nulls().first(),
+        pl.col(*_ARMS, "cu").mean(), n=pl.col("n").sum(),
+        reason=pl.col("reason").drop_nulls().first().str.extract(r"^([^:]+)"),
         informative=pl.col("cu").count(), seeds=pl.len(),
     )  # fmt: skip
     frame = means.unpivot(
@@ -132,8 +137,9 @@ def _patch_grid(context: UnifyContext, here: pl.DataFrame, position: str, few: l
         f"unify-patch-{position}",
         f"Patches at the {position}",
         "Share of prompts that answer the value of the fact whose state was put in: a fact of the "
-        "language with the same value (what a patch can do), the fact itself in the other language, "
-        f"an unrelated fact. Hidden state 0 is a token swap and no evidence. {say} Mean over seeds. "
+        "language with the same value (what a patch can do), the fact itself in the other "
+        "language, an unrelated fact. Hidden state 0 is a token swap and no evidence. Hatched: no "
+        f"such fact exists. {say} Mean over seeds. "
         + context.said(of=there, score=False),
         f"Heat maps of answers after patching the {position}, hidden state by kind of patch.",
         shapes.panels(parts, "condition", there, height=max(54, 24 * len(layers))),
@@ -146,23 +152,26 @@ def _patch_grid(context: UnifyContext, here: pl.DataFrame, position: str, few: l
     )  # fmt: skip
 
 
+_SHARES = ("hit_cross", "hit_rand", "hit_same", "hit_src", "source_new", "old_kept", "retention")
+
+
 def _table(rows: pl.DataFrame) -> TableView:
     frame = rows.with_columns(
-        set=pl.col("set").replace(SETS), score_ci=pl.coalesce("et", "cu")
-    ).with_columns(pl.concat_list(
-        [pl.col(n).cast(pl.Float64) for n in ("score_ci", "lo", "hi")]).alias("score_ci"))  # fmt: skip
+        pl.col("set").replace(SETS),
+        pl.col("reason").str.extract(r"^([^:]+)"),
+        score=pl.coalesce("et", "cu"),
+    ).with_columns(interval("score"))
     return TableView(
         "unify-causal-table",
         "All causal checks",
         "One row per run, check, hidden state and position. Score: ET, the share of edits that "
-        "carry over, or CU = (cross − unrelated)/(same − unrelated), null where same − unrelated "
-        "is below .5. Intervals are over facts.",
+        "carry over, or CU = (cross − unrelated)/(same − unrelated), which is uninformative where "
+        "same − unrelated is below .5. Intervals are over facts.",
         frame,
         {"condition": "Condition", "seed": "Seed", "check": "Check", "set": "Facts",
          "layer": "Hidden state", "position": "Position", "n": "n", "score_ci": "ET or CU",
-         "hit_cross": "Cross", "hit_rand": "Unrelated", "hit_same": "Same",
+         "reason": "Why none", "hit_cross": "Cross", "hit_rand": "Unrelated", "hit_same": "Same",
          "hit_src": "Source token", "source_new": "Edit took", "old_kept": "Old kept",
-         "retention": "Retention", "reason": "Why not"},
-        {"score_ci": "interval.number"}
-        | dict.fromkeys(("hit_cross", "hit_rand", "hit_same", "hit_src", "source_new", "old_kept", "retention"), "share"),
+         "retention": "Retention"},
+        {"score_ci": "interval.number"} | dict.fromkeys(_SHARES, "share"),
     )  # fmt: skip

@@ -80,7 +80,7 @@ def _along(context: UnifyContext, knob: str) -> Chart | None:
 
 
 def _chance(knob: str) -> alt.Chart:
-    dashed = alt.Chart(rows()).mark_line(style="reference")
+    dashed: alt.Chart = alt.Chart(rows()).mark_line(style="reference")
     return dashed.encode(x=alt.X(f"{knob}:Q"), y=alt.Y("chance:Q"))
 
 

@@ -4,7 +4,7 @@ import polars as pl
 
 from polylore.report import Block, Chart, TableView, interval, shapes
 from polylore.studies.unify.context import UnifyContext
-from polylore.studies.unify.sections.plots import number_axis
+from polylore.studies.unify.sections.plots import in_lines, number_axis, wrapped
 
 _OUTCOMES = (
     ("acc_x", "acc_X", "Effect on transfer"),
@@ -19,11 +19,13 @@ def effect_blocks(context: UnifyContext) -> list[Block]:
     effects = context.table("unify_effects")
     if effects is None:
         return []
-    marks = dict(context.conditions.select("condition", "marks").iter_rows())
-    labels = [
-        f"{arm}{_note(marks, arm)} − {base}{_note(marks, base)}"
-        for arm, base in effects.select("arm", "baseline").iter_rows()
-    ]
+    marks = dict(context.conditions.select("condition", "marks").drop_nulls().iter_rows())
+    labels = wrapped(
+        [
+            f"{arm}{_note(marks, arm)}, not {base}{_note(marks, base)}"
+            for arm, base in effects.select("arm", "baseline").iter_rows()
+        ]
+    )
     frame = effects.with_columns(change=pl.Series(labels, dtype=pl.String))
     charts = [_chart(context, frame, *outcome) for outcome in _OUTCOMES]
     return [*(chart for chart in charts if chart is not None), _table(effects)]
@@ -56,7 +58,7 @@ def _chart(
         "Change minus baseline arm, paired over seeds, with its 95 % interval over seeds (none of "
         "a single seed). " + context.said(of=shown, score=outcome.startswith("u_")),
         f"Dot plot of the difference in {words} by change.",
-        spec,
+        in_lines(spec, order),
         own.with_columns(interval("effect")),
         {"family": "Family", "arm": "Change", "baseline": "Against", "n_seeds": "Seeds",
          "value_arm": "With", "value_baseline": "Without", "effect_ci": "Difference"},
@@ -67,15 +69,15 @@ def _chart(
 
 def _table(effects: pl.DataFrame) -> TableView:
     """All outcomes of all declared pairs of arms."""
-    frame = effects.with_columns(interval("effect"))
+    frame = effects.drop_nulls("effect").with_columns(interval("effect"))
     return TableView(
         "unify-effects-table",
         "All changes and outcomes",
-        "Arm minus baseline, paired over seeds, with 95 % intervals over seeds. Times are null "
-        "where a seed never passed the mark.",
+        "Arm minus baseline, paired over seeds, with 95 % intervals over seeds. A seed "
+        "that never passed a mark has no time for it; what no seed has in both arms is left out.",
         frame,
         {"family": "Family", "arm": "Change", "baseline": "Against", "outcome": "Outcome",
          "n_seeds": "Seeds", "value_arm": "With", "value_baseline": "Without",
-         "effect_ci": "Difference", "least": "Least", "most": "Most", "reason": "Why not"},
+         "effect_ci": "Difference", "least": "Least", "most": "Most"},
         {"effect_ci": "interval.number"},
     )  # fmt: skip

@@ -76,7 +76,7 @@ def _isotonic(runs: pl.DataFrame) -> pl.Series:
     from scipy.optimize import isotonic_regression
 
     x, y = runs["u_norm"].to_numpy(), runs["acc_x"].to_numpy()
-    knots, inverse = np.unique(x, return_inverse=True)
+    inverse = np.unique(x, return_inverse=True)[1]
     n = np.bincount(inverse).astype(np.float64)
     fitted = isotonic_regression(np.bincount(inverse, y) / n, weights=n).x
     return pl.Series("fit", fitted[inverse])
@@ -98,12 +98,16 @@ def _rank_words(context: UnifyContext) -> str:
     if not pooled.height:
         return ""
     row = pooled.row(0, named=True)
-    held = f" [{row['lo']:.2f}, {row['hi']:.2f}]" if row["lo"] is not None else ""
+    held = f" [{_two(row['lo'])}, {_two(row['hi'])}]" if row["lo"] is not None else ""
     error = row["isotonic_mae"]
     more = "" if error is None else (
         f"; an isotonic fit on half of the conditions misses acc_X of the other half by {error:.2f}"
     )  # fmt: skip
-    return f"Spearman {row['spearman']:.2f}{held} over {row['n']} runs{more}."
+    return f"Spearman {_two(row['spearman'])}{held} over {row['n']} runs{more}."
+
+
+def _two(value: float) -> str:
+    return f"{value:.2f}".replace("-", "−")
 
 
 def _spearman(context: UnifyContext, grid: pl.DataFrame) -> Chart | None:
@@ -112,8 +116,8 @@ def _spearman(context: UnifyContext, grid: pl.DataFrame) -> Chart | None:
     deep = rows["layers"].n_unique() > 1
     rows = rows.with_columns(layer=_depth() if deep else pl.col("layer").cast(pl.String))
     rows = rows.drop_nulls("layer").select(
-        "run_hash", "condition", "family", "status", "leaky", "acc_x", "layer", score=pl.lit("u_norm"),
-        position="place", value="u_norm",
+        "run_hash", "condition", "family", "status", "leaky", "acc_x", "layer",
+        score=pl.lit("u_norm"), position="place", value="u_norm",
     )  # fmt: skip
     # The points are enough here: intervals of the main cells stand in the table below.
     found = correlation(rows, given=(), draws=0).filter(
@@ -123,7 +127,7 @@ def _spearman(context: UnifyContext, grid: pl.DataFrame) -> Chart | None:
         return None
     words = pl.when(reading="pooled").then(pl.lit("all families")).otherwise("family")
     frame = found.with_columns(panel=words, words=pl.col("spearman").map_elements(
-        lambda v: f"{v:.2f}".replace("-", "−"), return_dtype=pl.String))  # fmt: skip
+        _two, return_dtype=pl.String))  # fmt: skip
     frame = marked(frame, "spearman", (0, 1))
     levels = ["first", "mid", "last"] if deep else sorted(frame["layer"].unique(), key=int)
     places = [p for p in PLACES if p in set(frame["position"])]
@@ -143,8 +147,8 @@ def _spearman(context: UnifyContext, grid: pl.DataFrame) -> Chart | None:
         "unify-spearman",
         "Where the score predicts transfer",
         "Rank correlation over runs at their ends in every cell of the grid, of all families and "
-        "within each; negative ones are coloured as 0. Hatched: no correlation, because prompts are "
-        "token-identical there, the score or acc_X is constant, or there are fewer than three runs. "
+        "within each; negative ones are coloured as 0. Hatched: none, because prompts are "
+        "token-identical there, score or acc_X are constant, or there are fewer than three runs. "
         "A cell chosen by looking at this picture would flatter itself. "
         + context.said(layer="all hidden states", position="all positions", trusted=True),
         "Heat maps of the rank correlation of score and transfer, hidden state by position.",
@@ -174,8 +178,7 @@ def _grid(context: UnifyContext, grid: pl.DataFrame) -> Chart:
         .group_by("condition", "layer", "place", maintain_order=True)
         .agg(pl.col("u_norm", "u_step0", "u_fresh", "u_null", "u_diff", "u_pair", "c").mean(),
              seeds=pl.len())
-        .with_columns(words=pl.col("u_norm").map_elements(
-            lambda v: f"{v:.2f}".replace("-", "−"), return_dtype=pl.String))
+        .with_columns(words=pl.col("u_norm").map_elements(_two, return_dtype=pl.String))
     )  # fmt: skip
     frame = marked(frame, "u_norm", (0, 1))
     levels = frame["layer"].unique().sort(descending=True).to_list()
@@ -194,7 +197,7 @@ def _grid(context: UnifyContext, grid: pl.DataFrame) -> Chart:
         "unify-grid",
         "The whole grid of scores",
         "U_norm of facts at the end, mean over seeds; below 0 coloured as 0. Hatched: prompts are "
-        "token-identical up to there, so the score says nothing, or the position does not exist. "
+        "token-identical up to there, so the score says nothing; free: there is no such token. "
         "Hidden state 0: embeddings; the last: after the final norm. "
         + context.said(of=few, layer="all hidden states", position="all positions"),
         "Heat maps of the unification score, hidden state by position, one panel per condition.",
@@ -212,7 +215,11 @@ def _table(context: UnifyContext) -> TableView | None:
     table = context.table("unify_correlation")
     if table is None:
         return None
-    frame = table.with_columns(interval("spearman"),
+    short = {"score is constant": "constant score", "acc_x is constant": "constant acc_X"}
+    known = table.filter(pl.col("n") > 0).with_columns(
+        pl.col("reason").replace(short).str.replace("^fewer than.*", "too few runs")
+    )
+    frame = known.with_columns(interval("spearman"),
                                interval("partial", "partial_lo", "partial_hi"))  # fmt: skip
     return TableView(
         "unify-correlation",
@@ -220,12 +227,12 @@ def _table(context: UnifyContext) -> TableView | None:
         "Spearman with acc_X over runs at their ends, with 95 % intervals over conditions: of all "
         "families, within each, and without each. Partial: given what is named. Chosen half: the "
         "cell was picked on these conditions; other half: it is reported on those. Leaky and "
-        "underfit runs are left out.",
+        "underfit runs are left out, and so are cells that no run has.",
         frame,
         {"score": "Score", "layer": "Hidden state", "position": "Position", "reading": "Reading",
          "family": "Family", "selected_on": "Chosen on", "n": "Runs", "n_conditions": "Conditions",
-         "n_leaky": "Leaky left out", "spearman_ci": "Spearman", "pearson": "Pearson",
-         "partial_ci": "Partial", "given": "Given", "isotonic_mae": "Isotonic error",
-         "reason": "Why not"},
+         "n_leaky": "Leaky left out", "spearman_ci": "Spearman", "reason": "Why none",
+         "pearson": "Pearson",
+         "partial_ci": "Partial", "given": "Given", "isotonic_mae": "Isotonic error"},
         {"spearman_ci": "interval.number", "partial_ci": "interval.number"},
     )  # fmt: skip

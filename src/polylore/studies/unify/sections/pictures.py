@@ -1,5 +1,6 @@
 """States themselves: who resembles whom, and where they move while the network learns."""
 
+import math
 from dataclasses import dataclass
 
 import altair as alt
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from polylore.report import Block, Chart, Page, shapes
 from polylore.report.axes import rows
 from polylore.studies.unify.context import UnifyContext
-from polylore.studies.unify.sections.plots import number_axis
+from polylore.studies.unify.sections.plots import ends, number_axis
 
 ITEMS = 24
 """Facts of a similarity matrix."""
@@ -132,15 +133,16 @@ def _matrix(context: UnifyContext, scene: Scene, number: int) -> Chart:
     )
     n = len(picks)
     blocked = np.concatenate([np.arange(0, 2 * n, 2), np.arange(1, 2 * n, 2)])
-    parts, panels = [], {"interleaved": [], "blocked": []}
+    parts = []
+    panels: dict[str, list[str]] = {"interleaved": [], "blocked": []}
     for step, name in _moments(context, scene).items():
         states = scene.states[step][picks]
         cosines, c = _cosines(states), checkerboard(states)
         title = f"step {step}, {name}, C {c:.2f}".replace("-", "−")
-        for way, order in (("interleaved", np.arange(2 * n)), ("blocked", blocked)):
+        for way, turn in (("interleaved", np.arange(2 * n)), ("blocked", blocked)):
             panel = title if way == "interleaved" else f"step {step}, by language"
             panels[way].append(panel)
-            values = cosines[np.ix_(order, order)]
+            values = cosines[np.ix_(turn, turn)]
             parts.append(
                 pl.DataFrame(
                     {"panel": panel, "x": np.tile(np.arange(2 * n), 2 * n),
@@ -148,14 +150,14 @@ def _matrix(context: UnifyContext, scene: Scene, number: int) -> Chart:
                 )
             )  # fmt: skip
     frame = pl.concat(parts)
-    low = min(0.0, float(np.floor(10 * frame["s"].min()) / 10))  # type: ignore[operator]
-    axis = {"axis": None, "scale": alt.Scale(paddingInner=0, paddingOuter=0)}
+    low = min(0.0, math.floor(10 * ends(frame, "s")[0]) / 10)
+    tight = alt.Scale(paddingInner=0, paddingOuter=0)
     cells = (
         alt.Chart(rows())
         .mark_rect(strokeWidth=0)
         .encode(
-            x=alt.X("x:O", **axis),
-            y=alt.Y("y:O", **axis),
+            x=alt.X("x:O", axis=None, scale=tight),
+            y=alt.Y("y:O", axis=None, scale=tight),
             color=alt.Color(
                 "s:Q", title="cosine", scale=alt.Scale(domain=[low, 1], clamp=True),
                 legend=alt.Legend(format="~g", tickCount=4),
@@ -174,7 +176,7 @@ def _matrix(context: UnifyContext, scene: Scene, number: int) -> Chart:
         + context.said(of=[scene.condition]),
         "Similarity matrices of states in two languages, interleaved and by language, at "
         f"{len(panels['interleaved'])} steps of training.",
-        shapes.panels([cells], "panel", order, height=150),
+        shapes.panels([cells], "panel", order, height=190),
         frame,
         {"panel": "Panel", "y": "Row", "x": "Column", "s": "Cosine"},
         {"s": "number"},
@@ -186,6 +188,16 @@ def _share(value: float | None) -> str:
     return "not defined" if value is None else f"{value:.0%}"
 
 
+def _picked(steps: list[int], moments: list[int]) -> list[int]:
+    """The moments, and other steps in even places between start and end."""
+    found = list(moments)
+    for wanted in np.linspace(0, len(steps) - 1, _SCENES):
+        step = steps[round(wanted)]
+        if len(found) < _SCENES and step not in found:
+            found.append(step)
+    return sorted(found)
+
+
 def _paths(context: UnifyContext, scene: Scene, number: int) -> Chart:
     """Both languages' states in the plane of the final ones' first two principal components."""
     steps = list(scene.states)
@@ -193,9 +205,7 @@ def _paths(context: UnifyContext, scene: Scene, number: int) -> Chart:
     flat = last.reshape(-1, last.shape[2])
     centre = flat.mean(axis=0)
     basis = np.linalg.svd(flat - centre, full_matrices=False)[2][:2]
-    picked = sorted({steps[round(i)] for i in np.linspace(0, len(steps) - 1, _SCENES)}
-                    | set(_moments(context, scene)))  # fmt: skip
-    picked = picked if len(picked) <= _SCENES + 2 else picked[::2]
+    picked = _picked(steps, list(_moments(context, scene)))
     parts, order = [], []
     for step in picked:
         states = scene.states[step]

@@ -1,6 +1,8 @@
-"""Axes of scores, which unlike shares may be negative."""
+"""Axes of scores, which unlike shares may be negative, and names that need several lines."""
 
 import math
+import textwrap
+from collections.abc import Sequence
 from typing import Any
 
 import altair as alt
@@ -32,3 +34,22 @@ def number_axis(
         scale=alt.Scale(domain=domain, nice=False, zero=False),
         axis=alt.Axis(format=f".{min(digits, 3)}~f", tickCount=5),
     )
+
+
+_LETTERS = 24
+"""Letters of a name that fit on one line beside a dot plot."""
+
+
+def wrapped(names: pl.Series | Sequence[str]) -> list[str]:
+    """Names broken into lines."""
+    return ["\n".join(textwrap.wrap(str(n), _LETTERS)) or str(n) for n in names]
+
+
+def in_lines(spec: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """A dot plot whose names, which come from `wrapped`, may take several lines."""
+    lines = max((str(n).count("\n") + 1 for n in names), default=1)
+    for layer in spec["layer"]:
+        axis = layer["encoding"].get("y", {}).get("axis")
+        if axis is not None:
+            axis["labelExpr"] = "split(datum.label, '\\n')"
+    return {**spec, "height": max(spec["height"], len(names) * (8 + 13 * lines))}

@@ -58,8 +58,8 @@ def notes(context: UnifyContext) -> Prose | None:
     said = []
     status = context.runs["status"]
     if context.missing.height:
-        said.append(f"This sweep is unfinished: {context.missing.height} runs are missing; they are "
-                    "listed under Runs.")  # fmt: skip
+        said.append(f"This sweep is unfinished: {context.missing.height} runs are missing; they "
+                    "are listed under Runs.")  # fmt: skip
     if not (status == "done").any():
         said.append("No run recalls what it was told, so nothing here can be read as transfer or "
                     "its absence: train longer, or choose another learning rate.")  # fmt: skip

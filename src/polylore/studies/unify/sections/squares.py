@@ -47,7 +47,7 @@ def squares(
     """
     across, down = alt.X(**x), alt.Y(**y)
     chart = alt.Chart(rows())
-    full = chart.transform_filter({"field": "empty", "equal": False})
+    full = chart.transform_filter(alt.FieldEqualPredicate(field="empty", equal=False))
     colour = alt.Color(
         f"{value}:Q",
         title=title,
@@ -64,7 +64,7 @@ def squares(
     for number, line in enumerate(lines):
         shift = 0 if len(lines) == 1 else (-6, 7)[number]
         for dark, style in ((False, "on-ramp"), (True, "on-dark")):
-            text = full.transform_filter({"field": "dark", "equal": dark})
+            text = full.transform_filter(alt.FieldEqualPredicate(field="dark", equal=dark))
             words = text.mark_text(fontSize=10, style=style, dy=shift)
             layers.append(words.encode(x=across, y=down, text=f"{line}:N"))
     return layers
@@ -78,7 +78,7 @@ def _hatch(
     ends_y: tuple[float, float],
 ) -> Any:
     fields = {"x": x["shorthand"].partition(":")[0], "y": y["shorthand"].partition(":")[0]}
-    empty = chart.transform_filter({"field": "empty", "equal": True})
+    empty = chart.transform_filter(alt.FieldEqualPredicate(field="empty", equal=True))
     line = empty.mark_rule(style="reference", strokeDash=[1, 0], opacity=0.5)
     return line.encode(
         x=alt.X(**x, bandPosition=ends_x[0]),

@@ -5,7 +5,7 @@ import polars as pl
 from polylore.report import Block, Chart, Page, Prose, TableView, interval, shapes
 from polylore.report.axes import share, upper
 from polylore.studies.unify.context import SHOWN, UnifyContext
-from polylore.studies.unify.sections.plots import number_axis
+from polylore.studies.unify.sections.plots import in_lines, number_axis, wrapped
 
 _TIPS = {
     "condition": ("condition", ""),
@@ -14,7 +14,6 @@ _TIPS = {
     "lo": ("from", ".3f"),
     "hi": ("to", ".3f"),
     "seeds": ("seeds", "d"),
-    "marks": ("note", ""),
 }
 HELD_OUT, TRAINED, NEVER = "held-out cells X", "training cells", "never-seen entities"
 TRAINED_U, STEP0, FRESH, SHUFFLED = "trained", "step 0", "fresh initialisations", "shuffled pairs"
@@ -54,7 +53,8 @@ def stacked(context: UnifyContext, columns: dict[str, str]) -> pl.DataFrame:
     place = {name: k for k, name in enumerate(context.shown)}
     rank = pl.col("series").replace_strict(order, return_dtype=pl.Int32)
     by = pl.col("condition").replace_strict(place, return_dtype=pl.Int32)
-    return pl.concat(parts).drop_nulls("value").sort(by, rank)
+    frame = pl.concat(parts).drop_nulls("value").sort(by, rank)
+    return frame.with_columns(label=pl.Series(wrapped(frame["condition"]), dtype=pl.String))
 
 
 def _accuracies(context: UnifyContext) -> Chart:
@@ -62,7 +62,7 @@ def _accuracies(context: UnifyContext) -> Chart:
     there = [s for s in (HELD_OUT, TRAINED, NEVER) if s in set(frame["series"])]
     spec = shapes.dots(
         share("value", "share right", upper(frame, "value", "hi")),
-        "condition", context.shown, _TIPS | {"chance": ("chance", ".3f")},
+        "label", wrapped(context.shown), _TIPS | {"chance": ("chance", ".3f")} | context.note,
         series="series", series_order=there, reference="chance",
     )  # fmt: skip
     absent = (
@@ -76,7 +76,7 @@ def _accuracies(context: UnifyContext) -> Chart:
         "wrong language's values. Line: 95 % interval over seeds (of a single run: over its "
         "entities). " + context.said(of=context.shown, score=False),
         "Dot plot of the share of cells answered right by condition.",
-        spec,
+        in_lines(spec, wrapped(context.shown)),
         frame.with_columns(interval("value")),
         {"condition": "Condition", "series": "Cells", "seeds": "Seeds", "value_ci": "Share right",
          "chance": "Chance", "marks": "Note"},
@@ -93,18 +93,19 @@ def _scores(context: UnifyContext) -> Chart | None:
         return None
     there = [s for s in (TRAINED_U, STEP0, FRESH, SHUFFLED) if s in set(frame["series"])]
     spec = shapes.dots(
-        number_axis(frame, "value", "U_norm", "lo", "hi"), "condition", context.shown, _TIPS,
+        number_axis(frame, "value", "U_norm", "lo", "hi"), "label",
+        wrapped(context.shown), _TIPS | context.note,
         series="series", series_order=there, rule=0,
     )  # fmt: skip
     return Chart(
         "unify-score",
         "Unification at the end",
-        "U_norm = (par − within)/(1 − within): 1 if a fact's states in two languages coincide, 0 if "
-        "they are no more alike than different facts in one language. Untrained networks score "
+        "U_norm = (par − within)/(1 − within): 1 if a fact's states in two languages coincide, 0 "
+        "if they are no more alike than different facts in one language. Untrained networks score "
         "high where tokens are shared, so step 0 and fresh copies stand beside it; its level is "
         "not comparable between worlds. " + context.said(of=context.shown),
         "Dot plot of the unification score by condition, with three baselines.",
-        spec,
+        in_lines(spec, wrapped(context.shown)),
         frame.with_columns(interval("value")),
         {"condition": "Condition", "series": "Network", "seeds": "Seeds", "value_ci": "U_norm",
          "marks": "Note"},
@@ -120,8 +121,9 @@ def _losses(context: UnifyContext) -> Chart | None:
     if not frame.filter(pl.col("series") == words["loss_x"]).height:
         return None
     spec = shapes.dots(
-        number_axis(frame, "value", "nats", "lo", "hi", zero=True), "condition", context.shown,
-        _TIPS, series="series", series_order=list(words.values()),
+        number_axis(frame, "value", "nats", "lo", "hi", zero=True), "label",
+        wrapped(context.shown), _TIPS | context.note, series="series",
+        series_order=list(words.values()),
     )  # fmt: skip
     return Chart(
         "unify-loss",
@@ -129,7 +131,7 @@ def _losses(context: UnifyContext) -> Chart | None:
         "Above both baselines the model does not merely know nothing: it is sure of wrong answers. "
         + context.said(of=context.shown, score=False),
         "Dot plot of the loss on held-out cells by condition, with two no-knowledge baselines.",
-        spec,
+        in_lines(spec, wrapped(context.shown)),
         frame.with_columns(interval("value")),
         {"condition": "Condition", "series": "Loss", "seeds": "Seeds", "value_ci": "Nats",
          "marks": "Note"},
