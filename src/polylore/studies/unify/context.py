@@ -166,7 +166,7 @@ class UnifyContext:
         for (name,), own in self.ends.group_by(["condition"], maintain_order=True):
             rows.append(self._condition(str(name), own))
         frame = pl.DataFrame(rows, infer_schema_length=None)
-        if not frame["marks"].str.len_chars().any():  # nothing to note, so no column of notes
+        if (frame["marks"] == "").all():  # nothing to note, so no column of notes
             frame = frame.with_columns(marks=pl.lit(None, pl.String))
         numbers = [
             n for n in frame.columns if n.removesuffix("_lo").removesuffix("_hi") in _NUMBERS

@@ -218,6 +218,9 @@ def _edited(context: UnifyContext) -> Finding | None:
     )
     if rows["label"].n_unique() < 2:
         return None
+    # A single run's interval is over its facts and says nothing about other seeds.
+    several = pl.col("seeds") > 1
+    rows = rows.with_columns(pl.when(several).then(name).alias(name) for name in ("lo", "hi"))
     cases = [
         Case(r["condition"], r["lo"], r["hi"], CARRIES)
         if r["label"] == "unified"

@@ -76,6 +76,6 @@ def notes(context: UnifyContext) -> Prose | None:
         said.append("Nothing is held out in any run, so transfer is not defined; scores are of "
                     "parallel facts.")  # fmt: skip
     if context.conditions["seeds"].max() == 1:
-        said.append("One seed per condition: no spread over runs is known, so no claim about "
-                    "conditions is judged.")  # fmt: skip
+        said.append("One seed per condition: no spread over runs is known, so what a change "
+                    "does is not judged.")  # fmt: skip
     return Prose(tuple(said), "caution") if said else None
