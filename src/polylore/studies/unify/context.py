@@ -152,15 +152,13 @@ class UnifyContext:
         names = ("u_norm", "u_diff", "u_pair", "c", "ret1", "u_excess", "u_step0", "u_fresh",
                  "u_null")  # fmt: skip
         rows = self.headline(layer=layer, center=center).filter(pl.col("step") == pl.col("final"))
-        return rows.select(
-            "run_hash", "items", u_lo="lo", u_hi="hi", **{n: _unless_trivial(n) for n in names}
-        )
+        return rows.select("run_hash", **{n: _unless_trivial(n) for n in names})
 
     @cached_property
     def conditions(self) -> pl.DataFrame:
         """One row per condition: knobs, runs, marks, and means with intervals over seeds.
 
-        The interval of a single run is the one over its own entities.
+        Those of acc_x, u_norm and u_diff draw seeds and then entities.
         """
         rows = []
         for (name,), own in self.ends.group_by(["condition"], maintain_order=True):
@@ -190,24 +188,24 @@ class UnifyContext:
             "leaky": bool(own["leaky"].any()),
             "marks": _marks(own),
         }
-        alone = self._alone(own) if own.height == 1 else {}
+        known = self._intervals(name, own)
         for number in _NUMBERS:
             found = mean_over_seeds(own[number].cast(pl.Float64).fill_null(float("nan")).to_list())
-            lo, hi = alone.get(number, (found.lo, found.hi))
-            row |= {number: _number(found.value), f"{number}_lo": _number(lo),
-                    f"{number}_hi": _number(hi)}  # fmt: skip
+            lo, hi = known.get(number, (found.lo, found.hi))
+            row |= {
+                number: _number(found.value),
+                f"{number}_lo": _number(lo),
+                f"{number}_hi": _number(hi),
+            }
         return row
 
-    def _alone(self, own: pl.DataFrame) -> dict[str, tuple[Any, Any]]:
-        """Intervals of a single run, over its entities."""
-        found = {"u_norm": (own["u_lo"][0], own["u_hi"][0])}
-        transfer = self.table("unify_transfer")
-        if transfer is not None:
-            held = transfer.filter(run_hash=own["run_hash"][0], population="mono_unseen",
-                                   direction="all")  # fmt: skip
-            if held.height:
-                found["acc_x"] = (held["lo"][0], held["hi"][0])
-        return found
+    def _intervals(self, name: str, own: pl.DataFrame) -> dict[str, tuple[Any, Any]]:
+        """Intervals that draw entities within seeds, of the outcomes that have them."""
+        table = self.table("unify_conditions")
+        if table is None or own.height < self.runs.filter(condition=name).height:
+            return {}  # those of the table are over all runs, also such as are left out here
+        rows = table.filter(condition=name).drop_nulls(["lo", "hi"])
+        return {r["outcome"]: (r["lo"], r["hi"]) for r in rows.iter_rows(named=True)}
 
     @cached_property
     def note(self) -> dict[str, tuple[str, str]]:

@@ -47,9 +47,9 @@ def method_page(context: UnifyContext) -> Page:
          "I_design is the information in bits that a value then holds about the language."),
         ("Leaky", "Prompts that are asked had a chance to be read in training. Refused unless "
          "allowed; then marked and left out of claims and correlations."),
-        ("Intervals", "95 %, bootstrap over seeds (of a single run: over entities or facts). "
-         "Correlations resample conditions. With few seeds an interval is hardly wider than the "
-         "range of the runs; least and most stand in the tables."),
+        ("Intervals", "95 %, bootstrap over seeds, and over their entities where single answers "
+         "are at hand. Correlations resample conditions. With few seeds an interval is hardly "
+         "wider than the range of the runs; least and most stand in the tables."),
         ("Marks", "A level must hold at two checkpoints running and is interpolated between them; "
          "a mark that is met before training or never is left out and counted."),
         ("Verdicts", "From the intervals of differences between conditions that differ in nothing "

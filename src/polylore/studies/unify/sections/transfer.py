@@ -73,8 +73,8 @@ def _accuracies(context: UnifyContext) -> Chart:
         "Recall at the end",
         f"{absent}Arg max over the whole vocabulary; grey tick: chance, one over the number of "
         "values. A model that keeps its languages apart may lie below it: it answers from the "
-        "wrong language's values. Line: 95 % interval over seeds (of a single run: over its "
-        "entities). " + context.said(of=context.shown, score=False),
+        "wrong language's values. Line: 95 % interval, of acc_X over seeds and their "
+        "entities. " + context.said(of=context.shown, score=False),
         "Dot plot of the share of cells answered right by condition.",
         in_lines(spec, wrapped(context.shown)),
         frame.with_columns(interval("value")),
@@ -162,11 +162,11 @@ def _table(context: UnifyContext) -> TableView:
     return TableView(
         "unify-conditions",
         "All conditions",
-        "Means over seeds with 95 % intervals over seeds (of a single run: over its entities). "
-        "Unified: acc_X at least .9 of recall where the facts were told; separated: at most twice "
-        "chance. Leaky: held-out prompts were in training. Underfit runs (training cells below "
-        "95 %) count only where a condition has no other. U_norm, last and middle hidden state. "
-        + context.said(),
+        "Means over seeds with 95 % intervals over seeds; those of acc_X, of U_norm of the last "
+        "hidden state and of U_diff draw the entities of each seed as well. Unified: acc_X at "
+        "least .9 of recall where the facts were told; separated: at most twice chance. Leaky: "
+        "held-out prompts were in training. Underfit runs (training cells below 95 %) count only "
+        "where a condition has no other. U_norm, last and middle hidden state. " + context.said(),
         frame,
         _COLUMNS,
         {n: "interval.number" for n in _COLUMNS if n.endswith("_ci")}
