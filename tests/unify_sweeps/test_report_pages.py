@@ -394,3 +394,21 @@ def test_a_real_run_and_a_failed_one(tmp_path: Path) -> None:
     assert (run.path / "tables" / "unify_runs.csv").is_file()
     assert json.loads((run.path / "manifest.json").read_text())["missing"] == [["run", 1]]
     assert baseline_pairs(run).height == 0
+
+
+def test_conditions_stand_in_the_order_of_the_sweep(tables: dict[str, pl.DataFrame]) -> None:
+    backwards = [arm.name for arm in reversed(ARMS)]
+    context = UnifyContext(tables, dict.fromkeys(backwards, "smoke"))
+    assert context.conditions["condition"].to_list() == backwards
+    assert context.few(2) == ["tag skewed", "tag even"]  # least and most transfer
+
+
+def test_scores_of_the_ends_alone_date_nothing(tables: dict[str, pl.DataFrame]) -> None:
+    ends = pl.col("step").is_in([STEPS[0], STEPS[-1]])
+    few = {name: tables[name].filter(ends) for name in ("unify_unification", "unify_probe")}
+    made = build_report(tables | few)
+    course, marks = blocks(made)["unify-course"], blocks(made)["unify-marks"]
+    assert set(course.frame["series"].drop_nulls()) == {"training cells", "held-out cells X"}
+    assert set(marks.frame["second"]) == {"t_know", "t_transfer"}
+    assert "unify-layers" not in blocks(made)
+    assert not [f for f in made.findings if "move apart" in f.text]

@@ -36,7 +36,7 @@ class UnifyContext:
     tables: Mapping[str, pl.DataFrame]
     """By name, such as unify_runs and unify_course; absent or empty ones are left out."""
     sizes: Mapping[str, str] = field(default_factory=dict)
-    """Condition to preset of its size."""
+    """Condition to preset of its size, in the order of the sweep."""
     missing: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=MISSING))
     """Runs of the sweep that are not there."""
 
@@ -52,10 +52,15 @@ class UnifyContext:
         A run is used if it ended well; where none of a condition did, all of it are, marked.
         """
         last = self.tables["unify_course"].group_by("run_hash").agg(final=pl.col("step").max())
+        place = pl.col("condition").replace_strict(
+            {name: k for k, name in enumerate(self.sizes)} or {"": 0},
+            default=len(self.sizes), return_dtype=pl.Int32,
+        )  # fmt: skip
         done = pl.col("status") == "done"
         return (
             self.tables["unify_runs"]
             .join(last, on="run_hash", maintain_order="left")
+            .sort(place, maintain_order=True)
             .with_columns(
                 cue_length=_CUE_LENGTH,
                 answer=_CUE_LENGTH + pl.col("name_len").fill_null(1),
@@ -211,6 +216,15 @@ class UnifyContext:
     def note(self) -> dict[str, tuple[str, str]]:
         """The note of a condition in pop-ups, where there is any."""
         return {"marks": ("note", "")} if self.conditions["marks"].count() else {}
+
+    @cached_property
+    def lags(self) -> pl.DataFrame | None:
+        """Times of marks, without those read from scores that were measured at the ends only."""
+        table = self.table("unify_lags")
+        if table is None or self.subject()["step"].n_unique() > 2:
+            return table
+        read = ["dip", "t_unify", "t_probe"]
+        return table.filter(~pl.col("first").is_in(read) & ~pl.col("second").is_in(read))
 
     @cached_property
     def varied(self) -> list[str]:

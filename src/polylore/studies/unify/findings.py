@@ -244,7 +244,7 @@ def _dip(context: UnifyContext) -> Finding | None:
         return None
     who = context.runs.filter("used").select("run_hash", "condition")
     rows = phases.filter(mark="dip").drop_nulls("depth").join(who, on="run_hash")
-    if not rows.height or context.course["step"].n_unique() < 4:
+    if not rows.height or context.subject()["step"].n_unique() < 4:
         return None
     means = rows.group_by("condition", maintain_order=True).agg(pl.col("at", "depth").mean())
     acc = dict(context.conditions.select("condition", "acc_x").iter_rows())
@@ -268,7 +268,7 @@ def _dip(context: UnifyContext) -> Finding | None:
 
 
 def _order(context: UnifyContext) -> Finding | None:
-    lags = context.table("unify_lags")
+    lags = context.lags
     if lags is None:
         return None
     rows = lags.filter(first="t_know", second="t_transfer").drop_nulls("lag")

@@ -134,7 +134,7 @@ def _course(context: UnifyContext, few: list[str]) -> Chart:
 
 def _flags(context: UnifyContext, few: list[str], last: float, high: float) -> pl.DataFrame:
     """Mean steps of the main marks, each with a height of its own so that words never meet."""
-    lags = context.table("unify_lags")
+    lags = context.lags
     schema = {"condition": pl.String, "at": pl.Float64, "mark": pl.String, "level": pl.Int32,
               "height": pl.Float64, "late": pl.Boolean}  # fmt: skip
     if lags is None:
@@ -194,7 +194,7 @@ def _losses(context: UnifyContext, few: list[str]) -> Chart:
 
 
 def _marks(context: UnifyContext, few: list[str]) -> Chart | None:
-    lags = context.table("unify_lags")
+    lags = context.lags
     if lags is None:
         return None
     own = lags.filter(pl.col("first") == "start", pl.col("condition").is_in(few[:6])).drop_nulls(
@@ -276,7 +276,7 @@ def _layers(context: UnifyContext, few: list[str]) -> Chart | None:
 
 
 def _lags(context: UnifyContext) -> TableView | None:
-    lags = context.table("unify_lags")
+    lags = context.lags
     if lags is None:
         return None
     rest = lags.filter((pl.col("first") != "start") & (pl.col("n_seeds") > 0))

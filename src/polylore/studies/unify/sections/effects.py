@@ -27,8 +27,10 @@ def effect_blocks(context: UnifyContext) -> list[Block]:
         ]
     )
     frame = effects.with_columns(change=pl.Series(labels, dtype=pl.String))
+    if context.headline()["step"].n_unique() <= 2:  # too few scores to tell when they rise
+        frame = frame.filter(pl.col("outcome") != "t_unify")
     charts = [_chart(context, frame, *outcome) for outcome in _OUTCOMES]
-    return [*(chart for chart in charts if chart is not None), _table(effects)]
+    return [*(chart for chart in charts if chart is not None), _table(frame)]
 
 
 def _note(marks: dict[str, str], condition: str) -> str:
