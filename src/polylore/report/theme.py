@@ -146,6 +146,7 @@ def chart_config(palette: Palette, *, font: str = FONT) -> dict[str, Any]:
             "reference": {"stroke": palette.muted, "strokeDash": [4, 3], "strokeWidth": 1.2,
                           "color": palette.muted},
             "on-ramp": {"fill": palette.ink, "color": palette.ink},
+            "on-dark": {"fill": palette.card, "color": palette.card},
             "reference-area": {"fill": palette.muted, "fillOpacity": 0.16, "color": palette.muted},
             "reference-tick": {"stroke": palette.muted, "color": palette.muted,
                                "strokeWidth": 2, "thickness": 2},
