@@ -110,8 +110,8 @@ def _provenance(context: Context) -> dict[str, str]:
             f"{c}: {h[:12]}" for c, h in hashes.select("ckpt_id", "weight_hash").iter_rows()
         ) or "no fingerprints"  # fmt: skip
     found["How to redo"] = (
-        "Run the command above again with the same inputs: finished work is kept. `polylore "
-        "report` on the run folder analyses its raw tables again without a model."
+        "Run the command above again with the same inputs: finished work is kept. “polylore "
+        "report” on the run folder analyses its raw tables again without a model."
     )
     return {name: value for name, value in found.items() if value}
 
