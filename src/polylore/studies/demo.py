@@ -1,15 +1,18 @@
 """The demo: a small multilingual model is taught real facts and watched while it learns them.
 
-Compose a corpus from the built-in facts, train a model on it, trace every checkpoint, write the
-report. Every part is an ordinary command with the settings below, and each can be interrupted.
+Compose a corpus from the built-in facts and a few words in several languages, train a model on it,
+trace every checkpoint, put concepts into each, write the report. Every part is an ordinary command
+with the settings below, and each can be interrupted.
 """
 
+import glob
 from collections.abc import Callable
 from pathlib import Path
 
 from polylore.config import Config
 from polylore.corpus.config import ComposeConfig
 from polylore.runs import RunFolder
+from polylore.studies.demo_words import WordsConfig, patch_words, write_documents
 from polylore.studies.referee.config import RefereeConfig
 from polylore.studies.series import SeriesConfig
 from polylore.studies.trace.config import (
@@ -38,6 +41,8 @@ class DemoConfig(Config):
     """The model and its training."""
     ask: AskConfig
     """How the facts are asked."""
+    words: WordsConfig = WordsConfig()
+    """Which words are translated, so that concepts can be put into the model."""
 
 
 def full() -> DemoConfig:
@@ -47,7 +52,7 @@ def full() -> DemoConfig:
         # Few wordings: each then recurs often enough for a model of this size to learn it.
         # Some facts are told nowhere, some everywhere but in English: enough for a referee.
         compose=ComposeConfig(min_dose=5, max_dose=120, wordings=2, lang_only=0.1, untaught=0.11),
-        train=TrainConfig(checkpoints=ScheduleConfig(per_decade=1, every=200)),
+        train=TrainConfig(checkpoints=ScheduleConfig(per_decade=1, every=250)),
         ask=_ask(),
     )
 
@@ -84,17 +89,24 @@ def demo(
 
     Args:
         config: `full()`, `quick()` or a variation.
-        out: folder that receives `corpus/`, `model/` and `trace/`.
+        out: folder that receives `corpus/`, `model/`, `patch/` and `trace/`.
         execution: how the trace is spread over processes.
         progress: called with (done, total, what).
     """
     from polylore.corpus import compose
+    from polylore.studies.trace.concepts import add_concepts
+    from polylore.studies.trace.publish import publish
     from polylore.studies.trace.study import trace
     from polylore.training.loop import train
 
     out = Path(out)
-    factset = config.facts.load()
-    compose(factset, config.compose, out / "corpus", progress)
+    factset, words = config.facts.load(), config.words.lexicon()
+    write_documents(config.words, words, out / "words.jsonl")
+    mixed = {
+        "background": (glob.escape(str(out / "words.jsonl")),),
+        "background_share": config.words.share,
+    }
+    compose(factset, config.compose.model_copy(update=mixed), out / "corpus", progress)
     model = train(out / "corpus", out / "model", config.train, progress=progress)
     settings = TraceConfig(
         model=str(model / "checkpoints"),
@@ -111,4 +123,9 @@ def demo(
         referee=RefereeConfig(corpus=str(out / "corpus"), checkpoints=1),
         execution=execution,
     )
-    return trace(settings, out / "trace", progress=progress)
+    run = trace(settings, out / "trace", progress=progress, report=False)
+    patched = patch_words(config.words, words, model, out / "patch", execution, progress)
+    with run.lock():
+        add_concepts(run, patched)
+        publish(run, progress)
+    return run

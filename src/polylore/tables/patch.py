@@ -144,7 +144,11 @@ SCORES = Table(
     "Probability of naming a concept in a language, unpatched and at every onset.",
     (
         *WHAT,
-        Column("cell_concept", pl.String(), "src (source concept) or tgt (target concept)"),
+        Column(
+            "cell_concept",
+            pl.String(),
+            "src (source concept), tgt (target concept), either (last-token patches, pivot)",
+        ),
         Column("cell_lang", pl.String(), "language of the name"),
         Column("p_first", pl.Float64(), "first-token probability; null if not asked", "", True),
         Column(

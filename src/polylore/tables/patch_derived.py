@@ -143,7 +143,7 @@ CHANGES = Table(
 CELL = Column(
     "cell",
     pl.String(),
-    "concept named (src, tgt) and language of the name: b, a or a code; src_b is the headline",
+    "concept named (src, tgt, either) and language of its name: b, a or a code; headline: src_b",
 )
 
 CURVES = Table(

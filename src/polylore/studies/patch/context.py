@@ -63,8 +63,8 @@ class PatchContext:
 
     @property
     def metric(self) -> str:
-        """Metric of the headline: the published one, or that of whole words."""
-        return "p_first" if self.preset == "paper" else "p_full"
+        """Metric of the headline: that of the published presets, or that of whole words."""
+        return "p_full" if self.preset == "default" else "p_first"
 
     @cached_property
     def checkpoints(self) -> pl.DataFrame:

@@ -32,6 +32,11 @@ def findings(context: PatchContext) -> tuple[Finding, ...]:
     return (*found, *(f for f in others if f is not None))
 
 
+def headline_findings(context: PatchContext) -> tuple[Finding, ...]:
+    """Whether there is a shared space, and since when."""
+    return tuple(f for f in (_claim(context, *_CLAIMS[0]), _since(context)) if f is not None)
+
+
 def _claim(context: PatchContext, contrast: str, text: str) -> Finding | None:
     contrasts = context.table("patch_contrasts")
     if contrasts is None:

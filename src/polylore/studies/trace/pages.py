@@ -6,6 +6,7 @@ from polylore.studies.trace.config import AnalyseConfig
 from polylore.studies.trace.context import Context, quantity
 from polylore.studies.trace.findings import findings
 from polylore.studies.trace.sections.acquisition import acquisition_page
+from polylore.studies.trace.sections.concepts import concepts_page
 from polylore.studies.trace.sections.consistency import consistency_page
 from polylore.studies.trace.sections.data import data_page
 from polylore.studies.trace.sections.exposure import exposure_page
@@ -26,6 +27,7 @@ _PARTS = (
     pathways_page,
     referee_page,
     similarity_page,
+    concepts_page,
     facts_page,
     data_page,
     method_page,
