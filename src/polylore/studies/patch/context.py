@@ -44,6 +44,8 @@ SUMMARIES = {
     "best_insample": "best onset, picked on the same items (optimistic)",
 }
 ONE_RUN = "One training run: no between-run variance."
+BAR = 0.01
+"""Difference in probability below which nothing is claimed, as the floor margin of emergence."""
 
 
 @dataclass(frozen=True)

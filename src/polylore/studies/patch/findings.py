@@ -6,15 +6,13 @@ from polylore.report import Finding
 from polylore.report.languages import ALL
 from polylore.report.verdicts import Case, judge, tally
 from polylore.studies.patch.context import (
+    BAR,
     ONE_RUN,
     PatchContext,
     contrast_name,
     pair_name,
 )
 from polylore.studies.trace.context import quantity
-
-BAR = 0.01
-"""Difference in probability that a claim must exceed, as the floor margin of emergence."""
 
 _CLAIMS = (
     ("seen-random_concept", "A concept's vector averaged over other languages makes the model name "

@@ -4,7 +4,7 @@ import altair as alt
 import polars as pl
 
 from polylore.report import Block, Chart, Page, Prose, TableView, interval, shapes
-from polylore.report.axes import LogAxis
+from polylore.report.axes import LogAxis, upper
 from polylore.report.axes import rows as plotted_rows
 from polylore.report.languages import ALL
 from polylore.studies.patch.context import (
@@ -39,6 +39,8 @@ def emergence_page(context: PatchContext) -> Page | None:
 
 def _first(context: PatchContext) -> str:
     row = context.checkpoints.row(0, named=True)
+    if row[context.axis_column] == 0:
+        return "The first checkpoint is untrained: nothing that was learned can come before it."
     return (
         f"The first checkpoint is {row['ckpt_id']}, at {row['label']} {context.axis_title}: what "
         "was there by then is censored on the left, and “early” says no more than that."
@@ -58,7 +60,7 @@ def _curves(context: PatchContext, contrasts: pl.DataFrame) -> Chart | None:
     frame = context.placed(_named(rows, "line"))
     layers = shapes.lines(
         context.axis.encode("x", context.axis_title),
-        alt.Y("mean:Q", title="difference in probability", axis=alt.Axis(format=".1f")),
+        _difference(frame),
         {"line": ("", ""), "label": (context.axis_title, ""), "mean": ("difference", ".3f"),
          "sim_lo": ("from", ".3f"), "sim_hi": ("to", ".3f"), "n_items": ("items", ",")},
         series="line",
@@ -81,6 +83,14 @@ def _curves(context: PatchContext, contrasts: pl.DataFrame) -> Chart | None:
         {"mean_ci": "interval"},
         "wide",
     )  # fmt: skip
+
+
+def _difference(frame: pl.DataFrame) -> alt.Y:
+    """The axis of differences: never so short that noise around zero fills it."""
+    low = float(frame.select(pl.min_horizontal(pl.col("mean", "sim_lo").min(), 0.0)).item())
+    scale = alt.Scale(domain=[low, upper(frame, "mean", "sim_hi")], nice=False)
+    axis = alt.Axis(format=".2f", tickCount=6)
+    return alt.Y("mean:Q", title="difference in probability", scale=scale, axis=axis)
 
 
 def _phases(context: PatchContext) -> list[alt.Chart]:

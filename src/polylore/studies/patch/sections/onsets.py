@@ -7,6 +7,7 @@ from polylore.report import Block, Chart, Page, interval, shapes
 from polylore.report.axes import share, upper
 from polylore.report.languages import name as language_name
 from polylore.studies.patch.context import (
+    BAR,
     PatchContext,
     setting_name,
     with_words,
@@ -114,7 +115,7 @@ def _course(context: PatchContext) -> Chart | None:
     if not rows.height:
         return None
     frame = context.placed(rows).with_columns(
-        mark=pl.when(pl.col("sim_lo") > 0).then(pl.lit("•")).otherwise(pl.lit(""))
+        mark=pl.when(pl.col("sim_lo") > BAR).then(pl.lit("•")).otherwise(pl.lit(""))
     )
     onsets = sorted(frame["onset"].unique())
     spec = shapes.heat_map(
@@ -133,7 +134,7 @@ def _course(context: PatchContext) -> Chart | None:
     return Chart(
         "patch-map",
         "Blocks and training",
-        "How much more the concept's own vector does than another concept's. A dot: above zero "
+        f"How much more the concept's own vector does than another concept's. A dot: above {BAR} "
         "by the band that holds for all cells together. " + context.conditions(frame["n_items"]),
         "Heat map of the gain over another concept's vector, onset by checkpoint.",
         spec,
