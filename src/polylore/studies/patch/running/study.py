@@ -122,8 +122,8 @@ def refuse_failed(run: RunFolder, units: list[str]) -> None:
     why = row["note"] or f"{row['check']}{value} with a tolerance of {row['tolerance']:.3g}"
     raise SelfCheckError(
         f"{len(names)} of the checkpoints could not be patched: {', '.join(names[:5])}"
-        f"{', ...' if len(names) > 5 else ''}; {row['ckpt_id']}: {why}. All others are done in "
-        f"{run.path}, which can be scored without them."
+        f"{', ...' if len(names) > 5 else ''}; {row['ckpt_id']}: {why.removesuffix('.')}. All "
+        f"others are done in {run.path}, which can be scored without them."
     )
 
 
