@@ -39,21 +39,3 @@ def test_the_words_of_the_demo_can_be_told_apart() -> None:
     assert len(words.concepts) == config.concepts
     assert len(forms) == len({form.casefold() for form in forms}) == config.concepts * 5
     assert all(form.isalpha() for form in forms)
-    texts = list(config.documents(words))
-    assert len(texts) == len(set(texts)) == 5 * 4 * 24 * 23
-    first, second = words.concepts[:2]
-    en = [words.forms(concept, "en")[0].text for concept in (first, second)]
-    fr = [words.forms(concept, "fr")[0].text for concept in (first, second)]
-    lines = [f'English: "{x}" - Français: "{y}"\n' for x, y in zip(en, fr, strict=True)]
-    assert "".join(lines) in texts
-
-
-def test_there_are_documents_enough_to_translate() -> None:
-    for config in (demo.full(), demo.quick()):
-        factset, plan, share = config.facts.load(), config.compose, config.words.share
-        expressed = expressed_table(factset, all_wordings(factset, plan))
-        design = design_table(factset, plan, expressed)
-        told = design["dose"].sum() + mention_table(factset, plan, design)["count"].sum()
-        wanted = round(told * share / (1 - share))
-        there = len(list(config.words.documents(config.words.lexicon())))
-        assert 0 < wanted <= there

@@ -1,18 +1,17 @@
 """The demo: a small multilingual model is taught real facts and watched while it learns them.
 
-Compose a corpus from the built-in facts and a few words in several languages, train a model on it,
-trace every checkpoint, put concepts into each, write the report. Every part is an ordinary command
-with the settings below, and each can be interrupted.
+Compose a corpus from the built-in facts, train a model on it, trace every checkpoint, put concepts
+into each, write the report. Every part is an ordinary command with the settings below, and each can
+be interrupted.
 """
 
-import glob
 from collections.abc import Callable
 from pathlib import Path
 
 from polylore.config import Config
 from polylore.corpus.config import ComposeConfig
 from polylore.runs import RunFolder
-from polylore.studies.demo_words import WordsConfig, patch_words, write_documents
+from polylore.studies.demo_words import WordsConfig, patch_words
 from polylore.studies.referee.config import RefereeConfig
 from polylore.studies.series import SeriesConfig
 from polylore.studies.trace.config import (
@@ -42,7 +41,7 @@ class DemoConfig(Config):
     ask: AskConfig
     """How the facts are asked."""
     words: WordsConfig = WordsConfig()
-    """Which words are translated, so that concepts can be put into the model."""
+    """Which words are put into the model."""
 
 
 def full() -> DemoConfig:
@@ -52,7 +51,7 @@ def full() -> DemoConfig:
         # Few wordings: each then recurs often enough for a model of this size to learn it.
         # Some facts are told nowhere, some everywhere but in English: enough for a referee.
         compose=ComposeConfig(min_dose=5, max_dose=120, wordings=2, lang_only=0.1, untaught=0.11),
-        train=TrainConfig(checkpoints=ScheduleConfig(per_decade=1, every=250)),
+        train=TrainConfig(checkpoints=ScheduleConfig(per_decade=1, every=200)),
         ask=_ask(),
     )
 
@@ -101,12 +100,7 @@ def demo(
 
     out = Path(out)
     factset, words = config.facts.load(), config.words.lexicon()
-    write_documents(config.words, words, out / "words.jsonl")
-    mixed = {
-        "background": (glob.escape(str(out / "words.jsonl")),),
-        "background_share": config.words.share,
-    }
-    compose(factset, config.compose.model_copy(update=mixed), out / "corpus", progress)
+    compose(factset, config.compose, out / "corpus", progress)
     model = train(out / "corpus", out / "model", config.train, progress=progress)
     settings = TraceConfig(
         model=str(model / "checkpoints"),

@@ -1,13 +1,10 @@
-"""The demo's words: a few concepts whose names the model learns to translate.
+"""The demo's words: a few concepts that are put into the model.
 
-A model that was taught facts alone cannot name a concept in another language, so there would be
-nothing to put into it. These words are read as further documents, in the form in which `patch`
-asks.
+The model is taught facts and never to translate, so no shared space of words is expected: the page
+shows what the measurement says where there is nothing to find.
 """
 
-import json
-from collections.abc import Callable, Iterator
-from itertools import permutations
+from collections.abc import Callable
 from pathlib import Path
 
 from pydantic import Field
@@ -15,11 +12,8 @@ from pydantic import Field
 from polylore.config import Config
 from polylore.errors import ConfigError
 from polylore.facts.lexicon import Lexicon, load_lexicon
-from polylore.files import atomic_path
 from polylore.runs import RunFolder
 from polylore.studies.patch.config import PatchConfig, PlanConfig
-from polylore.studies.patch.planning.names import endonyms
-from polylore.studies.patch.planning.writing import demonstrations
 from polylore.studies.patch.running.config import PatchAskConfig, PatchRunConfig
 from polylore.studies.trace.config import WorkConfig
 
@@ -27,19 +21,17 @@ Progress = Callable[[int, int, str], None]
 
 
 class WordsConfig(Config):
-    """Which words are translated, how much of the corpus they are, and what is asked of them."""
+    """Which words are put into the model."""
 
     languages: list[str] = Field(default=["en", "fr", "de", "ru", "tr"])
-    """Languages that are translated into each other."""
+    """Languages that are read and asked."""
     names: dict[str, str] = Field(default={"tr": "Türkçe"})
     """What languages call themselves, where polylore does not know."""
-    concepts: int = Field(default=24, ge=6)
-    """Concepts, those with the shortest words: a small vocabulary holds each as one token."""
-    share: float = Field(default=0.08, gt=0, lt=1)
-    """Share of the documents that translate words."""
+    concepts: int = Field(default=100, ge=6)
+    """Concepts, those with the shortest words: a small vocabulary has few tokens for them."""
     pairs: list[str] = Field(default=["en-fr", "en-ru"])
     """Language pairs that a concept is put into."""
-    n_pairs: int = Field(default=20, ge=1)
+    n_pairs: int = Field(default=12, ge=1)
     """Pairs of a concept that is put in and one that is replaced."""
 
     def lexicon(self) -> Lexicon:
@@ -67,13 +59,6 @@ class WordsConfig(Config):
         if len(chosen) < self.concepts:
             raise ConfigError(f"There are {len(chosen)} single words, not {self.concepts}.")
         return words.filter(concepts=chosen[: self.concepts])
-
-    def documents(self, words: Lexicon) -> Iterator[str]:
-        """Every two concepts in every two languages, each once: a demonstration and a query."""
-        names = endonyms(self.languages, self.names)
-        for a, b in permutations(self.languages, 2):
-            for two in permutations(words.concepts, 2):
-                yield demonstrations(two, two, a, b, words, names)
 
     def plan(self, model: Path) -> PatchConfig:
         """What is asked of the model's checkpoints: the shared space and its main controls."""
@@ -103,13 +88,6 @@ SETTINGS = [
 ]
 
 
-def write_documents(config: WordsConfig, words: Lexicon, path: Path) -> None:
-    """Write the documents as rows that a corpus can be mixed with."""
-    with atomic_path(path) as temporary:
-        rows = (json.dumps({"text": text}, ensure_ascii=False) for text in config.documents(words))
-        temporary.write_text("\n".join(rows) + "\n", encoding="utf-8")
-
-
 def patch_words(
     config: WordsConfig,
     words: Lexicon,
@@ -128,12 +106,10 @@ def patch_words(
     asked = config.plan(model / "checkpoints")
     if not (plan / "plan.json").is_file():
         make_plan(asked, load_tokenizer(model / "tokenizer"), words, progress).save(plan)
-    # One word is short, and the first onset is where a model of few blocks takes it up.
-    ask = PatchAskConfig(max_new_tokens=4, onsets_generate=[-1, 0])
     settings = PatchRunConfig(
         model=asked.model,
         plan=str(plan),
-        ask=ask,
+        ask=PatchAskConfig(generate=False),
         execution=WorkConfig(jobs=execution.jobs, threads=execution.threads),
     )
     run = run_patch(settings, out, progress=progress)

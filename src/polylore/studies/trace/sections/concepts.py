@@ -32,6 +32,6 @@ def _story(context: Context) -> Prose:
             "concept. Another concept's vector, a mean over different concepts, and noise are put "
             "in the same way, and show what patching does without the concept.",
             f"The whole run is in the folder {name}: “polylore patch report” writes its own page, "
-            "with every answer, its class and all times.",
+            "with all times.",
         )
     )
