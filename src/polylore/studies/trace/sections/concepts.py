@@ -30,7 +30,9 @@ def _story(context: Context) -> Prose:
             "The vector of a concept is the mean over prompts that translate its word between "
             "other languages than those asked about. It is written over the word of another "
             "concept. Another concept's vector, a mean over different concepts, and noise are put "
-            "in the same way, and show what patching does without the concept.",
+            "in the same way, and show what patching does without the concept. Where the source "
+            "prompt by itself is near zero, the model cannot translate, and no vector could show "
+            "anything.",
             f"The whole run is in the folder {name}: “polylore patch report” writes its own page, "
             "with all times.",
         )
