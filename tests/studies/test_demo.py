@@ -30,3 +30,12 @@ def test_the_demo_could_be_refereed() -> None:
     design = design_table(factset, plan, expressed)
     named = mention_table(factset, plan, design)
     refuse_unfit(design, factset, plan.pivot, named, min_names=3)
+
+
+def test_the_words_of_the_demo_can_be_told_apart() -> None:
+    config = demo.full().words
+    words = config.lexicon()
+    forms = words.frame["form"].to_list()
+    assert len(words.concepts) == config.concepts
+    assert len(forms) == len({form.casefold() for form in forms}) == config.concepts * 5
+    assert all(form.isalpha() for form in forms)

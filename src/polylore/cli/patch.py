@@ -54,7 +54,8 @@ def plan(
     costs = plan_cost(made, model.anatomy.layers, model.anatomy.parameters)
     show_frame(costs.select("topic", "name", "value", "unit", "remark"), header=False)
     for reason, found in made.head.dropped.items():
-        click.echo(f"left out: {found['n']} {reason.replace('_', ' ')}")
+        if found["n"]:
+            click.echo(f"Left out: {found['n']} {reason.replace('_', ' ')}.")
     if dry_run:
         click.echo("Nothing was written.")
         return

@@ -1,7 +1,8 @@
 """The demo: a small multilingual model is taught real facts and watched while it learns them.
 
-Compose a corpus from the built-in facts, train a model on it, trace every checkpoint, write the
-report. Every part is an ordinary command with the settings below, and each can be interrupted.
+Compose a corpus from the built-in facts, train a model on it, trace every checkpoint, put concepts
+into each, write the report. Every part is an ordinary command with the settings below, and each can
+be interrupted.
 """
 
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from pathlib import Path
 from polylore.config import Config
 from polylore.corpus.config import ComposeConfig
 from polylore.runs import RunFolder
+from polylore.studies.demo_words import WordsConfig, patch_words
 from polylore.studies.referee.config import RefereeConfig
 from polylore.studies.series import SeriesConfig
 from polylore.studies.trace.config import (
@@ -38,6 +40,8 @@ class DemoConfig(Config):
     """The model and its training."""
     ask: AskConfig
     """How the facts are asked."""
+    words: WordsConfig = WordsConfig()
+    """Which words are put into the model."""
 
 
 def full() -> DemoConfig:
@@ -84,16 +88,18 @@ def demo(
 
     Args:
         config: `full()`, `quick()` or a variation.
-        out: folder that receives `corpus/`, `model/` and `trace/`.
+        out: folder that receives `corpus/`, `model/`, `patch/` and `trace/`.
         execution: how the trace is spread over processes.
         progress: called with (done, total, what).
     """
     from polylore.corpus import compose
+    from polylore.studies.trace.concepts import add_concepts
+    from polylore.studies.trace.publish import publish
     from polylore.studies.trace.study import trace
     from polylore.training.loop import train
 
     out = Path(out)
-    factset = config.facts.load()
+    factset, words = config.facts.load(), config.words.lexicon()
     compose(factset, config.compose, out / "corpus", progress)
     model = train(out / "corpus", out / "model", config.train, progress=progress)
     settings = TraceConfig(
@@ -111,4 +117,9 @@ def demo(
         referee=RefereeConfig(corpus=str(out / "corpus"), checkpoints=1),
         execution=execution,
     )
-    return trace(settings, out / "trace", progress=progress)
+    run = trace(settings, out / "trace", progress=progress, report=False)
+    patched = patch_words(config.words, words, model, out / "patch", execution, progress)
+    with run.lock():
+        add_concepts(run, patched)
+        publish(run, progress)
+    return run

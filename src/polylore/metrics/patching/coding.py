@@ -19,7 +19,7 @@ from polylore.metrics.patching.classify import CATEGORIES
 from polylore.metrics.patching.errors import intended
 from polylore.metrics.patching.forms import Forms
 from polylore.metrics.patching.keys import strict_key
-from polylore.tables.patch import AGREEMENT
+from polylore.tables.patch_derived import AGREEMENT
 
 COLUMNS = ("row_id", "lang_a", "lang_b", "query", "accepted", "answer", "code", "comment")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "'")

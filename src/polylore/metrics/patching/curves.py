@@ -17,7 +17,7 @@ from polylore.metrics.patching.resample import Estimate, Resample, band
 from polylore.metrics.patching.values import METRICS, UNPATCHED, Axes, Values
 from polylore.tables.contract import Table
 from polylore.tables.course import course
-from polylore.tables.patch import CONTRASTS, CURVES
+from polylore.tables.patch_derived import CONTRASTS, CURVES
 
 Progress = Callable[[int, int, str], None]
 SUBSETS = ("full", "clean")

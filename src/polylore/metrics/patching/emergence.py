@@ -17,7 +17,7 @@ import polars as pl
 from polylore.metrics.index import Array
 from polylore.metrics.patching.curves import Series
 from polylore.metrics.patching.resample import Estimate
-from polylore.tables.patch import EMERGENCE
+from polylore.tables.patch_derived import EMERGENCE
 
 PHI = 0.5
 FLOOR_MARGIN = 0.01

@@ -6,7 +6,7 @@ from polylore.errors import DataError
 from polylore.metrics.patching.classify import CORRECT, Question, Rules, classify
 from polylore.metrics.patching.forms import Forms
 from polylore.metrics.patching.keys import answer_of
-from polylore.tables.patch import ERRORS
+from polylore.tables.patch_derived import ERRORS
 
 NATURAL_TARGET = "tgt_unpatched"
 """The one setting in which the target concept is asked for."""

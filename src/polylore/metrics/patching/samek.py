@@ -11,7 +11,7 @@ import polars as pl
 from polylore.metrics.patching.curves import Analysis, series_of
 from polylore.metrics.patching.resample import ALL
 from polylore.metrics.patching.values import METRICS
-from polylore.tables.patch import SAMEK
+from polylore.tables.patch_derived import SAMEK
 
 WHOLE = "seen"
 """The shared vector made of all source language pairs: the end of the curve."""

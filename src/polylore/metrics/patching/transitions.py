@@ -16,7 +16,7 @@ from polylore.metrics.patching.chance import benjamini_hochberg, mcnemar
 from polylore.metrics.patching.curves import SUBSETS, Analysis
 from polylore.metrics.patching.errors import category_of
 from polylore.tables.contract import Table
-from polylore.tables.patch import CHANGES, SHARES, TRANSITIONS
+from polylore.tables.patch_derived import CHANGES, SHARES, TRANSITIONS
 
 NATURAL = "src_unpatched"
 CLASSES = ("gain", "shift_up", "loss", "shift_down", "synonym_switch", "same", "other_change")

@@ -49,6 +49,18 @@ def find_blocks(model: Any, path: str | None = None) -> Blocks:
         ModelError: an encoder-decoder, no list of blocks or several, or blocks that do not hand
             one residual stream on from each to the next.
     """
+    path, modules = block_list(model, path)
+    width, tail = _probe(model, modules)
+    takes_positions = "position_ids" in inspect.signature(model.forward).parameters
+    return Blocks(modules, path, width, takes_positions, tail)
+
+
+def block_list(model: Any, path: str | None = None) -> tuple[str, tuple[Any, ...]]:
+    """Name and blocks of the list, as far as they can be told without running the model.
+
+    Raises:
+        ModelError: as `find_blocks`.
+    """
     name = type(model).__name__
     if getattr(model.config, "is_encoder_decoder", False):
         raise ModelError(
@@ -63,9 +75,7 @@ def find_blocks(model: Any, path: str | None = None) -> Blocks:
         raise ModelError(
             f"{name} uses one block several times ({path}), so no single layer can be patched."
         )
-    width, tail = _probe(model, modules)
-    takes_positions = "position_ids" in inspect.signature(model.forward).parameters
-    return Blocks(modules, path, width, takes_positions, tail)
+    return path, modules
 
 
 def hidden(output: Any) -> torch.Tensor:

@@ -44,6 +44,8 @@ SUMMARIES = {
     "best_insample": "best onset, picked on the same items (optimistic)",
 }
 ONE_RUN = "One training run: no between-run variance."
+BAR = 0.01
+"""Difference in probability below which nothing is claimed, as the floor margin of emergence."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,8 @@ class PatchContext:
 
     @property
     def metric(self) -> str:
-        """Metric of the headline: the published one, or that of whole words."""
-        return "p_first" if self.preset == "paper" else "p_full"
+        """Metric of the headline: that of the published presets, or that of whole words."""
+        return "p_full" if self.preset == "default" else "p_first"
 
     @cached_property
     def checkpoints(self) -> pl.DataFrame:

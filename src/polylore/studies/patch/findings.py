@@ -6,15 +6,13 @@ from polylore.report import Finding
 from polylore.report.languages import ALL
 from polylore.report.verdicts import Case, judge, tally
 from polylore.studies.patch.context import (
+    BAR,
     ONE_RUN,
     PatchContext,
     contrast_name,
     pair_name,
 )
 from polylore.studies.trace.context import quantity
-
-BAR = 0.01
-"""Difference in probability that a claim must exceed, as the floor margin of emergence."""
 
 _CLAIMS = (
     ("seen-random_concept", "A concept's vector averaged over other languages makes the model name "
@@ -30,6 +28,11 @@ def findings(context: PatchContext) -> tuple[Finding, ...]:
     found = [f for f in (_claim(context, *claim) for claim in _CLAIMS) if f is not None]
     others = (_since(context), _changes(context), _checked(context))
     return (*found, *(f for f in others if f is not None))
+
+
+def headline_findings(context: PatchContext) -> tuple[Finding, ...]:
+    """Whether there is a shared space, and since when."""
+    return tuple(f for f in (_claim(context, *_CLAIMS[0]), _since(context)) if f is not None)
 
 
 def _claim(context: PatchContext, contrast: str, text: str) -> Finding | None:

@@ -121,7 +121,7 @@ class AnalyseConfig(Config):
     """Prompt templates whose very wording occurred in training, if that is known."""
 
 
-class ExecutionConfig(Config):
+class WorkConfig(Config):
     """How fast, never what: nothing here changes a result."""
 
     executor: str = Field(default="local", pattern=r"^(local|ray(://\S+)?)$")
@@ -134,14 +134,12 @@ class ExecutionConfig(Config):
     """Device of the forward pass: cpu, cuda, cuda:1, mps."""
     token_budget: int | None = Field(default=None, ge=1)
     """Tokens per forward pass, padding included; by default what suits the device."""
-    gpu_memory_utilization: float = Field(default=0.85, gt=0, le=1)
-    """Share of the GPU's memory that vLLM may take, if ask.backend is vllm."""
     cpus_per_worker: float | None = Field(default=None, ge=0)
     """CPUs that each process asks Ray for; by default as many as threads."""
     gpus_per_worker: float | None = Field(default=None, ge=0)
     """GPUs that each process asks Ray for; by default one if the device is cuda."""
     vectors_gb: float = Field(default=2.0, gt=0)
-    """Gigabytes for vectors of similarity; where they do not fit, texts are read again."""
+    """Gigabytes for vectors that are kept; where they do not fit, texts are read again."""
     retries: int = Field(default=3, ge=0)
     """How often Ray gives work to a fresh process after the one that had it died."""
 
@@ -164,6 +162,13 @@ class ExecutionConfig(Config):
     def generation_budget(self) -> int:
         """Tokens held at once when generating."""
         return self.token_budget or (8192 if self.device == "cpu" else 131072)
+
+
+class ExecutionConfig(WorkConfig):
+    """The same for a trace, whose free answers vLLM may write."""
+
+    gpu_memory_utilization: float = Field(default=0.85, gt=0, le=1)
+    """Share of the GPU's memory that vLLM may take, if ask.backend is vllm."""
 
 
 class TraceConfig(Config):

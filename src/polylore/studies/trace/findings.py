@@ -7,6 +7,8 @@ import polars as pl
 from polylore.report import Case, Finding, judge, tally
 from polylore.report.languages import ALL as ALL_LANGUAGES
 from polylore.report.languages import name as language_name
+from polylore.studies.patch.findings import headline_findings
+from polylore.studies.trace.concepts import opened
 from polylore.studies.trace.context import (
     UNREAD,
     Context,
@@ -36,7 +38,9 @@ def findings(context: Context) -> tuple[Finding, ...]:
         matcher_finding,
     )
     made = tuple(f for make in makers if (f := make(context)) is not None)
-    return made + referee_findings(context)
+    patched = opened(context)
+    concepts = () if patched is None else headline_findings(patched)
+    return made + referee_findings(context) + concepts
 
 
 def _end(context: Context, name: str) -> pl.DataFrame | None:

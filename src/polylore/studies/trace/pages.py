@@ -6,6 +6,7 @@ from polylore.studies.trace.config import AnalyseConfig
 from polylore.studies.trace.context import Context, quantity
 from polylore.studies.trace.findings import findings
 from polylore.studies.trace.sections.acquisition import acquisition_page
+from polylore.studies.trace.sections.concepts import concepts_page
 from polylore.studies.trace.sections.consistency import consistency_page
 from polylore.studies.trace.sections.data import data_page
 from polylore.studies.trace.sections.exposure import exposure_page
@@ -26,6 +27,7 @@ _PARTS = (
     pathways_page,
     referee_page,
     similarity_page,
+    concepts_page,
     facts_page,
     data_page,
     method_page,
@@ -110,8 +112,8 @@ def _provenance(context: Context) -> dict[str, str]:
             f"{c}: {h[:12]}" for c, h in hashes.select("ckpt_id", "weight_hash").iter_rows()
         ) or "no fingerprints"  # fmt: skip
     found["How to redo"] = (
-        "Run the command above again with the same inputs: finished work is kept. `polylore "
-        "report` on the run folder analyses its raw tables again without a model."
+        "Run the command above again with the same inputs: finished work is kept. “polylore "
+        "report” on the run folder analyses its raw tables again without a model."
     )
     return {name: value for name, value in found.items() if value}
 

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from polylore.config import Config
 from polylore.studies.series import SeriesConfig
-from polylore.studies.trace.config import ExecutionConfig
+from polylore.studies.trace.config import WorkConfig
 
 EVERY = 4
 """By default answers are written at the onsets -1 and 0 and at every fourth one."""
@@ -58,7 +58,7 @@ class PatchRunConfig(Config):
     """Which checkpoints, and how those on the hub are fetched."""
     ask: PatchAskConfig = PatchAskConfig()
     """How the model is patched and asked."""
-    execution: ExecutionConfig = ExecutionConfig()
+    execution: WorkConfig = WorkConfig()
     """How fast, never what."""
 
     def effective_ask(self, preset: str) -> PatchAskConfig:

@@ -18,6 +18,9 @@ from polylore.studies.patch.planning.tokens import locate
 CLOSING = ('"', "”", "»", "」")
 _SPACE = "▁"
 """How some tokenizers write a space that their decoding leaves out at the beginning."""
+EITHER = "either"
+"""Name of the cell that source and target concept share."""
+_CONCEPTS = (("src", "fact_id"), ("tgt", "fact_id_target"))
 Row = Mapping[str, Any]
 
 
@@ -60,7 +63,7 @@ class Asked:
 
     prompt: PatchPrompt
     cells: tuple[tuple[str, str], ...]
-    """(src or tgt, language)"""
+    """(src, tgt or either, language)"""
     sets: tuple[int | None, ...]
     """Of each cell, its set of first tokens."""
     forms: tuple[tuple[int, ...], ...]
@@ -85,7 +88,8 @@ class Sheet:
         cells = plan.cells.filter(pl.col("lang_a") == a)
         self._cells = {(r["fact_id"], r["cell_lang"]): r for r in cells.iter_rows(named=True)}
         self._langs = plan.head.languages
-        self._whole = {a, b, plan.settings.pivot}
+        self._pivot = plan.settings.pivot
+        self._whole = {a, b, self._pivot}
         self._forms = self._tokenised(tokenizer, plan)
         self._asked: dict[tuple[Any, ...], Asked] = {}
 
@@ -110,26 +114,31 @@ class Sheet:
         return prompt["o"] - many + 1, prompt["o"]
 
     def _ask(self, item: Row, first: int, last: int, langs: Sequence[str]) -> Asked:
-        concepts = (("src", item["fact_id"]), ("tgt", item["fact_id_target"]))
-        cells = tuple((name, lang) for name, _ in concepts for lang in langs)
+        cells = [(name, (item[key],), lang) for name, key in _CONCEPTS for lang in langs]
+        if item["intervention"].startswith("last_token"):
+            # The published experiment asks whether either concept is thought of in the pivot.
+            either = tuple(item[key] for _, key in _CONCEPTS)
+            cells.append((EITHER, either, self._pivot))
         sets: list[tuple[int, ...]] = []
         forms: list[Form] = []
         set_of: list[int | None] = []
         forms_of: list[tuple[int, ...]] = []
         merged, counts = [], []
-        for _, concept in concepts:
-            for lang in langs:
-                cell = self._cells[concept, lang]
-                counts.append(cell["n_forms"])
-                set_of.append(len(sets) if cell["first_ids"] else None)
-                sets += [tuple(cell["first_ids"])] if cell["first_ids"] else []
-                words = cell["forms"] if lang in self._whole else ()
-                found = [self._forms[item["prompt_id"], word] for word in words]
-                merged.append(any(early for _, early in found))
-                # A form that merges with the patched token itself cannot be told from it.
-                kept = [form for form, _ in found if form.after >= last]
-                forms_of.append(tuple(range(len(forms), len(forms) + len(kept))))
-                forms += kept
+        for _, concepts, lang in cells:
+            asked = [self._cells[concept, lang] for concept in concepts]
+            ids = tuple(sorted({one for cell in asked for one in cell["first_ids"]}))
+            set_of.append(len(sets) if ids else None)
+            sets += [ids] if ids else []
+            words = list(dict.fromkeys(word for cell in asked for word in cell["forms"]))
+            counts.append(len(words))
+            scored = words if lang in self._whole else ()
+            found = [self._forms[item["prompt_id"], word] for word in scored]
+            merged.append(any(early for _, early in found))
+            # A form that merges with the patched token itself cannot be told from it.
+            kept = [form for form, _ in found if form.after >= last]
+            forms_of.append(tuple(range(len(forms), len(forms) + len(kept))))
+            forms += kept
+        names = tuple((name, lang) for name, _, lang in cells)
         prompt = PatchPrompt(
             tuple(self.prompts[item["prompt_id"]]["token_ids"]),
             first,
@@ -138,7 +147,7 @@ class Sheet:
             tuple(forms),
             self._marks.ends,
         )
-        return Asked(prompt, cells, tuple(set_of), tuple(forms_of), tuple(counts), tuple(merged))
+        return Asked(prompt, names, tuple(set_of), tuple(forms_of), tuple(counts), tuple(merged))
 
     def _tokenised(
         self, tokenizer: Any, plan: PatchPlan

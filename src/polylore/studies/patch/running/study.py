@@ -7,13 +7,15 @@ from pathlib import Path
 import polars as pl
 
 from polylore.errors import ModelError, PolyloreError, RunError, SelfCheckError
+from polylore.models.patching.blocks import block_list
+from polylore.models.patching.onsets import checked
 from polylore.models.resolve import Resolved
 from polylore.models.skeleton import skeleton
 from polylore.models.store import Source, Store
 from polylore.models.store_watch import watched
 from polylore.runs import RunFolder, run_batches
 from polylore.studies.patch.planning.plan import PatchPlan
-from polylore.studies.patch.running.config import PatchRunConfig
+from polylore.studies.patch.running.config import PatchAskConfig, PatchRunConfig
 from polylore.studies.patch.running.work import (
     INIT,
     PLAN,
@@ -49,8 +51,8 @@ def run_patch(
     plan = PatchPlan.load(config.plan)
     resolved = config.series.resolve(config.model, damaged=True)
     outside = config.series.store()
-    first = _refuse_other_tokenizer(plan, resolved, outside)
     ask = config.effective_ask(plan.head.config.preset)
+    first = _refuse_unfit(plan, ask, resolved, outside)
     checkpoints = resolved.chosen
     if ask.init and not _begins_at_zero(checkpoints):
         checkpoints = pl.concat([_random_row(checkpoints, first), checkpoints])
@@ -120,17 +122,18 @@ def refuse_failed(run: RunFolder, units: list[str]) -> None:
     why = row["note"] or f"{row['check']}{value} with a tolerance of {row['tolerance']:.3g}"
     raise SelfCheckError(
         f"{len(names)} of the checkpoints could not be patched: {', '.join(names[:5])}"
-        f"{', ...' if len(names) > 5 else ''}; {row['ckpt_id']}: {why}. All others are done in "
-        f"{run.path}, which can be scored without them."
+        f"{', ...' if len(names) > 5 else ''}; {row['ckpt_id']}: {why.removesuffix('.')}. All "
+        f"others are done in {run.path}, which can be scored without them."
     )
 
 
-def _refuse_other_tokenizer(plan: PatchPlan, resolved: Resolved, store: Store) -> Path:
-    """Hold the plan against the first model that can be opened; returns its folder.
+def _refuse_unfit(plan: PatchPlan, ask: PatchAskConfig, resolved: Resolved, store: Store) -> Path:
+    """Hold plan and settings against the first model that can be opened; returns its folder.
 
     Raises:
+        ConfigError: onsets that it does not have.
         DataError: the plan was made with another tokenizer.
-        ModelError: none can be opened, or the plan does not fit.
+        ModelError: none can be opened, the plan does not fit, or its blocks cannot be told.
     """
     trouble: PolyloreError | None = None
     for row in resolved.chosen.iter_rows(named=True):
@@ -144,6 +147,8 @@ def _refuse_other_tokenizer(plan: PatchPlan, resolved: Resolved, store: Store) -
             continue
         plan.check_tokenizer(lm.tokenizer_hash)
         plan.check_model(lm.context, int(lm.model.get_input_embeddings().weight.shape[0]))
+        _, blocks = block_list(lm.model, ask.blocks)
+        checked(ask.swept(len(blocks)), len(blocks), None)
         return folder
     raise trouble or ModelError("There is no checkpoint to patch.")
 

@@ -31,7 +31,7 @@ from polylore.studies.patch.running.questions import Marks, Sheet
 from polylore.studies.patch.running.rows import Stamp
 from polylore.studies.patch.running.unit import Tables, Unit, failed_unit
 from polylore.studies.patch.running.vectors import Sources, States
-from polylore.studies.trace.config import ExecutionConfig
+from polylore.studies.trace.config import WorkConfig
 
 INIT = "init"
 """Identity of the randomly initialised weights."""
@@ -52,7 +52,7 @@ class Batch:
     store: Store
     pairs: tuple[Pair, ...]
     ask: PatchAskConfig
-    execution: ExecutionConfig
+    execution: WorkConfig
 
     def __str__(self) -> str:
         return f"checkpoint {self.source.ckpt_id}"
@@ -84,7 +84,7 @@ def plan_batches(
     checkpoints: pl.DataFrame,
     pairs: Sequence[Pair],
     ask: PatchAskConfig,
-    execution: ExecutionConfig,
+    execution: WorkConfig,
     store: Store,
 ) -> list[Batch]:
     """Pending work in order.

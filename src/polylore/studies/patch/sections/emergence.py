@@ -1,13 +1,16 @@
 """When in training the spaces emerged, and how language pairs differ at the end."""
 
+from typing import Any
+
 import altair as alt
 import polars as pl
 
 from polylore.report import Block, Chart, Page, Prose, TableView, interval, shapes
-from polylore.report.axes import LogAxis
+from polylore.report.axes import LogAxis, upper
 from polylore.report.axes import rows as plotted_rows
 from polylore.report.languages import ALL
 from polylore.studies.patch.context import (
+    BAR,
     METRICS,
     ONE_RUN,
     SUMMARIES,
@@ -39,6 +42,8 @@ def emergence_page(context: PatchContext) -> Page | None:
 
 def _first(context: PatchContext) -> str:
     row = context.checkpoints.row(0, named=True)
+    if row[context.axis_column] == 0:
+        return "The first checkpoint is untrained: nothing that was learned can come before it."
     return (
         f"The first checkpoint is {row['ckpt_id']}, at {row['label']} {context.axis_title}: what "
         "was there by then is censored on the left, and “early” says no more than that."
@@ -58,7 +63,7 @@ def _curves(context: PatchContext, contrasts: pl.DataFrame) -> Chart | None:
     frame = context.placed(_named(rows, "line"))
     layers = shapes.lines(
         context.axis.encode("x", context.axis_title),
-        alt.Y("mean:Q", title="difference in probability", axis=alt.Axis(format=".1f")),
+        _difference(frame, "sim_lo", "sim_hi", axis=alt.Y),
         {"line": ("", ""), "label": (context.axis_title, ""), "mean": ("difference", ".3f"),
          "sim_lo": ("from", ".3f"), "sim_hi": ("to", ".3f"), "n_items": ("items", ",")},
         series="line",
@@ -80,6 +85,17 @@ def _curves(context: PatchContext, contrasts: pl.DataFrame) -> Chart | None:
          "mean_ci": "Mean, simultaneous"},
         {"mean_ci": "interval"},
         "wide",
+    )  # fmt: skip
+
+
+def _difference(frame: pl.DataFrame, lo: str, hi: str, *, axis: Any = alt.X) -> Any:
+    """The axis of differences: never so short that noise around zero fills it."""
+    low = float(frame.select(pl.min_horizontal(pl.col("mean", lo).min(), 0.0)).item())
+    return axis(
+        "mean:Q",
+        title="difference in probability",
+        scale=alt.Scale(domain=[low if low < -BAR else -BAR, upper(frame, "mean", hi)], nice=False),
+        axis=alt.Axis(format=".2f", tickCount=5),
     )  # fmt: skip
 
 
@@ -168,7 +184,7 @@ def _forest(context: PatchContext, contrasts: pl.DataFrame) -> Chart | None:
     )
     frame = frame.sort(pl.col("lang_a") == ALL, "mean", descending=[False, True])
     spec = shapes.dots(
-        alt.X("mean:Q", title="difference in probability", axis=alt.Axis(tickCount=5)),
+        _difference(frame, "lo", "hi"),
         "languages",
         frame["languages"].to_list(),
         {"languages": ("languages", ""), "mean": ("difference", ".3f"), "lo": ("from", ".3f"),

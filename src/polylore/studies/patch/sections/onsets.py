@@ -5,7 +5,9 @@ import polars as pl
 
 from polylore.report import Block, Chart, Page, interval, shapes
 from polylore.report.axes import share, upper
+from polylore.report.languages import name as language_name
 from polylore.studies.patch.context import (
+    BAR,
     PatchContext,
     setting_name,
     with_words,
@@ -25,6 +27,10 @@ _TIPS = {
     "sim_hi": ("to", ".3f"),
     "n_items": ("items", ","),
 }
+
+
+EITHER = "either"
+_CONCEPTS = {"src": "source", "tgt": "target", EITHER: EITHER}
 
 
 def onsets_page(context: PatchContext) -> Page | None:
@@ -109,7 +115,7 @@ def _course(context: PatchContext) -> Chart | None:
     if not rows.height:
         return None
     frame = context.placed(rows).with_columns(
-        mark=pl.when(pl.col("sim_lo") > 0).then(pl.lit("•")).otherwise(pl.lit(""))
+        mark=pl.when(pl.col("sim_lo") > BAR).then(pl.lit("•")).otherwise(pl.lit(""))
     )
     onsets = sorted(frame["onset"].unique())
     spec = shapes.heat_map(
@@ -128,7 +134,7 @@ def _course(context: PatchContext) -> Chart | None:
     return Chart(
         "patch-map",
         "Blocks and training",
-        "How much more the concept's own vector does than another concept's. A dot: above zero "
+        f"How much more the concept's own vector does than another concept's. A dot: above {BAR} "
         "by the band that holds for all cells together. " + context.conditions(frame["n_items"]),
         "Heat map of the gain over another concept's vector, onset by checkpoint.",
         spec,
@@ -196,8 +202,7 @@ def _last_token(context: PatchContext) -> Chart | None:
     # The first language pair: the experiment has one.
     a, b = rows.select("lang_a", "lang_b").sort("lang_a", "lang_b").row(0)
     own = rows.filter((pl.col("lang_a") == a) & (pl.col("lang_b") == b))
-    best = own.group_by("cell").agg(pl.col("mean").max()).sort("mean", "cell", descending=True)
-    cells = best["cell"].head(4).to_list()
+    cells = _telling(own)
     words = {c: _cell_words(c, a, b) for c in cells}
     frame = own.filter(pl.col("cell").is_in(cells)).with_columns(
         line=pl.col("cell").replace_strict(words, return_dtype=pl.String)
@@ -215,10 +220,10 @@ def _last_token(context: PatchContext) -> Chart | None:
     return Chart(
         "patch-last-token",
         "Which concept, in which language",
-        "The last token's state is put into one block of another prompt; the four likeliest "
-        "answers. Only items whose words differ between languages count where the language is "
-        "the question.",
-        "Lines of the probability of four answers by the patched block.",
+        "The last token's state is put into one block of another prompt: the four likeliest "
+        "answers, and either concept in the pivot. Only items whose words differ between languages "
+        "count where the language is the question.",
+        "Lines of the probability of five answers by the patched block.",
         spec,
         frame.with_columns(interval("mean")),
         {"line": "Answer", "onset": "Block", "n_items": "n", "mean_ci": "Probability"},
@@ -227,7 +232,15 @@ def _last_token(context: PatchContext) -> Chart | None:
     )
 
 
+def _telling(rows: pl.DataFrame) -> list[str]:
+    """The four likeliest cells of one concept, and the cell that both share in the pivot."""
+    best = rows.group_by("cell").agg(pl.col("mean").max()).sort("mean", "cell", descending=True)
+    shared = [c for c in best["cell"] if c.startswith(EITHER)]
+    apart = {f"{concept}_{c.partition('_')[2]}" for c in shared for concept in ("src", "tgt")}
+    return [c for c in best["cell"] if c not in {*shared, *apart}][:4] + shared
+
+
 def _cell_words(cell: str, a: str, b: str) -> str:
     concept, _, lang = cell.partition("_")
     spoken = {"a": a, "b": b}.get(lang, lang)
-    return f"{'source' if concept == 'src' else 'target'} concept in {spoken}"
+    return f"{_CONCEPTS[concept]} concept in {language_name(spoken)}"

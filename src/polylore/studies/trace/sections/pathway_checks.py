@@ -200,27 +200,30 @@ def balance(context: Context) -> TableView | None:
     words = {
         "log_E_l": "exposure in the language",
         "log_E_p": "exposure in the pivot",
-        "donor_rank": "rank of the gold in the pivot",
-        "sim": "similarity of the strings",
+        "donor_rank": "gold's rank in the pivot",
+        "sim": "similarity of strings",
     }
     sets = {
-        "donor_knows": "candidates and wrong ones the pivot knows",
-        "donor_ignorant": "candidates and wrong ones the pivot does not know",
+        "donor_knows": "wrong, known to pivot",
+        "donor_ignorant": "wrong, unknown to pivot",
         "paper_tn": "published FN and TN",
     }
     rows = end.filter(pl.col("lang") == "all").with_columns(
         variable=pl.col("variable").replace_strict(words, return_dtype=pl.String),
         pair=pl.col("control_set").replace_strict(sets, return_dtype=pl.String),
+        # Said by the caption; the remaining remarks have numbers missing.
+        reason=pl.when(pl.col("smd_after").is_null()).then(pl.col("reason")),
     )
     return TableView(
         "balance",
         "Transfer candidates beside wrong answers of equal exposure",
         "Each candidate with up to five wrong answers of the same language and relation that were "
         "read about as often. Differences in standard deviations before and after matching; the "
-        "p-value permutes who is the candidate. A large difference in exposure after matching "
-        "would spoil the comparison. " + _conditions(context, rows, "n_cases"),
+        "p-value permutes who is the candidate; there is none where facts are matched on it or "
+        "differ by definition. A large difference in exposure after matching would spoil the "
+        "comparison. " + _conditions(context, rows, "n_cases"),
         rows,
-        {"pair": "Compared", "variable": "In", "n_cases": "Cases", "n_matched": "Matched",
+        {"pair": "Beside", "variable": "In", "n_cases": "Cases", "n_matched": "Matched",
          "smd_before": "Before", "smd_after": "After", "difference": "Difference",
          "p_value": "p", "reason": "Remark"},
     )  # fmt: skip

@@ -51,7 +51,7 @@ def _story(context: Context) -> Prose:
     if arms is None:
         parts.append(
             "The model was not trained again without some documents, so this page cannot say what "
-            "those documents caused: `polylore trace --with-referee` does that."
+            "those documents caused: “polylore trace --with-referee” does that."
         )
         return Prose(tuple(parts))
     one = arms.filter(pl.col("arm") != "full").row(0, named=True)

@@ -1,0 +1,1 @@
+"""What is put before a model, made with its tokenizer alone."""
