@@ -53,7 +53,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         if error.errno not in _FULL:
             raise
         raise RunError(
-            f"Cannot write {path}: {error.strerror}; make room or choose another folder, and run "
+            f"Cannot write {path}: {error.strerror}; choose another folder or make room, and run "
             "the same command again: what is finished is kept."
         ) from error
     finally:

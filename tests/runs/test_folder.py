@@ -134,7 +134,9 @@ def test_a_full_disk_is_said_in_a_sentence(tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(Path, "write_bytes", full)
     with (
-        pytest.raises(RunError, match=r"No space left on device; make room"),
+        pytest.raises(
+            RunError, match=r"No space left on device; choose another folder or make room"
+        ),
         atomic_path(tmp_path / "x") as temporary,
     ):
         temporary.write_bytes(b"x")
