@@ -187,3 +187,12 @@ def test_nothing_held_out_gives_no_accuracy_and_no_error(tiny: SweepConfig, tmp_
     assert course["acc_x"].null_count() == course.height
     assert set(course["reason"]) == {"there are no held-out cells"}
     assert set(run.read("unify_sims")["items"]) == {"parallel", "never_seen"}
+
+
+def test_scores_of_first_and_last_alone_date_nothing(tiny: SweepConfig, tmp_path: Path) -> None:
+    measure = tiny.measure.model_copy(update={"scores": "ends"})
+    one = tiny.model_copy(update={"measure": measure, "seeds": 1, "arms": tiny.arms[:1]})
+    marks = run_sweep(one, tmp_path / "run").read("unify_phases")
+    dated = marks.filter(pl.col("mark").is_in(["dip", "t_unify", "t_probe"]))
+    assert dated["at"].null_count() == dated.height == 3
+    assert dated["reason"].null_count() == 0

@@ -27,6 +27,8 @@ from polylore.tables import unify_results as results
 Frames = dict[str, pl.DataFrame]
 PLAIN = (pl.col("center") == "none") & ~pl.col("standardize") & (pl.col("distractors") == "all")
 """The headline variant."""
+FEWEST = 3
+"""Evaluations with scores that a mark can be read from; first and last alone date nothing."""
 
 
 def summaries(world: World, tables: Mapping[str, pl.DataFrame]) -> Frames:
@@ -108,6 +110,8 @@ def _numbers(rows: pl.DataFrame, name: str) -> np.typing.NDArray[np.float64]:
 def _at(
     steps: np.typing.NDArray[np.int64], rows: pl.DataFrame, name: str
 ) -> np.typing.NDArray[np.float64]:
-    """Values at the steps; NaN where there is none."""
+    """Values at the steps; NaN where there is none, and everywhere if there are too few to date."""
     there = dict(rows.select("step", name).drop_nulls().iter_rows())
+    if len(there) < FEWEST:
+        there = {}
     return np.array([there.get(int(step), np.nan) for step in steps], dtype=np.float64)
