@@ -1,6 +1,7 @@
 """The column contracts of every table that polylore reads or writes."""
 
 from polylore.tables import (
+    align,
     compared,
     derived,
     lexicon,
@@ -31,6 +32,7 @@ _MODULES = (
     unify,
     unify_results,
     worlds,
+    align,
 )
 
 ALL: dict[str, Table] = {
@@ -45,6 +47,7 @@ __all__ = [
     "ALL",
     "Column",
     "Table",
+    "align",
     "compared",
     "derived",
     "lexicon",

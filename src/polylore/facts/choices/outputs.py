@@ -106,7 +106,9 @@ def _frame(path: Path) -> pl.DataFrame:
         if kind == ".csv":
             # An output that says 1 or nothing is text all the same.
             texts = dict.fromkeys(("model", "task", "lang", "output", "gold"), pl.String())
-            return pl.read_csv(path, schema_overrides=texts, missing_utf8_is_empty_string=True)
+            frame = pl.read_csv(path, schema_overrides=texts)
+            # CSV cannot tell an empty answer from none.
+            return frame.with_columns(pl.col("^output$").fill_null(""))
         if kind in (".jsonl", ".ndjson"):
             return pl.read_ndjson(path, infer_schema_length=None)
     except pl.exceptions.PolarsError as error:
@@ -123,7 +125,9 @@ def outputs_of(rows: pl.DataFrame, items: pl.DataFrame | None, where: str) -> Ou
         if rows[name].null_count():
             raise DataError(f"{where}: {rows[name].null_count()} rows have no {name}.")
     try:
-        rows = rows.cast({"item": pl.Int64()} | {n: pl.String() for n in COLUMNS if n != "item"})
+        rows = rows.with_columns(
+            pl.col("item").cast(pl.Int64()), pl.exclude("item").cast(pl.String())
+        )
     except pl.exceptions.PolarsError as error:
         raise DataError(f"{where}: item must be a whole number.") from error
     _check_codes(rows, items, where)
@@ -228,9 +232,7 @@ def _shown(rows: pl.DataFrame) -> str:
     return ", ".join(f"{t} item {i} ({lang}, {model})" for t, i, lang, model in found) + more
 
 
-def _completeness(
-    rows: pl.DataFrame, items: pl.DataFrame
-) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _completeness(rows: pl.DataFrame, items: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Cells with missing rows, and cells without."""
     sizes = items.group_by("dataset").len("expected").rename({"dataset": "task"})
     cells = (

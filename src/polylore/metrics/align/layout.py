@@ -47,12 +47,12 @@ class Layout:
     @cached_property
     def present_IC(self) -> Array:
         """Whether there is an answer."""
-        return self.choice_IC != ABSENT
+        return np.not_equal(self.choice_IC, ABSENT)
 
     @cached_property
     def right_IC(self) -> Array:
         """Whether it is right."""
-        return self.choice_IC == self.gold_I[:, None]
+        return np.equal(self.choice_IC, self.gold_I[:, None])
 
     @cached_property
     def column_of(self) -> dict[tuple[object, ...], int]:
@@ -82,9 +82,7 @@ def layouts(
         DataError: items of one set differ in their number of options, or lack a gold.
     """
     scored = pl.col("status") == "scored"
-    rows = parsed.filter(
-        pl.col("rotation").is_null() & (scored if parser == "scores" else ~scored)
-    )
+    rows = parsed.filter(pl.col("rotation").is_null() & (scored if parser == "scores" else ~scored))
     column = "robust" if parser == "scores" else parser
     made = []
     for (dataset,), own in items.filter(pl.col("n_options") > 0).group_by(
@@ -130,9 +128,7 @@ def _layout(
     at_I = np.searchsorted(numbers, placed["item"].to_numpy())
     choice_IC[at_I, placed["_c"].to_numpy()] = placed[column].fill_null(NOTHING).to_numpy()
     clusters = items["cluster"].unique(maintain_order=True)
-    codes = items["cluster"].replace_strict(
-        clusters, range(len(clusters)), return_dtype=pl.Int64()
-    )
+    codes = items["cluster"].replace_strict(clusters, range(len(clusters)), return_dtype=pl.Int64())
     return Layout(
         dataset=dataset,
         parser=parser,

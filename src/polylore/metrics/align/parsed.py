@@ -40,9 +40,7 @@ def parse_answers(
             f"about item {first['item']} of {first['dataset']}."
         )
     rows = rows.filter(pl.col("k") > 0)
-    rows = rows.join(
-        _letters(rows), on=_TEXTS, how="left", nulls_equal=True, maintain_order="left"
-    )
+    rows = rows.join(_letters(rows), on=_TEXTS, how="left", nulls_equal=True, maintain_order="left")
     rows = _with_lenient(rows, questions)
     turn = pl.col("rotation").fill_null(0)
     scored = pl.col("raw_output").is_null()
@@ -74,7 +72,7 @@ def _letters(rows: pl.DataFrame) -> pl.DataFrame:
     return distinct.with_columns(
         pl.Series("head", [head(text) for text in texts], dtype=pl.String()),
         pl.Series("first_char", [first_char(*pair) for pair in pairs], dtype=pl.Int32()),
-        pl.Series("robust", [found.index for found in read], dtype=pl.Int32()),
+        pl.Series("robust", [found.option for found in read], dtype=pl.Int32()),
         pl.Series("status", [found.status for found in read], dtype=pl.String()),
     )
 
@@ -98,7 +96,7 @@ def _with_lenient(rows: pl.DataFrame, questions: pl.DataFrame | None) -> pl.Data
         shown = [options[(place + turn) % k] for place in range(k)] if options else []
         read.append(lenient(text, k, shown))
     better = odd.select("_row").with_columns(
-        pl.Series("_index", [found.index for found in read], dtype=pl.Int32()),
+        pl.Series("_index", [found.option for found in read], dtype=pl.Int32()),
         pl.Series("_status", [found.status for found in read], dtype=pl.String()),
     )
     rows = rows.join(better, on="_row", how="left", maintain_order="left")

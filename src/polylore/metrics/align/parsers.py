@@ -36,7 +36,7 @@ _PREFIX = 4
 class Parsed(NamedTuple):
     """What was read."""
 
-    index: int | None
+    option: int | None
     """The option by its place, from 0; None if none."""
     status: str
 
@@ -60,7 +60,7 @@ def robust(text: str, k: int) -> Parsed:
 def lenient(text: str, k: int, options: Sequence[str] = ()) -> Parsed:
     """`robust`, but it refuses enumerations and accepts local letters and the text of an option."""
     found = _read(text, k, enumerations=False)
-    if found.index is not None:
+    if found.option is not None:
         return found
     cleaned = _clean(text)
     alone = cleaned.strip("().[]:،。 ")

@@ -12,7 +12,7 @@ from polylore.metrics.index import Array
 from polylore.tables.align import CELLS, SYSTEM_KEY
 
 DEGENERATE = 0.9
-"""A cell whose most frequent first character has at least this share shows a habit, no knowledge."""
+"""A cell whose most frequent first character has at least this share shows a habit."""
 Z = 1.959963984540054
 """Standard normal quantile of two-sided 95 %."""
 
@@ -161,11 +161,18 @@ def performance(
         pl.lit(layout.dataset).alias("dataset"),
         pl.lit(layout.parser).alias("parser"),
         pl.lit(100 * chance).alias("chance"),
-        *(pl.Series(name, values).fill_nan(None) if values.dtype.kind == "f"
-          else pl.Series(name, values) for name, values in columns.items()),
+        *(
+            pl.Series(name, values).fill_nan(None)
+            if values.dtype.kind == "f"
+            else pl.Series(name, values)
+            for name, values in columns.items()
+        ),
     )
     frame = frame.join(
-        heads, on=[*SYSTEM_KEY, "dataset", "lang"], how="left", nulls_equal=True,
+        heads,
+        on=[*SYSTEM_KEY, "dataset", "lang"],
+        how="left",
+        nulls_equal=True,
         maintain_order="left",
     )
     frame = frame.with_columns(
@@ -234,8 +241,10 @@ def letters(parsed: pl.DataFrame) -> pl.DataFrame:
     status = pl.col("status")
     counts = rows.group_by(keys, maintain_order=True).agg(
         pl.len().alias("total"),
-        *((status == name).sum().cast(pl.Int64()).alias(name)
-          for name in ("out_of_range", "lookalike", "word_start")),
+        *(
+            (status == name).sum().cast(pl.Int64()).alias(name)
+            for name in ("out_of_range", "lookalike", "word_start")
+        ),
     )
     return counts.join(heads, on=keys, how="left", nulls_equal=True, maintain_order="left").select(
         *keys,
