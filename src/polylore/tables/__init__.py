@@ -2,8 +2,10 @@
 
 from polylore.tables import (
     align,
+    align_lint,
     compared,
     derived,
+    fiction,
     lexicon,
     patch,
     patch_derived,
@@ -33,6 +35,8 @@ _MODULES = (
     unify_results,
     worlds,
     align,
+    align_lint,
+    fiction,
 )
 
 ALL: dict[str, Table] = {
@@ -48,8 +52,10 @@ __all__ = [
     "Column",
     "Table",
     "align",
+    "align_lint",
     "compared",
     "derived",
+    "fiction",
     "lexicon",
     "patch",
     "patch_derived",

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from polylore.tables import align
+from polylore.tables import align_lint
 
 _YEAR = re.compile(r"\s*(\d+)\s*(BC)?\s*")
 
@@ -38,7 +38,7 @@ def baselines(questions: pl.DataFrame) -> pl.DataFrame:
              "acc": 100 * score / len(rows)}
             for name, score in scores.items()
         ]  # fmt: skip
-    return align.BASELINES.build(made)
+    return align_lint.BASELINES.build(made)
 
 
 def overlap_score(row: dict[str, Any]) -> float:

@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from polylore.tables import align
+from polylore.tables import align_lint
 
 Row = dict[str, Any]
 MESSAGES = {
@@ -56,7 +56,7 @@ def lint(questions: pl.DataFrame, pivot: str = "en") -> pl.DataFrame:
                 found += _against(rows, of_pivot)
             found.sort(key=lambda one: -1 if one["item"] is None else one["item"])
             made += [{"dataset": dataset, "lang": lang} | one for one in found]
-    return align.LINT.build(made)
+    return align_lint.LINT.build(made)
 
 
 def summary(findings: pl.DataFrame, messages: dict[str, tuple[str, str]]) -> pl.DataFrame:
@@ -72,7 +72,7 @@ def summary(findings: pl.DataFrame, messages: dict[str, tuple[str, str]]) -> pl.
     keys = ["dataset", "lang", "check", "severity"]
     counts = findings.group_by(keys, maintain_order=True).agg(pl.len().alias("n"))
     texts = [messages[check][1] for check in counts["check"]]
-    return align.LINT_SUMMARY.validate(
+    return align_lint.LINT_SUMMARY.validate(
         counts.with_columns(pl.Series("message", texts, dtype=pl.String()))
     )
 
