@@ -142,18 +142,20 @@ def ranking_overlap(option_scores: pl.DataFrame, pairs: pl.DataFrame) -> pl.Data
     Returns:
         `pairs` with scores on both sides, with rankc and rankc_null (means over common items).
     """
-    placed = averaged_scores(option_scores)
+    placed = averaged_scores(option_scores).sort([*_ASKED, "option_index"])
     lists = placed.group_by(_ASKED, maintain_order=True).agg("place")
+    keys = [*SYSTEM_KEY, "dataset", "lang"]
+    rankings = {
+        key: group.select("item", "place")
+        for key, group in lists.group_by(keys, maintain_order=True)
+    }
     found = []
     for row in pairs.iter_rows(named=True):
-        here = lists
-        for name in (*SYSTEM_KEY, "dataset"):
-            here = here.filter(pl.col(name).eq_missing(row[name]))
-        a, b = (
-            here.filter(pl.col("lang") == row[side]).select("item", "place")
-            for side in ("pivot", "lang")
-        )
-        both = a.join(b, on="item", suffix="_l")
+        here = tuple(row[name] for name in (*SYSTEM_KEY, "dataset"))
+        sides = [rankings.get((*here, row[side])) for side in ("pivot", "lang")]
+        if sides[0] is None or sides[1] is None:
+            continue
+        both = sides[0].join(sides[1], on="item", suffix="_l")
         if both.height:
             places = [np.array(both[name].to_list()) for name in ("place", "place_l")]
             size = places[0].shape[1]
