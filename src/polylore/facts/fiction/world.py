@@ -1,5 +1,7 @@
 """A world: invented facts, what is taught of them, and what is asked."""
 
+import hashlib
+import json
 from dataclasses import dataclass, replace
 
 import polars as pl
@@ -36,6 +38,14 @@ class World:
     def told(self, lang: str) -> pl.DataFrame:
         """Facts in one language, in order."""
         return self.facts.filter(pl.col("lang") == lang).sort("fact_id", maintain_order=True)
+
+    def digest(self) -> str:
+        """SHA-256 (hex) of all rows of all tables, in order."""
+        content = hashlib.sha256()
+        for frame in (self.facts, self.rows, self.tests):
+            for row in frame.iter_rows():
+                content.update(json.dumps(row, ensure_ascii=False).encode())
+        return content.hexdigest()
 
     def with_rows(self, rows: pl.DataFrame) -> "World":
         """The same facts and tests, taught otherwise."""
