@@ -8,6 +8,7 @@ import click
 from polylore.cli.options import config_options, read_config
 from polylore.cli.output import show_frame
 from polylore.cli.progress import progress_display
+from polylore.facts.fiction.config import WorldConfig
 from polylore.studies.align.config import AlignRescoreConfig
 
 
@@ -82,3 +83,34 @@ def lint(
     click.echo(f"{int(found['n'].sum())} findings, {int(bad['n'].sum())} errors or warnings.")
     if strict and bad.height:
         raise SystemExit(2)
+
+
+@align.command()
+@config_options(WorldConfig)
+@click.option(
+    "--published",
+    type=click.Path(path_type=Path),
+    help="Read the published worlds of this folder (train/, test/) instead of generating.",
+)
+@click.option("--repair", "-r", multiple=True, metavar="NAME", help="zh_continents, zh_swap.")
+@click.option("--out", "-o", default="runs/align/world", show_default=True, help="Folder to write.")
+def world(
+    study: str | None,
+    settings: tuple[str, ...],
+    published: Path | None,
+    repair: tuple[str, ...],
+    out: str,
+    **flags: Any,
+) -> None:
+    """Make invented facts to inject: what is taught, what is asked, and which can show conduction.
+
+    The defaults are the published design: 20 answers with 20 subjects each, 10,200 rows.
+    """
+    config = read_config(WorldConfig, study, settings, flags)
+    from polylore.studies.align.world import write_worlds
+
+    made = write_worlds(out, config, published=published, repairs=repair)
+    for lang, one in made.items():
+        facts = one.rows.filter(one.rows["block"].str.contains("^(source|target)_")).height
+        click.echo(f"{lang}: {facts} rows of facts and {one.rows.height - facts} of other kinds")
+    click.echo(f"Worlds: {out}")

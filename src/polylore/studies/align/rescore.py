@@ -38,11 +38,17 @@ def rescore(
         PolyloreError: rows that cannot be meant, or a folder of another run.
     """
     show = progress or (lambda done, total, what: None)
-    run = RunFolder.open(out, KIND, {"unit": IMPORT}, _inputs(config))
+    what = (out, KIND, {"unit": IMPORT}, _inputs(config))
+    run, parts = RunFolder.find(*what), None
+    if run is None or not run.is_done(IMPORT):
+        # Before the folder is made: a file that must be mended first leaves nothing behind.
+        show(0, 1, "reading the files")
+        parts = _read_all(config)
+    run = RunFolder.open(*what)
     with run.lock():
-        if not run.is_done(IMPORT):
-            show(0, 1, "reading the files")
-            _import(run, config)
+        if parts is not None:
+            run.write_table("align_incomplete", parts.pop("align_incomplete"))
+            run.write_unit(IMPORT, parts)
         score(run, config.score, progress=progress)
     return run
 
@@ -111,14 +117,16 @@ def _inputs(config: AlignImportConfig) -> dict[str, str]:
     return inputs | {key: value for key, value in named.items() if value is not None}
 
 
-def _import(run: RunFolder, config: AlignImportConfig) -> None:
+def _read_all(config: AlignImportConfig) -> dict[str, pl.DataFrame]:
+    """Raw tables by name, and what is incomplete."""
     questions = None if config.tests is None else read_questions(config.tests)
     read = _read(config, None if questions is None else items_of(questions))
-    parts = {"align_items": read.items, "align_answers": read.answers}
-    if questions is not None:
-        parts["align_questions"] = questions
-    run.write_table("align_incomplete", read.incomplete)
-    run.write_unit(IMPORT, parts)
+    parts = {
+        "align_items": read.items,
+        "align_answers": read.answers,
+        "align_incomplete": read.incomplete,
+    }
+    return parts if questions is None else parts | {"align_questions": questions}
 
 
 def _read(config: AlignImportConfig, items: pl.DataFrame | None) -> Outputs:
