@@ -26,6 +26,7 @@ COMMANDS = {
     "trace": ("polylore.cli.trace:trace", "Trace which facts each checkpoint recalls."),
     "patch": ("polylore.cli.patch:patch", "Show when a shared concept space emerges."),
     "unify": ("polylore.cli.unify:unify", "Make controlled worlds; see when languages unify."),
+    "align": ("polylore.cli.align:align", "Show whether knowledge is aligned across languages."),
     "checkpoints": (
         "polylore.cli.checkpoints:checkpoints",
         "List the checkpoints of a folder or of a model on the hub.",

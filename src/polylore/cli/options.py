@@ -163,6 +163,8 @@ def _help(field: FieldInfo) -> str:
         return text
     if isinstance(default, Config):
         return f"{text} [default: {default}]"
+    if isinstance(default, list):
+        default = [item.plain() if isinstance(item, Config) else item for item in default]
     shown = yaml.safe_dump(default, default_flow_style=True, width=200).replace("\n...", "").strip()
     return f"{text} [default: {shown}]"
 

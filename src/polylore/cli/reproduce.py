@@ -43,3 +43,21 @@ def patch(multisimlex: Path, out: Path) -> None:
 
     reproduce_patch(multisimlex, out)
     click.echo(f"Wrote {out}.")
+
+
+@reproduce.command()
+@click.option(
+    "--predictions",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Outputs of any models to the published sets (predictions.parquet).",
+)
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="JSON file to write.")
+def align(predictions: Path, out: Path) -> None:
+    """Published scores of the study align, for every model of the file."""
+    from polylore.studies.reproduce_align import reproduce_align
+
+    _, remarks = reproduce_align(predictions, out)
+    for remark in remarks:
+        click.echo(remark, err=True)
+    click.echo(f"Wrote {out}.")

@@ -1,8 +1,11 @@
 """The column contracts of every table that polylore reads or writes."""
 
 from polylore.tables import (
+    align,
+    align_lint,
     compared,
     derived,
+    fiction,
     lexicon,
     patch,
     patch_derived,
@@ -31,6 +34,9 @@ _MODULES = (
     unify,
     unify_results,
     worlds,
+    align,
+    align_lint,
+    fiction,
 )
 
 ALL: dict[str, Table] = {
@@ -45,8 +51,11 @@ __all__ = [
     "ALL",
     "Column",
     "Table",
+    "align",
+    "align_lint",
     "compared",
     "derived",
+    "fiction",
     "lexicon",
     "patch",
     "patch_derived",

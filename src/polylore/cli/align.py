@@ -1,0 +1,116 @@
+"""`polylore align`: is knowledge aligned across languages, or does it only look so?"""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from polylore.cli.options import config_options, read_config
+from polylore.cli.output import show_frame
+from polylore.cli.progress import progress_display
+from polylore.facts.fiction.config import WorldConfig
+from polylore.studies.align.config import AlignRescoreConfig
+
+
+@click.group()
+def align() -> None:
+    """Performance, consistency and conductivity across languages."""
+
+
+@align.command()
+@config_options(AlignRescoreConfig, positional="predictions")
+@click.option("--out", "-o", default="runs/align", show_default=True, help="Run folder.")
+@click.option("--quiet", "-q", is_flag=True, help="No progress display.")
+def rescore(
+    study: str | None, settings: tuple[str, ...], out: str, quiet: bool, **flags: Any
+) -> None:
+    """Score other people's answers to parallel multiple-choice sets; no model is needed.
+
+    Cells (a model, set and language) with missing rows are left out and listed.
+    """
+    config = read_config(AlignRescoreConfig, study, settings, flags, positional="predictions")
+    from polylore.studies.align.rescore import rescore as run_rescore
+
+    with progress_display(quiet) as progress:
+        run = run_rescore(config, out, progress=progress)
+    lost = run.table("align_incomplete")
+    for row in lost.iter_rows(named=True):
+        click.echo(
+            f"left out: {row['model']}, {row['dataset']}, {row['lang']}: {row['n']} of "
+            f"{row['expected']} items",
+            err=True,
+        )
+    trusted = run.table("align_trust")
+    click.echo(
+        f"Tables: {run.path / 'tables'}; {int(trusted['usable'].sum())} of {trusted.height} cells "
+        "can be used (align_trust says why not)."
+    )
+
+
+@align.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--fictional", is_flag=True, help="FOLDER is an invented world (train/ and test/).")
+@click.option("--pivot", default="en", show_default=True, help="Language to compare with.")
+@click.option("--repair", "-r", multiple=True, metavar="NAME", help="Repairs to apply to worlds.")
+@click.option("--out", "-o", type=click.Path(path_type=Path), help="Also write all findings here.")
+@click.option("--strict", is_flag=True, help="Exit with 2 if there is an error or a warning.")
+def lint(
+    folder: Path,
+    fictional: bool,
+    pivot: str,
+    repair: tuple[str, ...],
+    out: Path | None,
+    strict: bool,
+) -> None:
+    """Find what a parallel set or an invented world cannot show, before a model is asked.
+
+    FOLDER holds <set>.<lang>.jsonl; with --out, every finding is written as a Parquet table.
+    """
+    from polylore.files import write_parquet
+    from polylore.studies.align.lint import lint_sets, lint_worlds
+
+    made = lint_worlds(folder, repair) if fictional else lint_sets(folder, pivot)
+    if out is not None:
+        for name, frame in made.items():
+            write_parquet(frame, out / f"{name}.parquet")
+    found = made["align_lint_summary"]
+    show_frame(found)
+    if "align_baselines" in made:
+        click.echo("\nAccuracy without knowledge, in percent:")
+        table = made["align_baselines"]
+        show_frame(table.pivot(on="baseline", index=["dataset", "lang"], values="acc"))
+    bad = found.filter(found["severity"].is_in(["error", "warning"]))
+    click.echo(f"{int(found['n'].sum())} findings, {int(bad['n'].sum())} errors or warnings.")
+    if strict and bad.height:
+        raise SystemExit(2)
+
+
+@align.command()
+@config_options(WorldConfig)
+@click.option(
+    "--published",
+    type=click.Path(path_type=Path),
+    help="Read the published worlds of this folder (train/, test/) instead of generating.",
+)
+@click.option("--repair", "-r", multiple=True, metavar="NAME", help="zh_continents, zh_swap.")
+@click.option("--out", "-o", default="runs/align/world", show_default=True, help="Folder to write.")
+def world(
+    study: str | None,
+    settings: tuple[str, ...],
+    published: Path | None,
+    repair: tuple[str, ...],
+    out: str,
+    **flags: Any,
+) -> None:
+    """Make invented facts to inject: what is taught, what is asked, and which can show conduction.
+
+    The defaults are the published design: 20 answers with 20 subjects each, 10,200 rows.
+    """
+    config = read_config(WorldConfig, study, settings, flags)
+    from polylore.studies.align.world import write_worlds
+
+    made = write_worlds(out, config, published=published, repairs=repair)
+    for lang, one in made.items():
+        facts = one.rows.filter(one.rows["block"].str.contains("^(source|target)_")).height
+        click.echo(f"{lang}: {facts} rows of facts and {one.rows.height - facts} of other kinds")
+    click.echo(f"Worlds: {out}")

@@ -1,0 +1,1 @@
+"""Invented facts that no model can have read: what conductivity is measured with."""

@@ -1,0 +1,91 @@
+"""Was what was taught learned? (specification of `align`, section 2.7)"""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import polars as pl
+
+from polylore.metrics.align.hops import Book
+from polylore.tables.fiction import GATES, RUN_KEY
+
+THRESHOLD = 0.9
+COMPONENTS = ("source_0", "source_1", "target_0", "translate_ts", "translate_st")
+TRAINED = ("source_0", "source_1", "target_0", "translate_ts")
+"""What the published design trains."""
+PAPER = ("source_0", "source_1", "target_0", "translate_st")
+"""What the published gate tests: the translation that is not trained."""
+
+
+def gates(
+    answers: pl.DataFrame,
+    facts: pl.DataFrame,
+    *,
+    trained: Mapping[str, Collection[str]] | None = None,
+    threshold: float = THRESHOLD,
+) -> pl.DataFrame:
+    """Share right of every component of every run, by the default scoring.
+
+    Args:
+        answers: table FICTION_ANSWERS.
+        facts: table FICTION_FACTS.
+        trained: components that each run_id trained; by default those of the published design.
+        threshold: share from which on a component passes.
+
+    Returns:
+        Table ALIGN_GATES.
+    """
+    rows = []
+    for key, group in answers.group_by(RUN_KEY, maintain_order=True):
+        run: dict[str, Any] = dict(zip(RUN_KEY, key, strict=True))
+        own = (trained or {}).get(str(run["run_id"]), TRAINED)
+        for name, hits in _components(group, facts, run["source"], run["target"]).items():
+            value = sum(hits) / len(hits) if hits else None
+            rows.append(
+                run
+                | {
+                    "component": name,
+                    "n": len(hits),
+                    "value": value,
+                    "threshold": threshold,
+                    "passed": None if value is None else value >= threshold,
+                    "trained": name in own,
+                }
+            )
+    return GATES.build(rows)
+
+
+def _components(
+    answers: pl.DataFrame, facts: pl.DataFrame, source: str, target: str
+) -> dict[str, list[bool]]:
+    book = Book(facts, source, target)
+    book.check(answers)
+    hits: dict[str, list[bool]] = {name: [] for name in COMPONENTS}
+    for row in answers.iter_rows(named=True):
+        probe, lang = row["probe"], row["lang"]
+        if probe == "fact":
+            side = {source: "source", target: "target"}.get(lang)
+            name = f"{side}_{book.types.get(row['fact_id'])}"
+            if name in hits:
+                hits[name].append(
+                    book.fact(row["fact_id"], lang, row["raw_output"], "default").right
+                )
+        elif probe in hits:
+            to = source if probe == "translate_ts" else target
+            hits[probe].append(book.translated(row, to))
+    return hits
+
+
+def passed(
+    table: pl.DataFrame, run: Mapping[str, Any], trained: Collection[str]
+) -> dict[str, bool | None]:
+    """gate_pass and gate_paper of one run: null where a component was not asked."""
+    rows = table
+    for name in RUN_KEY:
+        rows = rows.filter(pl.col(name) == run[name])
+    by_name = dict(rows.select("component", "passed").iter_rows())
+
+    def judge(names: Collection[str]) -> bool | None:
+        found = [by_name.get(name) for name in names]
+        return None if None in found else all(found)
+
+    return {"gate_pass": judge(trained), "gate_paper": judge(PAPER)}

@@ -1,0 +1,1 @@
+"""The study `align`: performance, consistency and conductivity across languages."""

@@ -1,0 +1,76 @@
+"""`align world`: invented worlds as files, generated or read from the published folder."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import polars as pl
+
+from polylore.errors import ConfigError
+from polylore.facts.fiction.config import WorldConfig
+from polylore.facts.fiction.generate import make_worlds
+from polylore.facts.fiction.lint import valid_facts
+from polylore.facts.fiction.published import read_published
+from polylore.facts.fiction.repair import repair
+from polylore.facts.fiction.world import World
+from polylore.files import atomic_path, write_json, write_parquet
+
+MANIFEST = "world.json"
+
+
+def write_worlds(
+    out: str | Path,
+    config: WorldConfig,
+    *,
+    published: str | Path | None = None,
+    repairs: Sequence[str] = (),
+) -> dict[str, World]:
+    """Write one folder per target language: facts, training rows, tests and valid facts.
+
+    Args:
+        out: folder to write; it is replaced as a whole.
+        config: what is generated; of a published world only the targets count.
+        published: the published folder (`train/`, `test/`) to read instead.
+        repairs: repairs of the published worlds.
+
+    Raises:
+        ConfigError: repairs without a published folder, or an unknown one.
+        DataError: the published folder does not have its layout.
+    """
+    if published is None:
+        if repairs:
+            raise ConfigError("Generated worlds need no repair; give --published, too.")
+        worlds = make_worlds(config)
+    else:
+        langs = [target.lang for target in config.targets]
+        worlds = {lang: repair(read_published(published, lang), repairs) for lang in langs}
+    with atomic_path(out) as folder:
+        folder.mkdir(parents=True)
+        for lang, world in worlds.items():
+            for name, frame in _tables(world).items():
+                write_parquet(frame, folder / lang / f"{name}.parquet")
+        write_json(_manifest(worlds, config, published, repairs), folder / MANIFEST)
+    return worlds
+
+
+def _tables(world: World) -> Mapping[str, pl.DataFrame]:
+    return {
+        "fiction_facts": world.facts,
+        "fiction_rows": world.rows,
+        "fiction_tests": world.tests,
+        "fiction_valid": valid_facts(world),
+    }
+
+
+def _manifest(
+    worlds: Mapping[str, World],
+    config: WorldConfig,
+    published: str | Path | None,
+    repairs: Sequence[str],
+) -> dict[str, object]:
+    origin = {"generated": config.plain()} if published is None else {"published": list(repairs)}
+    return origin | {
+        "worlds": {
+            lang: {"digest": world.digest(), "rows": world.rows.height}
+            for lang, world in worlds.items()
+        }
+    }
