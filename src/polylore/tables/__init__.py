@@ -3,6 +3,8 @@
 from polylore.tables import (
     compared,
     derived,
+    inject,
+    injection,
     lexicon,
     patch,
     pathways,
@@ -29,6 +31,8 @@ _MODULES = (
     unify,
     unify_results,
     worlds,
+    inject,
+    injection,
 )
 
 ALL: dict[str, Table] = {
@@ -45,6 +49,8 @@ __all__ = [
     "Table",
     "compared",
     "derived",
+    "inject",
+    "injection",
     "lexicon",
     "patch",
     "pathways",
