@@ -6,6 +6,8 @@ from polylore.tables import (
     compared,
     derived,
     fiction,
+    inject,
+    injection,
     lexicon,
     patch,
     patch_derived,
@@ -37,6 +39,8 @@ _MODULES = (
     align,
     align_lint,
     fiction,
+    inject,
+    injection,
 )
 
 ALL: dict[str, Table] = {
@@ -56,6 +60,8 @@ __all__ = [
     "compared",
     "derived",
     "fiction",
+    "inject",
+    "injection",
     "lexicon",
     "patch",
     "patch_derived",

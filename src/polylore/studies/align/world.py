@@ -67,7 +67,9 @@ def _manifest(
     published: str | Path | None,
     repairs: Sequence[str],
 ) -> dict[str, object]:
-    origin = {"generated": config.plain()} if published is None else {"published": list(repairs)}
+    origin: dict[str, object] = {"published": list(repairs)}
+    if published is None:
+        origin = {"generated": config.plain()}
     return origin | {
         "worlds": {
             lang: {"digest": world.digest(), "rows": world.rows.height}
