@@ -3,6 +3,8 @@
 from polylore.tables import (
     compared,
     derived,
+    inject,
+    injection,
     lexicon,
     patch,
     patch_derived,
@@ -31,6 +33,8 @@ _MODULES = (
     unify,
     unify_results,
     worlds,
+    inject,
+    injection,
 )
 
 ALL: dict[str, Table] = {
@@ -47,6 +51,8 @@ __all__ = [
     "Table",
     "compared",
     "derived",
+    "inject",
+    "injection",
     "lexicon",
     "patch",
     "patch_derived",

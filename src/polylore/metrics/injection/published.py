@@ -1,0 +1,163 @@
+"""Effectivity, retainability and decay constant as published (`inject`, section 2.2).
+
+`paper` drops values beyond 1.5 interquartile ranges, `repo` (the released code) beyond 2.0. The
+maximum of noisy readings is positive without learning, and the decay constant depends on the
+schedule (section 2.3); `crossfit` and `kernel` hold what should be read instead.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from polylore.errors import DataError
+from polylore.metrics.index import Array
+from polylore.metrics.injection.trajectories import Cell, Items
+
+FACTORS = {"paper": 1.5, "repo": 2.0}
+"""How many interquartile ranges a value may lie outside the quartiles."""
+
+
+@dataclass(frozen=True)
+class Peaks:
+    """Local acquisition maxima of each probe and exposure; rows with a missing reading left out."""
+
+    start_QN: Array
+    """y at t_i, the last reading before the exposure."""
+    peak_QN: Array
+    """y at the local acquisition maximum."""
+    at_QN: Array
+    """State of that maximum."""
+    rows_Q: Array
+    """Rows of the items' probes that are kept."""
+
+    @property
+    def gain_QN(self) -> Array:
+        """E(q, i)."""
+        return np.asarray(self.peak_QN - self.start_QN)
+
+
+def window(times_JN: Array, length: int) -> int:
+    """The acquisition window: `length`, but never beyond the next exposure of an item."""
+    gaps = np.diff(times_JN, axis=1)
+    gaps = gaps[times_JN[:, 1:] >= 0]
+    return int(min([length, *gaps.tolist()]))
+
+
+def window_of(beta1: float) -> int:
+    """Steps in which momentum works off an update: round(ln 0.005 / ln beta1), at least 1."""
+    return max(1, round(float(np.log(0.005) / np.log(beta1)))) if beta1 > 0 else 1
+
+
+def find_peaks(cell: Cell, items: Items, length: int) -> Peaks:
+    """Local acquisition maximum: first largest y in t_i < t <= t_i + t_w.
+
+    Raises:
+        DataError: states in between were not read, or items differ in their number of exposures.
+    """
+    states = cell.states_T
+    if len(states) != int(states[-1]) + 1:
+        missing = np.setdiff1d(np.arange(int(states[-1]) + 1), states)
+        shown = ", ".join(map(str, missing[:10]))
+        raise DataError(
+            f"The published form needs every state; the log lacks {len(missing)}: {shown}"
+            f"{', ...' if len(missing) > 10 else ''}. Use the default form."
+        )
+    if (items.times_JN < 0).any():
+        raise DataError("The published form needs equally many exposures of every item of an arm.")
+    length = window(items.times_JN, length)
+    if int(items.times_JN.max()) + length > int(states[-1]):
+        raise DataError(
+            f"The log ends at state {states[-1]}, before the window of {length} steps after the "
+            f"last exposure ({items.times_JN.max()})."
+        )
+    keep = np.flatnonzero(~np.isnan(items.y_QT).any(axis=1))
+    y_QT = items.y_QT[keep]
+    times_QN = items.times_JN[items.item_Q[keep]]
+    rows = np.arange(len(y_QT))
+    after = times_QN[:, :, None] + np.arange(1, length + 1)
+    at_QN = times_QN + 1 + y_QT[rows[:, None, None], after].argmax(axis=2)
+    column = rows[:, None]
+    return Peaks(y_QT[column, times_QN], y_QT[column, at_QN], at_QN, keep)
+
+
+def kept(values: Array, factor: float) -> Array:
+    """Which values the outlier rule keeps, along the first axis; bounds are inclusive."""
+    q1, q3 = np.percentile(values, [25, 75], axis=0)
+    reach = factor * (q3 - q1)
+    return np.asarray((values >= q1 - reach) & (values <= q3 + reach))
+
+
+def trimmed_mean(values: Array, factor: float) -> tuple[float, int]:
+    """Mean of what the outlier rule keeps of a vector, and how many values it drops."""
+    keep = kept(values, factor)
+    return float(values[keep].mean()), int(len(values) - keep.sum())
+
+
+def horizon(cell: Cell, length: int) -> int:
+    """Last lag H of the decay line; the same for all arms of a plan."""
+    return int(cell.states_T[-1]) - (cell.last + window(cell.injected.times_JN, length))
+
+
+@dataclass(frozen=True)
+class Retained:
+    """R(q, t) of each probe."""
+
+    share_QL: Array
+    """Share of the whole gain left at lag 0, 1, ..., H; NaN where that gain is zero."""
+    gain_Q: Array
+    """The whole gain: the denominator."""
+
+
+def retained(cell: Cell, items: Items, peaks: Peaks, last_lag: int) -> Retained:
+    """R(q, t) = [y(q, t_LAM(q, N) + t) - y(q, t_1)] / [y(q, t_LAM(q, N)) - y(q, t_1)]."""
+    y_QT = items.y_QT[peaks.rows_Q]
+    rows = np.arange(len(y_QT))
+    start_Q, at_Q = peaks.start_QN[:, 0], peaks.at_QN[:, -1]
+    gain_Q = peaks.peak_QN[:, -1] - start_Q
+    after = y_QT[rows[:, None], at_Q[:, None] + np.arange(last_lag + 1)]
+    gain_Q1 = gain_Q[:, None]
+    shape = after.shape
+    share = np.divide(
+        after - start_Q[:, None], gain_Q1, out=np.full(shape, np.nan), where=gain_Q1 != 0
+    )
+    return Retained(share, gain_Q)
+
+
+def mean_curve(share_QL: Array, factor: float) -> Array:
+    """Mean of R(q, t) by lag: zero denominators dropped, negative ones kept, outliers dropped."""
+    values = share_QL[~np.isnan(share_QL).any(axis=1)]
+    if not len(values):
+        return np.full(share_QL.shape[1], np.nan)
+    keep = kept(values, factor)
+    return np.asarray(np.where(keep, values, 0).sum(axis=0) / keep.sum(axis=0))
+
+
+@dataclass(frozen=True)
+class Line:
+    """A straight line on log10 of the lag."""
+
+    a: float
+    """Decay constant: minus the slope."""
+    intercept: float
+    naive_se: float
+    """Least-squares standard error of the slope; the points are not independent."""
+    r2: float
+
+    @property
+    def x_intercept_log10(self) -> float:
+        """log10 of the lag at which the line is zero; NaN if it does not fall."""
+        return self.intercept / self.a if self.a != 0 else float("nan")
+
+
+def semilog(curve_L: Array) -> Line:
+    """Unweighted straight line of a curve on log10 t, over every integer t = 1, 2, ..., H."""
+    y = curve_L[1:]
+    x = np.log10(np.arange(1, len(y) + 1))
+    centred = x - x.mean()
+    sxx = float(centred @ centred)
+    slope = float(centred @ (y - y.mean())) / sxx
+    intercept = float(y.mean() - slope * x.mean())
+    residual = y - intercept - slope * x
+    ssr, sst = float(residual @ residual), float(((y - y.mean()) ** 2).sum())
+    se = float(np.sqrt(ssr / (len(y) - 2) / sxx)) if len(y) > 2 else float("nan")
+    return Line(-slope, intercept, se, 1 - ssr / sst if sst > 0 else float("nan"))

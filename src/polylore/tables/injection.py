@@ -1,0 +1,214 @@
+"""Derived contracts of the study `inject`: all of it can be made from inject_log and the plan."""
+
+import polars as pl
+
+from polylore.tables.contract import Column, Table
+from polylore.tables.derived import HI, LO, REASON
+from polylore.tables.inject import ARM, DEPTH, INJECT_LANG, PROBE_LANG, RUN
+
+PRESET = Column("preset", pl.String(), "default, paper (IQR factor 1.5) or repo (2.0)")
+AT_EXPOSURE = Column("exposure", pl.Int32(), "number of the exposure; null: all together", "", True)
+ESTIMATE = Column("estimate", pl.Float64(), "the number; null with a reason", "", True)
+N_ITEMS = Column("n_items", pl.Int64(), "items behind the number", "items")
+CENSORED = Column("censored", pl.Boolean(), "beyond what was observed: only '> lag' is known")
+_CELL = (RUN, ARM, DEPTH, INJECT_LANG, PROBE_LANG)
+_KEY = ("run_id", "arm", "depth", "inject_lang", "probe_lang")
+
+EFFECTIVITY = Table(
+    "inject_effectivity",
+    "Gain per exposure (specification of `inject`, sections 2.2 and 2.4).",
+    (
+        *_CELL,
+        AT_EXPOSURE,
+        PRESET,
+        Column("estimate", pl.Float64(), "mean gain; null with a reason", "nats per token", True),
+        LO,
+        HI,
+        N_ITEMS,
+        Column("n_values", pl.Int64(), "values that are averaged", "values"),
+        Column("n_dropped", pl.Int64(), "values that the outlier rule drops", "values"),
+        Column(
+            "control_estimate",
+            pl.Float64(),
+            "the same of never-injected items; null if none",
+            "nats per token",
+            True,
+        ),
+        Column("lag", pl.Float64(), "mean lag at which the gain is read", "steps", True),
+        REASON,
+    ),
+    key=(*_KEY, "exposure", "preset"),
+)
+
+RETENTION = Table(
+    "inject_retention",
+    "What is left of the gain, by lag after the last peak.",
+    (
+        *_CELL,
+        PRESET,
+        Column("lag", pl.Int64(), "since the last peak", "steps"),
+        Column("estimate", pl.Float64(), "share left; null with a reason", "share", True),
+        LO,
+        HI,
+        N_ITEMS,
+        Column("n_values", pl.Int64(), "values that are averaged", "values"),
+        Column("negative_denominators", pl.Int64(), "values whose whole gain is negative"),
+        REASON,
+    ),
+    key=(*_KEY, "preset", "lag"),
+)
+
+DECAY = Table(
+    "inject_decay",
+    "The straight line of retainability on log10 of the lag: the published form.",
+    (
+        *_CELL,
+        PRESET,
+        Column("a", pl.Float64(), "decay constant, minus the slope", "per decade", True),
+        LO,
+        HI,
+        Column("naive_se", pl.Float64(), "its least-squares standard error", "per decade", True),
+        Column("r2", pl.Float64(), "share of variance explained", "share", True),
+        Column("x_intercept_log10", pl.Float64(), "log10 of the lag at zero", "log10 steps", True),
+        Column(
+            "x_intercept_tokens_log10",
+            pl.Float64(),
+            "the same in tokens; null if tokens per step are not given",
+            "log10 tokens",
+            True,
+        ),
+        Column("horizon", pl.Int64(), "last lag of the line", "steps"),
+        N_ITEMS,
+        REASON,
+    ),
+    key=(*_KEY, "preset"),
+)
+
+KERNELS = Table(
+    "inject_kernels",
+    "Superposition kernel: rise and log-linear forgetting of one exposure.",
+    (
+        *_CELL,
+        Column("p", pl.Int32(), "steps until the gain is complete", "steps", True),
+        Column("r", pl.Float64(), "what is missing shrinks by this per step", "", True),
+        Column("gain_at_peak", pl.Float64(), "g (1 - r^p)", "nats per token", True),
+        Column("gain_lo", pl.Float64(), "lower end of its 95 % interval", "", True),
+        Column("gain_hi", pl.Float64(), "upper end of its 95 % interval", "", True),
+        Column("a", pl.Float64(), "share of the peak lost per decade", "per decade", True),
+        LO,
+        HI,
+        Column("residual_ac1", pl.Float64(), "lag-1 autocorrelation of residuals", "", True),
+        Column("half_life", pl.Float64(), "10^(0.5/a); null if censored", "steps", True),
+        Column("half_life_lo", pl.Float64(), "lower end; null if censored", "steps", True),
+        Column("half_life_hi", pl.Float64(), "upper end; null if censored", "steps", True),
+        Column("half_life_censored", pl.Boolean(), "half-life lies beyond `observed`"),
+        Column("zero", pl.Float64(), "10^(1/a), where nothing is left", "steps", True),
+        Column("zero_lo", pl.Float64(), "lower end; null if censored", "steps", True),
+        Column("zero_hi", pl.Float64(), "upper end; null if censored", "steps", True),
+        Column("zero_censored", pl.Boolean(), "zero lies beyond `observed`"),
+        Column("observed", pl.Int64(), "longest lag observed", "steps"),
+        N_ITEMS,
+        REASON,
+    ),
+    key=_KEY,
+)
+
+KERNEL_GAINS = Table(
+    "inject_kernel_gains",
+    "Gain of every exposure, with the shape of the kernel fixed.",
+    (
+        *_CELL,
+        Column("exposure", pl.Int32(), "number of the exposure, from 0"),
+        Column("gain", pl.Float64(), "g_i", "nats per token"),
+        LO,
+        HI,
+    ),
+    key=(*_KEY, "exposure"),
+)
+
+FORMS = Table(
+    "inject_forms",
+    "Which form of forgetting fits best, and how surely.",
+    (
+        *_CELL,
+        Column("form", pl.String(), "log_linear, power, power_floor, exponential, ..."),
+        Column("names", pl.List(pl.String()), "names of the parameters"),
+        Column("params", pl.List(pl.Float64()), "their values"),
+        Column("gain", pl.Float64(), "common gain g", "nats per token"),
+        Column("sse", pl.Float64(), "sum of squared residuals"),
+        Column("aicc", pl.Float64(), "corrected information criterion; null if refused", "", True),
+        Column("n_eff", pl.Float64(), "effective points, equal for all forms", "points"),
+        Column("win_share", pl.Float64(), "share of item resamples it wins", "share", True),
+        Column("holdout_error", pl.Float64(), "rms error on the later lags", "nats", True),
+        Column("verdict", pl.String(), "winning form, undetermined or too_few_points"),
+    ),
+    key=(*_KEY, "form"),
+)
+
+THRESHOLD = Table(
+    "inject_threshold",
+    "Whether exposures accumulate, by the interval between them.",
+    (
+        *_CELL,
+        Column("interval", pl.Int64(), "steps between exposures", "steps"),
+        Column("S", pl.Float64(), "left of one exposure after an interval", "nats per token", True),
+        Column("A", pl.Float64(), "left of all after an interval", "nats per token", True),
+        Column("A_lo", pl.Float64(), "lower end of its 95 % interval", "", True),
+        Column("A_hi", pl.Float64(), "upper end of its 95 % interval", "", True),
+        Column("difference", pl.Float64(), "A - S", "nats per token", True),
+        LO,
+        HI,
+        Column("kappa", pl.Float64(), "A / S; null unless S is surely positive", "", True),
+        Column("kappa_lo", pl.Float64(), "lower end of its 95 % interval", "", True),
+        Column("kappa_hi", pl.Float64(), "upper end of its 95 % interval", "", True),
+        Column("kappa_predicted", pl.Float64(), "by the kernel; null without one", "", True),
+        Column("within_rise", pl.Boolean(), "shorter than the rise: kept out of the bracket"),
+        Column("verdict", pl.String(), "accumulates, plateau, lost or undetermined"),
+        N_ITEMS,
+    ),
+    key=(*_KEY, "interval"),
+)
+
+BRACKETS = Table(
+    "inject_brackets",
+    "Learnability threshold: between which intervals facts stop accumulating.",
+    (
+        *_CELL,
+        Column("bracket_lo", pl.Int64(), "longest interval that accumulates", "steps", True),
+        Column("bracket_hi", pl.Int64(), "shortest longer one that does not", "steps", True),
+        Column("censored", pl.String(), "none, left, right or undetermined"),
+        Column("monotone", pl.Boolean(), "no interval accumulates beyond one that does not"),
+        Column("x_intercept", pl.Float64(), "the published proxy; null if none", "steps", True),
+    ),
+    key=_KEY,
+)
+
+TRANSFER = Table(
+    "inject_transfer",
+    "What a fact injected in one language is worth in another.",
+    (
+        RUN,
+        ARM,
+        DEPTH,
+        INJECT_LANG,
+        PROBE_LANG,
+        Column(
+            "quantity",
+            pl.String(),
+            "effectivity, effectivity_per_byte, a_kernel, retention_<lag>, kappa, "
+            "source_normalised, target_normalised, retention_transfer, fact_specific_gain",
+        ),
+        Column("value", pl.Float64(), "the number; null with a reason", "", True),
+        LO,
+        HI,
+        N_ITEMS,
+        Column("reason_null", pl.String(), "why it is null", "", True),
+        Column(
+            "same_script", pl.Boolean(), "both languages share a script; null if unknown", "", True
+        ),
+        Column("name_form", pl.String(), "of the subject; null if unknown or mixed", "", True),
+        Column("background_tokens_a", pl.Int64(), "background of inject_lang", "tokens", True),
+        Column("background_tokens_b", pl.Int64(), "background of probe_lang", "tokens", True),
+    ),
+    key=(*_KEY, "quantity"),
+)
