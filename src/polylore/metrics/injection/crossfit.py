@@ -73,7 +73,7 @@ class Gains:
             return self.rise_JT
         curves = mean_curves(self.rise_KT, weights.control_K, self.cell.control.runs)
         nothing = np.full(self.rise_JT.shape[1], np.nan)
-        return self.rise_JT - np.array([curves.get(run, nothing) for run in self.items.runs])
+        return np.asarray(self.rise_JT - [curves.get(run, nothing) for run in self.items.runs])
 
     def by_lag(self, corrected_JT: Array) -> Array:
         """d_i(j, h): (J, N, H), NaN where a reading is missing."""
@@ -147,7 +147,7 @@ def _effect(values_JNH: Array, weights_J: Array, lags_H: Array) -> Effect:
 
 
 def peaks(gains: Gains, corrected_JT: Array, weights_J: Array) -> Array:
-    """State t_N + h*_j of the last peak, h* chosen on the last exposure of the other items; (J,)."""
+    """State t_N + h*_j of the last peak, h* from the last exposure of the other items; (J,)."""
     last_J = (gains.items.times_JN >= 0).sum(axis=1) - 1
     rows = np.arange(gains.items.n)
     values_J1H = gains.by_lag(corrected_JT)[rows, last_J][:, None]

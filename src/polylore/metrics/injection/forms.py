@@ -147,7 +147,7 @@ def _criterion(fits: dict[str, Fitted]) -> tuple[float, dict[str, float | None]]
     points = len(best.residual)
     n = points * (1 - rho) / (1 + rho)
     if n < FEWEST_POINTS:
-        return float(n), {name: None for name in fits}
+        return float(n), dict.fromkeys(fits)
     scores: dict[str, float | None] = {}
     for name, found in fits.items():
         k = len(found.params) + 2
@@ -166,7 +166,7 @@ def _holdout(curve: _Curve, fits: dict[str, Fitted], last: int) -> dict[str, flo
     longest = int(curve.states[-1]) - last
     early = curve.states <= last + np.sqrt(max(longest, 1))
     if early.sum() < FEWEST_POINTS or (~early).sum() < 2:
-        return {name: None for name in fits}
+        return dict.fromkeys(fits)
     first, second = curve.cut(early), curve.cut(~early)
     errors: dict[str, float | None] = {}
     for name, form in FORMS.items():

@@ -20,7 +20,8 @@ LONGEST_RISE = 20
 
 def ramp(lags: Array, p: int, r: float) -> Array:
     """1 - r^min(tau, p), zero before the exposure is visible."""
-    return np.where(lags > 0, 1 - r ** np.clip(lags, 0, p), 0.0)
+    risen: Array = np.where(lags > 0, 1 - r ** np.clip(lags, 0, p), 0.0)
+    return risen
 
 
 def since_peak(lags: Array, p: int) -> Array:
@@ -108,28 +109,28 @@ def fit(mean: Mean, weights: Weights) -> Kernel | None:
     y, x_G2T = y[seen], x_G2T[:, :, seen]
     gram_G22 = x_G2T @ x_G2T.transpose(0, 2, 1)
     moment_G2 = x_G2T @ y
-    coefficients_G2 = np.array(
-        [np.linalg.lstsq(g, m, rcond=None)[0] for g, m in zip(gram_G22, moment_G2, strict=True)]
-    ) if _singular(gram_G22) else np.linalg.solve(gram_G22, moment_G2[:, :, None])[:, :, 0]
-    residual_GT = y - np.einsum("gc,gct->gt", coefficients_G2, x_G2T)
-    sse_G = (residual_GT**2).sum(axis=1)
+    # The pseudo-inverse also serves designs whose two columns are one (nothing forgotten yet).
+    inverse_G22 = np.linalg.pinv(gram_G22, rcond=1e-12, hermitian=True)
+    coefficients_G2 = np.einsum("gij,gj->gi", inverse_G22, moment_G2)
+    sse_G = y @ y - (coefficients_G2 * moment_G2).sum(axis=1)
     best = int(sse_G.argmin())
     g, ga = coefficients_G2[best]
+    residual = y - coefficients_G2[best] @ x_G2T[best]
     p, r = grid[best]
     a = float(ga / g) if g != 0 else float("nan")
-    return Kernel(p, r, float(g), a, float(sse_G[best]), autocorrelation(residual_GT[best]))
+    return Kernel(p, r, float(g), a, float(residual @ residual), autocorrelation(residual))
 
 
-def _singular(gram_G22: Array) -> bool:
-    return bool((np.linalg.cond(gram_G22) > 1e12).any())
+def shape_at(kernel: Kernel, lags: Array) -> Array:
+    """K at any lags."""
+    u = since_peak(lags, kernel.p)
+    return np.asarray(ramp(lags, kernel.p, kernel.r) * (1 - kernel.a * np.log10(u)))
 
 
 def gains_by_exposure(mean: Mean, kernel: Kernel, weights: Weights) -> Array:
     """g_i of every exposure, with the shape fixed; (N,)."""
     y = mean.curve(weights)
-    u = since_peak(mean.lags_SNT, kernel.p)
-    shape_SNT = ramp(mean.lags_SNT, kernel.p, kernel.r) * (1 - kernel.a * np.log10(u))
-    x_NT = np.tensordot(mean.shares(weights), shape_SNT, axes=1)
+    x_NT = np.tensordot(mean.shares(weights), shape_at(kernel, mean.lags_SNT), axes=1)
     seen = ~np.isnan(y)
     return np.asarray(np.linalg.lstsq(x_NT[:, seen].T, y[seen], rcond=None)[0])
 

@@ -48,36 +48,58 @@ def window_of(beta1: float) -> int:
     return max(1, round(float(np.log(0.005) / np.log(beta1)))) if beta1 > 0 else 1
 
 
-def find_peaks(cell: Cell, items: Items, length: int) -> Peaks:
-    """Local acquisition maximum: first largest y in t_i < t <= t_i + t_w.
+def missing_states(cell: Cell) -> Array:
+    """States up to the last one read that were not read."""
+    return np.setdiff1d(np.arange(int(cell.states_T[-1]) + 1), cell.states_T)
+
+
+def check_complete(cell: Cell) -> None:
+    """Refuse a log with gaps.
 
     Raises:
-        DataError: states in between were not read, or items differ in their number of exposures.
+        DataError: states are missing; they are listed.
     """
-    states = cell.states_T
-    if len(states) != int(states[-1]) + 1:
-        missing = np.setdiff1d(np.arange(int(states[-1]) + 1), states)
-        shown = ", ".join(map(str, missing[:10]))
+    missing = missing_states(cell)
+    if len(missing):
+        shown = ", ".join(map(str, missing[:10])) + (", ..." if len(missing) > 10 else "")
         raise DataError(
-            f"The published form needs every state; the log lacks {len(missing)}: {shown}"
-            f"{', ...' if len(missing) > 10 else ''}. Use the default form."
+            f"The published form needs every state, and the log lacks {len(missing)} of them "
+            f"({shown}); read every state, or use the default form."
         )
+
+
+def find_peaks(cell: Cell, items: Items, length: int) -> Peaks:
+    """Local acquisition maximum: first largest y in t_i < t <= t_i + t_w, among the states read.
+
+    The published form reads every state (`check_complete`).
+
+    Raises:
+        DataError: items differ in their number of exposures, or nothing was read in a window.
+    """
     if (items.times_JN < 0).any():
         raise DataError("The published form needs equally many exposures of every item of an arm.")
     length = window(items.times_JN, length)
-    if int(items.times_JN.max()) + length > int(states[-1]):
-        raise DataError(
-            f"The log ends at state {states[-1]}, before the window of {length} steps after the "
-            f"last exposure ({items.times_JN.max()})."
-        )
-    keep = np.flatnonzero(~np.isnan(items.y_QT).any(axis=1))
-    y_QT = items.y_QT[keep]
-    times_QN = items.times_JN[items.item_Q[keep]]
-    rows = np.arange(len(y_QT))
+    times_QN = items.times_JN[items.item_Q]
     after = times_QN[:, :, None] + np.arange(1, length + 1)
-    at_QN = times_QN + 1 + y_QT[rows[:, None, None], after].argmax(axis=2)
-    column = rows[:, None]
-    return Peaks(y_QT[column, times_QN], y_QT[column, at_QN], at_QN, keep)
+    columns = cell.columns(after)
+    if (columns < 0).all(axis=2).any() or (cell.columns(times_QN) < 0).any():
+        raise DataError(
+            "The published form needs a reading before every exposure and one within "
+            f"{length} steps after it."
+        )
+    rows = np.arange(len(items.y_QT))
+    values = items.y_QT[rows[:, None, None], columns]
+    lost = np.isnan(values) & (columns >= 0)
+    keep = np.flatnonzero(~(lost.any(axis=(1, 2)) | np.isnan(_starts(cell, items)).any(axis=1)))
+    best = np.where(columns < 0, -np.inf, values)[keep].argmax(axis=2)
+    at_QN = times_QN[keep] + 1 + best
+    peak_QN = np.take_along_axis(values[keep], best[:, :, None], axis=2)[:, :, 0]
+    return Peaks(_starts(cell, items)[keep], peak_QN, at_QN, keep)
+
+
+def _starts(cell: Cell, items: Items) -> Array:
+    columns = cell.columns(items.times_JN[items.item_Q])
+    return np.asarray(items.y_QT[np.arange(len(columns))[:, None], columns])
 
 
 def kept(values: Array, factor: float) -> Array:
@@ -109,7 +131,12 @@ class Retained:
 
 
 def retained(cell: Cell, items: Items, peaks: Peaks, last_lag: int) -> Retained:
-    """R(q, t) = [y(q, t_LAM(q, N) + t) - y(q, t_1)] / [y(q, t_LAM(q, N)) - y(q, t_1)]."""
+    """R(q, t) = [y(q, t_LAM(q, N) + t) - y(q, t_1)] / [y(q, t_LAM(q, N)) - y(q, t_1)].
+
+    Raises:
+        DataError: states are missing.
+    """
+    check_complete(cell)
     y_QT = items.y_QT[peaks.rows_Q]
     rows = np.arange(len(y_QT))
     start_Q, at_Q = peaks.start_QN[:, 0], peaks.at_QN[:, -1]

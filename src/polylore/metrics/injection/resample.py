@@ -1,6 +1,6 @@
 """Item bootstrap: all that was read of an item moves together; controls are resampled too."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,7 @@ from polylore.metrics.injection.trajectories import Cell
 RESAMPLES = 2000
 FEWEST = 10
 """Items below which a cell has no interval (`few_items`)."""
+_APART = "\x1f"
 
 
 @dataclass(frozen=True)
@@ -33,42 +34,56 @@ class ItemDraws:
     """Draws of all items of a log: the same draw serves every cell, so differences are paired."""
 
     column: dict[tuple[str, str], int]
-    """(stratum, item_id) -> column."""
+    """(stratum, item_id) -> column; strata are injected and control."""
     weights_DF: Array
 
     @classmethod
     def of(
         cls, injected: Sequence[str], control: Sequence[str], n: int = RESAMPLES, seed: int = 0
     ) -> "ItemDraws":
-        """Draw injected items among themselves and control items among themselves."""
+        """Draw injected items among themselves and control items among themselves.
+
+        An item may be a control in one run and injected in another: it is drawn for either.
+        """
         names = [("injected", i) for i in sorted(set(injected))]
         names += [("control", i) for i in sorted(set(control))]
-        # The same item may be a control in another run: the stratum is part of its name here.
         facts = pl.DataFrame(
-            {"fact_id": [f"{s}\x1f{i}" for s, i in names], "relation": [s for s, _ in names]},
+            {
+                "fact_id": [f"{stratum}{_APART}{item}" for stratum, item in names],
+                "relation": [stratum for stratum, _ in names],
+            },
             schema={"fact_id": pl.String(), "relation": pl.String()},
         )
         draws = cluster_draws(facts, n=n, seed=seed)
-        stratum = [str(name).partition("\x1f") for name in draws.index.fact_ids]
-        return cls({(s, i): at for at, (s, _, i) in enumerate(stratum)}, draws.weights_DF)
+        parts = [name.partition(_APART) for name in draws.index.fact_ids]
+        columns = {(stratum, item): at for at, (stratum, _, item) in enumerate(parts)}
+        return cls(columns, draws.weights_DF)
 
-    @property
-    def n(self) -> int:
-        """Number of draws."""
-        return len(self.weights_DF)
+    def each(self, cell: Cell) -> Iterator[Weights]:
+        """Weights of the items of a cell in every draw."""
+        inside = [self.column["injected", name] for name in cell.injected.names]
+        control = cell.control.names if cell.control else ()
+        outside = [self.column["control", name] for name in control]
+        for row in self.weights_DF.astype(np.float64):
+            yield Weights(row[inside], row[outside])
+
+    def some(self, cell: Cell, n: int) -> list[Weights]:
+        """The first n draws that hold an injected item and, if the cell has any, a control."""
+        held = (w for w in self.each(cell) if _holds(w))
+        return [weights for weights, _ in zip(held, range(n), strict=False)]
 
     def bootstrap(self, cell: Cell, statistic: Callable[[Weights], Array]) -> Array:
         """A vector-valued statistic in every draw: (D, V); NaN where a draw holds no item."""
-        inside = np.array([self.column["injected", name] for name in cell.injected.names])
-        control = cell.control.names if cell.control else ()
-        outside = np.array([self.column["control", name] for name in control], dtype=np.int64)
-        rows = []
         width = len(statistic(ones(cell)))
-        for row in self.weights_DF:
-            weights = Weights(row[inside].astype(np.float64), row[outside].astype(np.float64))
-            empty = not weights.injected_J.any() or (len(outside) and not weights.control_K.any())
-            rows.append(np.full(width, np.nan) if empty else statistic(weights))
-        return np.array(rows).reshape(len(self.weights_DF), width)
+        nothing = np.full(width, np.nan)
+        rows = [statistic(w) if _holds(w) else nothing for w in self.each(cell)]
+        return np.array(rows).reshape(len(rows), width)
+
+
+def _holds(weights: Weights) -> bool:
+    return bool(weights.injected_J.any()) and (
+        not len(weights.control_K) or bool(weights.control_K.any())
+    )
 
 
 def few(cell: Cell) -> bool:

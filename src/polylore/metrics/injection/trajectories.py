@@ -76,10 +76,11 @@ class Cell:
     def columns(self, states: Array) -> Array:
         """Columns of any states; -1 where one was not read or lies beyond the last."""
         inside = (states >= 0) & (states < len(self.column_of) - 1)
-        return np.where(inside, self.column_of[np.where(inside, states, -1)], -1)
+        found: Array = np.where(inside, self.column_of[np.where(inside, states, -1)], -1)
+        return found
 
     def rise(self, items: Items) -> Array:
-        """Item mean of y(t) - y(pre): (J, T). Pre is the mean of the states before any injection."""
+        """Item mean of y(t) - y(pre): (J, T); pre is the mean of all states before the plan."""
         before = self.states_T <= self.first
         if not before.any():
             raise DataError(
@@ -97,13 +98,19 @@ def _mean(values: Array) -> Array:
     return np.divide(sums, counts, out=np.full(len(sums), np.nan), where=counts > 0)
 
 
-def read_cells(log: pl.DataFrame, exposures: pl.DataFrame, *, pool: bool = False) -> Iterator[Cell]:
+SCORE = pl.col("mean_logprob")
+
+
+def read_cells(
+    log: pl.DataFrame, exposures: pl.DataFrame, *, pool: bool = False, score: pl.Expr = SCORE
+) -> Iterator[Cell]:
     """Divide a log into its cells: run, arm, depth, language of injection and of the probe.
 
     Args:
-        log: contract `tables.inject.LOG`; of its scores only mean_logprob is used.
+        log: contract `tables.inject.LOG`.
         exposures: run_id, item_id, exposure and step of every exposure.
         pool: put all runs into one cell each, called "all".
+        score: what y is; nats per target token by default.
 
     Yields:
         Cells of injected arms, in the order of their keys. Where no control item has the same
@@ -114,7 +121,7 @@ def read_cells(log: pl.DataFrame, exposures: pl.DataFrame, *, pool: bool = False
     """
     if not exposures.height:
         raise DataError("The plan places nothing, so there is no gain to measure.")
-    states_T, probes, y_QT = _matrix(log)
+    states_T, probes, y_QT = _matrix(log, score)
     times = _times(exposures)
     limits = exposures.group_by("run_id").agg(
         pl.col("step").min().alias("first"), pl.col("step").max().alias("last")
@@ -149,7 +156,7 @@ def read_cells(log: pl.DataFrame, exposures: pl.DataFrame, *, pool: bool = False
         )
 
 
-def _matrix(log: pl.DataFrame) -> tuple[Array, pl.DataFrame, Array]:
+def _matrix(log: pl.DataFrame, score: pl.Expr) -> tuple[Array, pl.DataFrame, Array]:
     """States, one row per (run, probe) in a fixed order, and the matrix of scores."""
     columns = [*CELL, "probe_id", "item_id"]
     probes = log.select(columns).unique().sort("run_id", "probe_id")
@@ -162,12 +169,12 @@ def _matrix(log: pl.DataFrame) -> tuple[Array, pl.DataFrame, Array]:
         )
     probes = probes.with_row_index("_q")
     states = log["t"].unique().sort()
-    places = log.select("run_id", "probe_id", "t", "mean_logprob").join(
+    places = log.select("run_id", "probe_id", "t", score.cast(pl.Float64).alias("_y")).join(
         probes.select("run_id", "probe_id", "_q"), on=["run_id", "probe_id"], how="left"
     )
     y_QT = np.full((probes.height, len(states)), np.nan)
     columns_ = np.searchsorted(states.to_numpy(), places["t"].to_numpy())
-    values = places["mean_logprob"].to_numpy()
+    values = places["_y"].to_numpy()
     y_QT[places["_q"].to_numpy(), columns_] = np.where(np.isfinite(values), values, np.nan)
     return states.to_numpy().astype(np.int64), probes, y_QT
 

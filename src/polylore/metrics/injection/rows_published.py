@@ -1,0 +1,160 @@
+"""Rows of the published form: effectivity, retention and decay of one cell."""
+
+from typing import Any
+
+import numpy as np
+
+from polylore.errors import DataError
+from polylore.metrics.index import Array
+from polylore.metrics.injection.published import (
+    FACTORS,
+    find_peaks,
+    horizon,
+    mean_curve,
+    missing_states,
+    retained,
+    semilog,
+    trimmed_mean,
+)
+from polylore.metrics.injection.resample import ItemDraws, Weights, few, limits
+from polylore.metrics.injection.trajectories import Cell, pseudo_exposed
+
+Row = dict[str, Any]
+MISSING = "missing_states"
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _repeat(values_Q: Array, item_Q: Array, weights_J: Array) -> Array:
+    return np.repeat(values_Q, weights_J[item_Q].astype(np.int64), axis=0)
+
+
+def effectivity_rows(
+    cell: Cell, preset: str, length: int, draws: ItemDraws | None, *, sparse: bool
+) -> list[Row]:
+    """E of all exposures together, and of each one (without values that are negative).
+
+    Args:
+        cell: the condition.
+        preset: paper or repo.
+        length: the acquisition window.
+        draws: item bootstrap; without it there is no interval.
+        sparse: take the maximum over the states that were read if some are missing; otherwise the
+            estimate is null then.
+    """
+    factor = FACTORS[preset]
+    whole: Row = cell.key | {"preset": preset, "exposure": None, "n_items": cell.injected.n}
+    if len(missing_states(cell)) and not sparse:
+        return [whole | {"n_values": 0, "n_dropped": 0, "reason": MISSING}]
+    try:
+        peaks = find_peaks(cell, cell.injected, length)
+    except DataError:
+        return [whole | {"n_values": 0, "n_dropped": 0, "reason": "unequal_or_unread_exposures"}]
+    gain_QN = peaks.gain_QN
+    item_Q = cell.injected.item_Q[peaks.rows_Q]
+    value, dropped = trimmed_mean(gain_QN.ravel(), factor)
+
+    def statistic(weights: Weights) -> Array:
+        drawn = _repeat(gain_QN, item_Q, weights.injected_J)
+        return np.array([trimmed_mean(drawn.ravel(), factor)[0]])
+
+    samples = None if draws is None or few(cell) else draws.bootstrap(cell, statistic)
+    lo, hi = limits(samples, 1)
+    lags = peaks.at_QN - cell.injected.times_JN[item_Q]
+    control = None
+    if cell.control is not None:
+        control_gain = find_peaks(cell, pseudo_exposed(cell), length).gain_QN
+        control = trimmed_mean(control_gain.ravel(), factor)[0]
+    rows = [
+        whole
+        | {
+            "estimate": value,
+            "lo": _number(lo[0]),
+            "hi": _number(hi[0]),
+            "n_values": int(gain_QN.size),
+            "n_dropped": dropped,
+            "control_estimate": control,
+            "lag": float(lags.mean()),
+            "reason": "few_items" if few(cell) else None,
+        }
+    ]
+    for i in range(gain_QN.shape[1]):
+        risen = gain_QN[gain_QN[:, i] >= 0, i]
+        rows.append(
+            cell.key
+            | {
+                "preset": preset,
+                "exposure": i,
+                "estimate": float(risen.mean()) if len(risen) else None,
+                "n_items": cell.injected.n,
+                "n_values": len(risen),
+                "n_dropped": len(gain_QN) - len(risen),
+                "lag": float(lags[:, i].mean()),
+                "reason": None if len(risen) else "no_positive_value",
+            }
+        )
+    return rows
+
+
+def retention_rows(
+    cell: Cell,
+    preset: str,
+    length: int,
+    lags: list[int],
+    draws: ItemDraws | None,
+    tokens_per_step: int | None,
+) -> tuple[list[Row], Row]:
+    """Mean retainability at some lags, and its straight line over every lag."""
+    factor = FACTORS[preset]
+    key: Row = cell.key | {"preset": preset, "n_items": cell.injected.n}
+    last = horizon(cell, length)
+    line_key = key | {"horizon": last}
+    if len(missing_states(cell)):
+        return [], line_key | {"reason": MISSING}
+    if last < 2:
+        return [], line_key | {"reason": "log_ends_too_early"}
+    try:
+        peaks = find_peaks(cell, cell.injected, length)
+    except DataError:
+        return [], line_key | {"reason": "unequal_or_unread_exposures"}
+    kept = retained(cell, cell.injected, peaks, last)
+    item_Q = cell.injected.item_Q[peaks.rows_Q]
+    curve = mean_curve(kept.share_QL, factor)
+    line = semilog(curve)
+    shown = [lag for lag in lags if lag <= last]
+
+    def statistic(weights: Weights) -> Array:
+        drawn = mean_curve(_repeat(kept.share_QL, item_Q, weights.injected_J), factor)
+        return np.append(drawn[shown], semilog(drawn).a)
+
+    samples = None if draws is None or few(cell) else draws.bootstrap(cell, statistic)
+    lo, hi = limits(samples, len(shown) + 1)
+    few_items = "few_items" if few(cell) else None
+    rows = [
+        key
+        | {
+            "lag": lag,
+            "estimate": _number(curve[lag]),
+            "lo": _number(lo[at]),
+            "hi": _number(hi[at]),
+            "n_values": int((~np.isnan(kept.share_QL[:, lag])).sum()),
+            "negative_denominators": int((kept.gain_Q < 0).sum()),
+            "reason": few_items,
+        }
+        for at, lag in enumerate(shown)
+    ]
+    x = _number(line.x_intercept_log10)
+    tokens = None if tokens_per_step is None or x is None else x + float(np.log10(tokens_per_step))
+    decay = line_key | {
+        "a": _number(line.a),
+        "lo": _number(lo[-1]),
+        "hi": _number(hi[-1]),
+        "naive_se": _number(line.naive_se),
+        "r2": _number(line.r2),
+        "x_intercept_log10": x,
+        "x_intercept_tokens_log10": tokens,
+        "reason": few_items,
+    }
+    return rows, decay

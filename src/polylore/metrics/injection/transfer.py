@@ -1,0 +1,213 @@
+"""What a fact injected in one language is worth in another (specification of `inject`, 2.7).
+
+All pairs are resampled by the same draws of items, so ratios and differences stay paired.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from polylore.metrics.index import Array
+from polylore.metrics.injection.analysis import check_controls, item_draws
+from polylore.metrics.injection.crossfit import Gains, effectivity, retention
+from polylore.metrics.injection.kernel import Mean, fit
+from polylore.metrics.injection.resample import RESAMPLES, ItemDraws, Weights, few, limits, ones
+from polylore.metrics.injection.sweep import interval_of, left_over
+from polylore.metrics.injection.trajectories import CELL, Cell, read_cells
+from polylore.tables.injection import TRANSFER
+
+LAGS = (10, 100, 1000)
+FACTORS = ("same_script", "name_form", "background_tokens_a", "background_tokens_b")
+PER_BYTE = pl.col("sum_logprob") / pl.col("n_target_bytes")
+SWAP_MARGIN = pl.col("mean_logprob") - pl.col("swap_mean_logprob")
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Value:
+    """A number, its resamples, and why it is null."""
+
+    value: float
+    samples: Array | None
+    items: int
+    reason: str | None = None
+
+    def limits(self) -> tuple[float, float]:
+        lo, hi = limits(None if self.samples is None else self.samples[:, None], 1)
+        return float(lo[0]), float(hi[0])
+
+
+def transfer(
+    log: pl.DataFrame,
+    exposures: pl.DataFrame,
+    *,
+    window: int = 50,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    pool: bool = False,
+    factors: pl.DataFrame | None = None,
+) -> pl.DataFrame:
+    """Matrices of effectivity and retention, injection language by probe language.
+
+    Args:
+        log: contract `tables.inject.LOG`. Values per byte need sum_logprob and n_target_bytes,
+            the fact-specific gain needs swap_mean_logprob.
+        exposures: run_id, item_id, exposure and step of every exposure.
+        window: steps in which a gain may peak.
+        resamples: bootstrap resamples of items.
+        seed: their seed.
+        pool: all runs in one cell, items as clusters.
+        factors: inject_lang, probe_lang and any of `FACTORS`, to be written beside.
+
+    Returns:
+        Table TRANSFER. Ratios are null (`denominator_not_positive`) unless the 95 % interval of
+        the denominator lies above zero.
+
+    Raises:
+        DataError: a probe language has no control items.
+    """
+    draws = item_draws(log, resamples, seed)
+    values: dict[tuple[str, ...], dict[str, _Value]] = {}
+    cells = list(read_cells(log, exposures, pool=pool))
+    check_controls(cells)
+    for cell in cells:
+        values[tuple(cell.key.values())] = _measured(cell, window, draws)
+    others = (("effectivity_per_byte", PER_BYTE), ("fact_specific_gain", SWAP_MARGIN))
+    for name, score in others:
+        scored = log.filter(score.is_not_null())
+        if not scored.height:
+            continue
+        for cell in read_cells(scored, exposures, pool=pool, score=score):
+            if cell.control is not None:
+                values[tuple(cell.key.values())][name] = _gain(cell, window, draws)
+    for key, found in values.items():
+        run, arm, depth, source, target = key
+        found |= _compared(
+            found,
+            values.get((run, arm, depth, source, source)),
+            values.get((run, arm, depth, target, target)),
+            here=source == target,
+        )
+    return _table(values, factors)
+
+
+def _measured(cell: Cell, window: int, draws: ItemDraws) -> dict[str, _Value]:
+    """E, a, R at some lags and kappa, with the resamples of all of them."""
+    gains = Gains.of(cell, window)
+    mean = Mean(gains, window)
+    step = interval_of(cell)
+    lags = np.array([lag for lag in LAGS if lag <= int(cell.states_T[-1]) - cell.last])
+
+    def statistic(weights: Weights) -> Array:
+        kernel = fit(mean, weights)
+        left = retention(gains, weights, lags)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            kept = left[0] / left[1]
+        s, a = left_over(gains, step, weights) if step else (np.nan, np.nan)
+        whole = [effectivity(gains, weights).value, kernel.a if kernel else np.nan]
+        return np.array([*whole, a / s if s else np.nan, s, *kept, *left[1]])
+
+    point = statistic(ones(cell))
+    samples = None if few(cell) else draws.bootstrap(cell, statistic)
+    names = ["effectivity", "a_kernel", "kappa", "_S", *(f"retention_{lag}" for lag in lags)]
+    reason = "few_items" if few(cell) else None
+
+    def column(at: int) -> _Value:
+        drawn = None if samples is None else samples[:, at]
+        return _Value(float(point[at]), drawn, cell.injected.n, reason)
+
+    found = {name: column(at) for at, name in enumerate(names)}
+    for at in range(len(lags)):
+        name = f"retention_{lags[at]}"
+        found[name] = _if_positive(found[name], column(len(names) + at))
+    if step:
+        found["kappa"] = _if_positive(found["kappa"], found["_S"])
+    else:
+        del found["kappa"]
+    del found["_S"]
+    return found
+
+
+def _if_positive(value: _Value, denominator: _Value) -> _Value:
+    if denominator.samples is None:
+        return _Value(float("nan"), None, value.items, denominator.reason)
+    if not denominator.limits()[0] > 0:
+        return _Value(float("nan"), None, value.items, "denominator_not_positive")
+    return value
+
+
+def _gain(cell: Cell, window: int, draws: ItemDraws) -> _Value:
+    gains = Gains.of(cell, window)
+    value = effectivity(gains, ones(cell)).value
+    if few(cell):
+        return _Value(value, None, cell.injected.n, "few_items")
+    samples = draws.bootstrap(cell, lambda w: np.array([effectivity(gains, w).value]))
+    return _Value(value, samples[:, 0], cell.injected.n)
+
+
+def _compared(
+    own: dict[str, _Value],
+    source: dict[str, _Value] | None,
+    target: dict[str, _Value] | None,
+    *,
+    here: bool,
+) -> dict[str, _Value]:
+    """Ratios to the diagonal of the source and of the target, and the difference of decay."""
+    if here:
+        return {}
+    n = own["effectivity"].items
+    absent = _Value(float("nan"), None, n, "no_diagonal")
+    found = {
+        "source_normalised": absent,
+        "target_normalised": absent,
+        "retention_transfer": absent,
+    }
+    for name, diagonal in (("source_normalised", source), ("target_normalised", target)):
+        if diagonal is not None:
+            found[name] = _ratio(own["effectivity"], diagonal["effectivity"])
+    if source is not None:
+        a, b = own["a_kernel"], source["a_kernel"]
+        samples = None
+        if a.samples is not None and b.samples is not None:
+            samples = a.samples - b.samples
+        found["retention_transfer"] = _Value(a.value - b.value, samples, n, a.reason)
+    return found
+
+
+def _ratio(top: _Value, bottom: _Value) -> _Value:
+    if top.samples is None or bottom.samples is None:
+        return _Value(float("nan"), None, top.items, "few_items")
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = _Value(top.value / bottom.value, top.samples / bottom.samples, top.items)
+    return _if_positive(ratio, bottom)
+
+
+def _table(
+    values: dict[tuple[str, ...], dict[str, _Value]], factors: pl.DataFrame | None
+) -> pl.DataFrame:
+    rows: list[Row] = []
+    for key, found in values.items():
+        for quantity, value in found.items():
+            lo, hi = value.limits()
+            numbers = {"value": value.value, "lo": lo, "hi": hi}
+            rows.append(
+                dict(zip(CELL, key, strict=True))
+                | {k: v if np.isfinite(v) else None for k, v in numbers.items()}
+                | {
+                    "quantity": quantity,
+                    "n_items": value.items,
+                    "reason_null": value.reason,
+                }
+            )
+    table = TRANSFER.build(rows)
+    if factors is None:
+        return table
+    known = [name for name in FACTORS if name in factors.columns]
+    pairs = factors.select("inject_lang", "probe_lang", *known)
+    return TRANSFER.validate(
+        table.drop(known).join(
+            pairs, on=["inject_lang", "probe_lang"], how="left", maintain_order="left"
+        )
+    )
