@@ -90,7 +90,7 @@ def _records(path: Path) -> list[dict[str, Any]]:
             raise DataError(f"{where} must be an object with the text train_context.")
         for name in DEPTHS:
             for key in (f"{name}_input", f"{name}_target"):
-                found = value.get(key)
+                found: Any = value.get(key)
                 fine = isinstance(found, list) and len(found) == N_PROBES
                 if not fine or not all(isinstance(text, str) for text in found):
                     raise DataError(f"{where}: {key} must be a list of {N_PROBES} strings.")

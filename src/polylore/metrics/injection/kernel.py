@@ -26,7 +26,7 @@ def ramp(lags: Array, p: int, r: float) -> Array:
 
 def since_peak(lags: Array, p: int) -> Array:
     """u = max(tau - p, 1)."""
-    return np.maximum(lags - p, 1)
+    return np.asarray(np.maximum(lags - p, 1))
 
 
 @dataclass(frozen=True)

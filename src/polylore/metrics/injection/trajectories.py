@@ -95,7 +95,7 @@ def _mean(values: Array) -> Array:
     present = ~np.isnan(values)
     counts = present.sum(axis=1)
     sums = np.where(present, values, 0).sum(axis=1)
-    return np.divide(sums, counts, out=np.full(len(sums), np.nan), where=counts > 0)
+    return np.asarray(np.divide(sums, counts, out=np.full(len(sums), np.nan), where=counts > 0))
 
 
 SCORE = pl.col("mean_logprob")

@@ -1,0 +1,208 @@
+"""A checked plan, ready to be applied to any stream of rows."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from polylore.config import digest
+from polylore.corpus.injection.format import RowFormat, Tokens, tokens_digest
+from polylore.corpus.injection.transform import (
+    MODES,
+    UNLABELLED,
+    Block,
+    Rows,
+    apply,
+    documents,
+)
+from polylore.errors import DataError
+from polylore.tables.inject import DOSE, PLAN
+
+MAX_ROW_SHARE, MAX_LOSS_SHARE = 0.10, 0.05
+"""Largest dose of a step, unless a larger one is allowed."""
+
+
+class Injector:
+    """Puts passages into rows, by optimiser step and row of the whole step.
+
+    It holds no state: rows may be asked for in any order, by any number of processes, and a
+    resumed run asks for the next step.
+
+    Args:
+        plan: contract `tables.inject.PLAN`.
+        tokens: tokens of every passage of the plan.
+        form: what rows look like.
+        batch: rows of a whole optimiser step.
+        steps: steps of the run; null if unknown.
+        allow_dose: accept any dose; otherwise at most 10 % of rows and 5 % of loss weight.
+
+    Raises:
+        DataError: the plan is empty, places two passages at one place, or a passage where it does
+            not fit, beyond the batch or the run, or exceeds the dose.
+    """
+
+    def __init__(
+        self,
+        plan: pl.DataFrame,
+        tokens: Mapping[str, Tokens],
+        form: RowFormat,
+        batch: int,
+        *,
+        steps: int | None = None,
+        allow_dose: bool = False,
+    ) -> None:
+        self.plan = PLAN.validate(plan).sort("step", "row", "slot")
+        self.form, self.batch_size = form, batch
+        self._tokens = tokens
+        if steps is not None and not self.plan.height:
+            raise DataError("The plan places nothing; a run with it would show nothing.")
+        _check_places(self.plan, batch, steps)
+        self._blocks = {key: self._block(key, rows) for key, rows in self._grouped().items()}
+        self.dose = self._dose()
+        """Contract `tables.inject.DOSE`; displaced tokens count as many as injected ones."""
+        if not allow_dose:
+            _check_dose(self.dose)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all that decides what is injected: a resumed run must have the same."""
+        form = [self.form.length, self.form.eos, self.form.pad, self.form.head, self.batch_size]
+        used = {name: self._tokens[name] for name in self.plan["passage_id"].unique()}
+        return digest([form, self.plan.to_dicts(), tokens_digest(used)])
+
+    @property
+    def weighted(self) -> bool:
+        """Whether some injected token has another weight than 1."""
+        return bool((self.plan["loss_weight"] != 1).any())
+
+    def row(self, step: int, row: int, tokens_L: Tokens) -> Tokens:
+        """One row of a step."""
+        return np.asarray(self.rows(step, [row], np.asarray(tokens_L)[None]).tokens[0])
+
+    def rows(self, step: int, rows: Sequence[int] | Tokens, tokens_BL: Any) -> Rows:
+        """Rows of a step with their passages.
+
+        Args:
+            step: optimiser step, from 0.
+            rows: which rows of the whole step these are.
+            tokens_BL: their tokens, (B, L).
+
+        Raises:
+            DataError: the rows have another length, or a passage does not fit into its row.
+        """
+        given = np.asarray(tokens_BL)
+        numbers = np.asarray(rows, dtype=np.int64)
+        if given.shape != (len(numbers), self.form.length):
+            raise DataError(
+                f"Rows of step {step} have the shape {given.shape}; the plan is made for "
+                f"{len(numbers)} rows of {self.form.length} tokens."
+            )
+        out = given.astype(np.int64)
+        weights = np.ones(out.shape, dtype=np.float32)
+        for place, number in enumerate(numbers.tolist()):
+            block = self._blocks.get((step, number))
+            if block is not None:
+                out[place], where = apply(block, out[place], self.form)
+                weights[place, where] = block.weights
+        labels = out.copy()
+        if self.form.pad is not None:
+            behind = np.arange(self.form.length) >= self.form.real(out)[:, None]
+            labels[behind] = UNLABELLED
+        return Rows(out, labels, weights, documents(out, self.form.eos), step, numbers)
+
+    def _grouped(self) -> dict[tuple[int, int], list[dict[str, Any]]]:
+        groups: dict[tuple[int, int], list[dict[str, Any]]] = {}
+        for part in self.plan.iter_rows(named=True):
+            groups.setdefault((part["step"], part["row"]), []).append(part)
+        return groups
+
+    def _block(self, key: tuple[int, int], parts: list[dict[str, Any]]) -> Block:
+        """The passages of one row as one piece."""
+        names = ", ".join(part["passage_id"] for part in parts)
+        where = f"Passage {names} (step {key[0]}, row {key[1]})"
+        modes = {part["mode"] for part in parts}
+        if len(modes) > 1 or not modes <= set(MODES):
+            raise DataError(f"{where} has the modes {', '.join(sorted(modes))}; one row has one.")
+        if modes == {"own_row"} and len(parts) > 1:
+            raise DataError(f"{where} should have its row to itself, but shares it.")
+        pieces, weights = [], []
+        for part in parts:
+            piece = self._piece(part, where)
+            pieces.append(piece)
+            weights.append(np.full(len(piece), part["loss_weight"], dtype=np.float32))
+        tokens = np.concatenate(pieces)
+        if len(tokens) > self.form.capacity:
+            raise DataError(
+                f"{where} has {len(tokens)} tokens with its boundaries, but a row of "
+                f"{self.form.length} holds {self.form.capacity}; use longer rows, fewer passages "
+                "per row, or split the passage."
+            )
+        return Block(modes.pop(), tokens, np.concatenate(weights), where)
+
+    def _piece(self, part: dict[str, Any], where: str) -> Tokens:
+        whole = self._tokens.get(part["passage_id"])
+        if whole is None:
+            raise DataError(f"{where} is in the plan, but not among the passages.")
+        end = part["offset"] + part["n_tokens"]
+        if part["n_tokens"] < 1 or part["offset"] < 0 or end > len(whole):
+            raise DataError(
+                f"{where}: the plan places tokens {part['offset']} to {end} of a passage of "
+                f"{len(whole)}; it was made with other passages or another tokenizer."
+            )
+        piece = whole[part["offset"] : end]
+        if (piece == self.form.eos).any():
+            raise DataError(f"{where} holds the boundary token {self.form.eos} inside its text.")
+        return np.append(piece, self.form.eos) if end == len(whole) else piece
+
+    def _dose(self) -> pl.DataFrame:
+        rows: dict[int, list[float]] = {}
+        for (step, _), block in sorted(self._blocks.items()):
+            found = rows.setdefault(step, [0, 0, 0.0])
+            found[0] += 1
+            found[1] += len(block.tokens)
+            found[2] += float(block.weights.sum())
+        whole = self.batch_size * self.form.length
+        return DOSE.build(
+            [
+                {
+                    "step": step,
+                    "injected_rows": int(n_rows),
+                    "injected_tokens": int(n),
+                    "displaced_tokens": int(n),
+                    "row_share": n_rows / self.batch_size,
+                    "loss_share": weight / (whole - n + weight),
+                }
+                for step, (n_rows, n, weight) in rows.items()
+            ]
+        )
+
+
+def _check_places(plan: pl.DataFrame, batch: int, steps: int | None) -> None:
+    for bad, what in (
+        ((pl.col("row") < 0) | (pl.col("row") >= batch), f"there are {batch} rows"),
+        (pl.col("step") < 0, "steps start at 0"),
+        (pl.col("step") >= (2**62 if steps is None else steps), f"the run has {steps} steps"),
+        (pl.col("loss_weight") <= 0, "weights are positive"),
+    ):
+        found = plan.filter(bad)
+        if found.height:
+            row = found.row(0, named=True)
+            raise DataError(
+                f"The plan places passage {row['passage_id']} at step {row['step']}, row "
+                f"{row['row']}, weight {row['loss_weight']}, but {what}."
+            )
+
+
+def _check_dose(dose: pl.DataFrame) -> None:
+    for column, most, what in (
+        ("row_share", MAX_ROW_SHARE, "rows"),
+        ("loss_share", MAX_LOSS_SHARE, "the loss weight"),
+    ):
+        high = dose.filter(pl.col(column) > most)
+        if high.height:
+            row = high.sort(column, descending=True).row(0, named=True)
+            raise DataError(
+                f"Step {row['step']} would have {row[column]:.1%} of {what} injected, more than "
+                f"{most:.0%}; stagger the exposures, use a larger batch, or set allow_dose."
+            )

@@ -1,0 +1,145 @@
+"""Which rows of an optimiser step a process holds, and a guard that sees when it is others."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from polylore.corpus.injection.format import Tokens
+from polylore.corpus.injection.injector import Injector
+from polylore.corpus.injection.transform import Rows
+from polylore.errors import ConfigError, RunError
+
+
+@dataclass(frozen=True)
+class RowMap:
+    """How a step is divided: micro-batch by micro-batch, and each of these rank by rank.
+
+    This is how a sequential sampler is sharded by `accelerate` and the Hugging Face Trainer.
+    """
+
+    per_device: int
+    world_size: int = 1
+    rank: int = 0
+    accumulation: int = 1
+
+    @property
+    def batch(self) -> int:
+        """Rows of a whole step."""
+        return self.per_device * self.world_size * self.accumulation
+
+    def check(self, injector: Injector) -> None:
+        """Refuse a division that is not that of the plan.
+
+        Raises:
+            ConfigError: rows per step differ.
+        """
+        if self.batch != injector.batch_size:
+            raise ConfigError(
+                f"{self.per_device} rows per device x {self.world_size} processes x "
+                f"{self.accumulation} accumulated batches are {self.batch} rows per step, but the "
+                f"plan is made for {injector.batch_size}."
+            )
+
+    def rows(self, micro: int) -> Tokens:
+        """Rows of the whole step that this process holds in a micro-batch."""
+        first = (micro * self.world_size + self.rank) * self.per_device
+        return np.arange(first, first + self.per_device)
+
+
+def inject(
+    batches: Iterable[Any],
+    injector: Injector,
+    rows: RowMap | None = None,
+    *,
+    first_step: int = 0,
+) -> Iterator[Rows]:
+    """Put passages into any iterator of token batches.
+
+    Args:
+        batches: arrays (B, L), or mappings with `input_ids`. Without `rows` they must be mappings
+            with `global_step` and `global_row` as well: step and rows of the whole step.
+        injector: the plan.
+        rows: how steps are divided, if batches come in the order of steps and micro-batches.
+        first_step: step that the first batch belongs to; after a resume, the next one.
+
+    Yields:
+        The rows of each batch.
+
+    Raises:
+        ConfigError: rows per step are not those of the plan, or a batch does not say its rows.
+        RunError: the iterator ends within a step.
+    """
+    if rows is not None:
+        rows.check(injector)
+    n = -1
+    for n, batch in enumerate(batches):
+        given = batch["input_ids"] if _is_mapping(batch) else batch
+        if rows is not None:
+            step, micro = divmod(n, rows.accumulation)
+            yield injector.rows(first_step + step, rows.rows(micro), given)
+        elif _is_mapping(batch) and {"global_step", "global_row"} <= set(batch):
+            steps = np.unique(np.asarray(batch["global_step"]))
+            if len(steps) != 1:
+                raise ConfigError(f"A batch holds rows of the steps {steps.tolist()}; one is due.")
+            yield injector.rows(int(steps[0]), np.asarray(batch["global_row"]), given)
+        else:
+            raise ConfigError(
+                "A batch must say which rows of which step it holds (global_row, global_step), or "
+                "a RowMap must say how steps are divided."
+            )
+    if rows is not None and (n + 1) % rows.accumulation:
+        raise RunError(
+            f"The batches end within a step: {(n + 1) % rows.accumulation} of {rows.accumulation}."
+        )
+
+
+def _is_mapping(batch: Any) -> bool:
+    return hasattr(batch, "keys")
+
+
+class Guard:
+    """Sees whether the rows of a step were all rows of this step, each once.
+
+    Over all processes, their number and the sums of row and row squared must be those of 0 to
+    B - 1. That catches shuffling, a stream that starts anew after a resume, and another batch size.
+    """
+
+    def __init__(self, batch: int) -> None:
+        self.batch = batch
+        self._seen = np.zeros(3, dtype=np.int64)
+        self._steps: set[int] = set()
+
+    def see(self, steps: Iterable[int], rows: Iterable[int]) -> None:
+        """Note the rows of a micro-batch."""
+        found = np.fromiter(rows, dtype=np.int64)
+        self._seen += [len(found), found.sum(), (found**2).sum()]
+        self._steps |= {int(step) for step in steps}
+
+    @property
+    def sums(self) -> Tokens:
+        """Number of rows, sum of rows, sum of rows squared: to be added up over processes."""
+        return self._seen.copy()
+
+    def check(self, step: int, sums: Tokens) -> None:
+        """Compare with the step that is being done, and start the next.
+
+        Args:
+            step: the step, from 0.
+            sums: `sums`, added up over all processes.
+
+        Raises:
+            RunError: other rows were read; nothing has been updated by them yet.
+        """
+        every = np.arange(self.batch, dtype=np.int64)
+        expected = [self.batch, int(every.sum()), int((every**2).sum())]
+        steps, seen = sorted(self._steps), sums.tolist()
+        self._seen = np.zeros(3, dtype=np.int64)
+        self._steps = set()
+        if steps not in ([], [step]) or seen != expected:
+            raise RunError(
+                f"Step {step} should read each of its {self.batch} rows once (sums {expected}), "
+                f"but read rows of step {', '.join(map(str, steps[:5])) or 'none'} with the sums "
+                f"{seen}; the data are shuffled, restarted or divided otherwise than the plan says."
+            )
