@@ -57,15 +57,18 @@ class Manifest:
         write_json(self.values, self._path)
 
 
-def open_manifest(folder: Path, config: TrainConfig, corpus: str) -> Manifest:
+def open_manifest(
+    folder: Path, config: TrainConfig, corpus: str, injection: str | None = None
+) -> Manifest:
     """Start a run in the folder, or go on with the same one.
 
     Raises:
-        RunError: the folder belongs to a run of another configuration or corpus; the differing
-            keys are named.
+        RunError: the folder belongs to a run of another configuration, corpus or plan of
+            injection; the differing keys are named.
     """
     path = folder / "manifest.json"
     mine = {"kind": "training", "format": FORMAT, "config": config.plain(), "corpus": corpus}
+    mine |= {"injection": injection}
     if not path.exists():
         manifest = Manifest(folder, mine)
         manifest.add(config_digest=config.digest(), versions=versions())

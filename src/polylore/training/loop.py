@@ -18,6 +18,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
+from polylore.corpus.injection.injector import Injector
 from polylore.corpus.ledger import exposure_table
 from polylore.errors import ConfigError
 from polylore.files import write_parquet
@@ -26,6 +27,7 @@ from polylore.training import checkpoint, machine
 from polylore.training.config import TrainConfig
 from polylore.training.documents import Documents, open_documents
 from polylore.training.folder import Manifest, locked, open_manifest
+from polylore.training.injection.loop import check_loop
 from polylore.training.model import batch_loss, new_model, parameter_groups
 from polylore.training.packing import Packed, open_packed, pack_corpus, read_consumed
 from polylore.training.precision import Precision, choose, prepare
@@ -45,6 +47,7 @@ def train(
     tokenizer: Path | None = None,
     progress: Progress | None = None,
     on_step: Sequence[Hook] = (),
+    injector: Injector | None = None,
 ) -> Path:
     """Train a model from scratch on a composed corpus; go on where an earlier call stopped.
 
@@ -60,9 +63,14 @@ def train(
         tokenizer: folder of a tokenizer to use instead of training one on the corpus.
         progress: called with (done, total, what).
         on_step: called after every update.
+        injector: passages to put into the sequences (`training.injection.loop_format` says what
+            its rows must look like); step k of its plan is update k + 1. The plan and its dose are
+            written beside the tables. The ledger of the corpus still counts documents that give
+            way to passages.
 
     Raises:
-        ConfigError: a fact is longer than the context, or processes do not divide the batch.
+        ConfigError: a fact is longer than the context, processes do not divide the batch, or the
+            plan is made for other rows.
         DataError: the corpus is missing, unfinished or damaged.
         RunError: the folder belongs to another run, is in use, damaged or cannot be written to.
         KeyboardInterrupt: after SIGINT or SIGTERM, when everything is saved.
@@ -76,17 +84,18 @@ def train(
             f"batch_size {config.batch_size} cannot be shared by {accelerator.num_processes} "
             "processes; choose a multiple."
         )
+    planned = injector.digest if injector else None
     with locked(out) if accelerator.is_main_process else nullcontext():
         if accelerator.is_main_process:
-            manifest = open_manifest(out, config, documents.digest)
+            manifest = open_manifest(out, config, documents.digest, planned)
             if manifest.values.get("finished"):
                 return out
             _prepare_data(documents, config, out, manifest, tokenizer, progress)
         accelerator.wait_for_everyone()
-        manifest = open_manifest(out, config, documents.digest)
+        manifest = open_manifest(out, config, documents.digest, planned)
         if accelerator.device.type == "cpu":
             machine.keep_large_blocks()
-        run = _Run(config, out, manifest, accelerator)
+        run = _Run(config, out, manifest, accelerator, injector)
         with machine.threads(run.precision.threads), _interruptible() as stopped:
             run.go(stopped, progress, on_step)
         if accelerator.is_main_process:
@@ -131,12 +140,22 @@ class _Run:
     """One process's part in the training of one model."""
 
     def __init__(
-        self, config: TrainConfig, out: Path, manifest: Manifest, accelerator: Accelerator
+        self,
+        config: TrainConfig,
+        out: Path,
+        manifest: Manifest,
+        accelerator: Accelerator,
+        injector: Injector | None,
     ) -> None:
         self.config, self.out, self.manifest, self.accelerator = config, out, manifest, accelerator
         self.packed: Packed = open_packed(out / "data", config)
         self.tokens = self.packed.tokens()
-        self.model: Any = new_model(config, open_tokenizer(out / "tokenizer"))
+        tokenizer = open_tokenizer(out / "tokenizer")
+        self.injector = injector
+        if injector is not None:
+            check_loop(injector, self.packed, tokenizer)
+            self._write_plan(injector)
+        self.model: Any = new_model(config, tokenizer)
         self.model.to(accelerator.device)
         self.optimizer = torch.optim.AdamW(
             parameter_groups(self.model, config.weight_decay),
@@ -163,16 +182,28 @@ class _Run:
         known = [self.manifest.values.get("precision")]
         if known[0] is None and self.accelerator.is_main_process:
             steps, pad = self.packed.steps, self.packed.pad
-            known[0] = choose(self.model, self._rows(1), pad, steps, self.config).plain()
+            known[0] = choose(self.model, self._rows(1)[0], pad, steps, self.config).plain()
             self.manifest.add(precision=known[0])
         return Precision(**broadcast_object_list(known)[0])
 
-    def _rows(self, step: int) -> torch.Tensor:
-        """This process's share of the step's batch: [sequences, context + 1]."""
+    def _rows(self, step: int) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """This process's share of the step's batch: [sequences, context + 1], and its weights."""
         share = self.config.batch_size // self.accelerator.num_processes
         first = self.accelerator.process_index * share
         rows = self.packed.batch(step)[first : first + share]
-        return torch.from_numpy(rows).to(self.accelerator.device)
+        device = self.accelerator.device
+        if self.injector is None:
+            return torch.from_numpy(rows).to(device), None
+        found = self.injector.rows(step - 1, range(first, first + share), rows)
+        tokens = torch.from_numpy(found.tokens).to(device)
+        if not self.injector.weighted:
+            return tokens, None
+        return tokens, torch.from_numpy(found.loss_weight).to(device)
+
+    def _write_plan(self, injector: Injector) -> None:
+        if self.accelerator.is_main_process:
+            write_parquet(injector.plan, self.out / "inject_plan.parquet")
+            write_parquet(injector.dose, self.out / "inject_dose.parquet")
 
     def go(
         self, stopped: threading.Event, progress: Progress | None, on_step: Sequence[Hook]
@@ -204,7 +235,8 @@ class _Run:
         # Gradients are averaged over processes, so each one's sum is scaled up by their number.
         scale = self.accelerator.num_processes / n_tokens
         precision = self.precision.torch_dtype
-        loss = batch_loss(self.call, self._rows(step), self.packed.pad, precision) * scale
+        rows, weights = self._rows(step)
+        loss = batch_loss(self.call, rows, self.packed.pad, precision, weights) * scale
         self.accelerator.backward(loss)
         norm = self.accelerator.clip_grad_norm_(self.model.parameters(), self.config.clip)
         self.optimizer_ready.step()

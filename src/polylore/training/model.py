@@ -39,7 +39,11 @@ def new_model(config: TrainConfig, tokenizer: PreTrainedTokenizerFast) -> LlamaF
 
 
 def batch_loss(
-    model: torch.nn.Module, rows_BT: torch.Tensor, pad: int, dtype: torch.dtype
+    model: torch.nn.Module,
+    rows_BT: torch.Tensor,
+    pad: int,
+    dtype: torch.dtype,
+    weights_BT: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Sum of the cross-entropies (nats, float32) of all tokens after the first of each row.
 
@@ -49,13 +53,20 @@ def batch_loss(
             no earlier position can see it, so no attention mask is needed.
         pad: id of the padding token, which is not predicted.
         dtype: number format of the forward pass.
+        weights_BT: weight of each token in the sum; 1 if not given.
     """
     inputs, labels = rows_BT[:, :-1], rows_BT[:, 1:]
     with torch.autocast(rows_BT.device.type, dtype=dtype, enabled=dtype != torch.float32):
         logits_BTV = model(input_ids=inputs, use_cache=False).logits
-    return torch.nn.functional.cross_entropy(
-        logits_BTV.flatten(0, 1).float(), labels.flatten(), ignore_index=pad, reduction="sum"
+    logits_NV, labels_N = logits_BTV.flatten(0, 1).float(), labels.flatten()
+    if weights_BT is None:
+        return torch.nn.functional.cross_entropy(
+            logits_NV, labels_N, ignore_index=pad, reduction="sum"
+        )
+    losses_N = torch.nn.functional.cross_entropy(
+        logits_NV, labels_N, ignore_index=pad, reduction="none"
     )
+    return losses_N @ weights_BT[:, 1:].flatten()
 
 
 def parameter_groups(model: torch.nn.Module, weight_decay: float) -> list[dict[str, object]]:

@@ -1,6 +1,6 @@
 """A checked plan, ready to be applied to any stream of rows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from polylore.corpus.injection.transform import (
     Block,
     Rows,
     apply,
+    check_fits,
     documents,
 )
 from polylore.errors import DataError
@@ -55,9 +56,9 @@ class Injector:
         self.plan = PLAN.validate(plan).sort("step", "row", "slot")
         self.form, self.batch_size = form, batch
         self._tokens = tokens
-        if steps is not None and not self.plan.height:
-            raise DataError("The plan places nothing; a run with it would show nothing.")
-        _check_places(self.plan, batch, steps)
+        _check_places(self.plan, batch, None)
+        if steps is not None:
+            self.check_steps(steps)
         self._blocks = {key: self._block(key, rows) for key, rows in self._grouped().items()}
         self.dose = self._dose()
         """Contract `tables.inject.DOSE`; displaced tokens count as many as injected ones."""
@@ -110,6 +111,28 @@ class Injector:
             behind = np.arange(self.form.length) >= self.form.real(out)[:, None]
             labels[behind] = UNLABELLED
         return Rows(out, labels, weights, documents(out, self.form.eos), step, numbers)
+
+    def check_steps(self, steps: int) -> None:
+        """Refuse a run that ends before the plan does, or a plan that places nothing.
+
+        Raises:
+            DataError: a passage lies beyond the last step, or there is none.
+        """
+        if not self.plan.height:
+            raise DataError("The plan places nothing; a run with it would show nothing.")
+        _check_places(self.plan, self.batch_size, steps)
+
+    def check_room(self, real: Callable[[int, int], int]) -> None:
+        """Refuse a stream whose rows are too short, before a run.
+
+        Args:
+            real: tokens without padding of a row, by step and row.
+
+        Raises:
+            DataError: a passage does not fit into its row.
+        """
+        for (step, row), block in self._blocks.items():
+            check_fits(block, real(step, row), self.form)
 
     def _grouped(self) -> dict[tuple[int, int], list[dict[str, Any]]]:
         groups: dict[tuple[int, int], list[dict[str, Any]]] = {}

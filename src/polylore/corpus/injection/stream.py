@@ -103,23 +103,34 @@ class Guard:
     """Sees whether the rows of a step were all rows of this step, each once.
 
     Over all processes, their number and the sums of row and row squared must be those of 0 to
-    B - 1. That catches shuffling, a stream that starts anew after a resume, and another batch size.
+    B - 1, and none may belong to another step. That catches shuffling, a stream that starts anew
+    after a resume, and another batch size.
     """
 
     def __init__(self, batch: int) -> None:
         self.batch = batch
-        self._seen = np.zeros(3, dtype=np.int64)
+        self._clear()
+
+    def _clear(self) -> None:
+        self._seen = np.zeros(4, dtype=np.int64)
         self._steps: set[int] = set()
 
-    def see(self, steps: Iterable[int], rows: Iterable[int]) -> None:
-        """Note the rows of a micro-batch."""
+    def see(self, step: int, steps: Iterable[int], rows: Iterable[int]) -> None:
+        """Note the rows of a micro-batch.
+
+        Args:
+            step: step that is being done, from 0.
+            steps: step that each row says it belongs to.
+            rows: its row of the whole step.
+        """
+        told = np.fromiter(steps, dtype=np.int64)
         found = np.fromiter(rows, dtype=np.int64)
-        self._seen += [len(found), found.sum(), (found**2).sum()]
-        self._steps |= {int(step) for step in steps}
+        self._seen += [len(found), found.sum(), (found**2).sum(), (told != step).sum()]
+        self._steps |= set(told.tolist())
 
     @property
     def sums(self) -> Tokens:
-        """Number of rows, sum of rows, sum of rows squared: to be added up over processes."""
+        """Rows, sum of rows, of their squares, rows of other steps: to be added up over ranks."""
         return self._seen.copy()
 
     def check(self, step: int, sums: Tokens) -> None:
@@ -133,13 +144,13 @@ class Guard:
             RunError: other rows were read; nothing has been updated by them yet.
         """
         every = np.arange(self.batch, dtype=np.int64)
-        expected = [self.batch, int(every.sum()), int((every**2).sum())]
-        steps, seen = sorted(self._steps), sums.tolist()
-        self._seen = np.zeros(3, dtype=np.int64)
-        self._steps = set()
-        if steps not in ([], [step]) or seen != expected:
+        expected = [self.batch, int(every.sum()), int((every**2).sum()), 0]
+        steps = sorted(self._steps)
+        self._clear()
+        if sums.tolist() != expected:
             raise RunError(
                 f"Step {step} should read each of its {self.batch} rows once (sums {expected}), "
                 f"but read rows of step {', '.join(map(str, steps[:5])) or 'none'} with the sums "
-                f"{seen}; the data are shuffled, restarted or divided otherwise than the plan says."
+                f"{sums.tolist()}; the data are shuffled, restarted or divided otherwise than the "
+                "plan says."
             )

@@ -62,13 +62,8 @@ def apply(block: Block, tokens_L: Tokens, form: RowFormat) -> tuple[Tokens, slic
         DataError: the row is too short, or has no boundary early enough.
     """
     real = int(form.real(tokens_L[None])[0])
-    n = len(block.tokens)
-    if n > real - form.head:
-        raise DataError(
-            f"{block.where} has {n} tokens with its boundaries, but the row holds {real}; choose "
-            "another row, or pack rows more tightly."
-        )
-    start = form.head
+    check_fits(block, real, form)
+    n, start = len(block.tokens), form.head
     if block.mode == "after_eos":
         start = _boundary(block, tokens_L[:real], form)
     out = tokens_L.copy()
@@ -76,6 +71,19 @@ def apply(block: Block, tokens_L: Tokens, form: RowFormat) -> tuple[Tokens, slic
     if block.mode != "overwrite":
         out[start + n : real] = tokens_L[start : real - n]
     return out, slice(start, start + n)
+
+
+def check_fits(block: Block, real: int, form: RowFormat) -> None:
+    """Refuse a row that is too short, rather than cut a passage.
+
+    Raises:
+        DataError: the row has fewer tokens without its padding.
+    """
+    if len(block.tokens) > real - form.head:
+        raise DataError(
+            f"{block.where} has {len(block.tokens)} tokens with its boundaries, but the row holds "
+            f"{real - form.head}; choose another row, or pack rows more tightly."
+        )
 
 
 def _boundary(block: Block, real_L: Tokens, form: RowFormat) -> int:

@@ -1,0 +1,1 @@
+"""Injection where torch trains: polylore's own loop (`loop`), and the Trainer (`trainer`)."""
