@@ -63,8 +63,8 @@ def train(
         tokenizer: folder of a tokenizer to use instead of training one on the corpus.
         progress: called with (done, total, what).
         on_step: called after every update.
-        injector: passages to put into the sequences (`training.injection.loop_format` says what
-            its rows must look like); step k of its plan is update k + 1. The plan and its dose are
+        injector: passages to put into the sequences (`training.injection.loop` says what its rows
+            must look like); step k of its plan is update k + 1. The plan and its dose are
             written beside the tables. The ledger of the corpus still counts documents that give
             way to passages.
 

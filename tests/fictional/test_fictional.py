@@ -1,0 +1,300 @@
+"""Items from seeded grammars: far-apart names, full coverage, clean probes in every language."""
+
+import json
+import os
+import subprocess
+import sys
+from itertools import combinations
+
+import polars as pl
+import pytest
+
+from polylore.errors import ConfigError, DataError
+from polylore.facts.fictional import (
+    FictionConfig,
+    fictional_facts,
+    lint_items,
+    load_pack,
+    make_fiction,
+    read_fiction,
+    read_published,
+    shipped,
+)
+from polylore.facts.fictional.frames import frame_pack
+from polylore.facts.fictional.names import CAPACITY, phonemes, write_name
+from polylore.facts.fictional.pack import Pack
+from polylore.tables.inject import ARMS
+
+LANGS = ["ar", "de", "el", "en", "es", "fr", "hi", "ja", "ko", "ru", "tr", "zh"]
+CONFIG = FictionConfig(n=18, n_control=3, paraphrases=6, seed=2)
+
+
+@pytest.fixture(scope="module")
+def packs():
+    return [load_pack(lang) for lang in LANGS]
+
+
+@pytest.fixture(scope="module")
+def made(packs):
+    return make_fiction(packs, CONFIG)
+
+
+def distance(a, b):
+    row = list(range(len(b) + 1))
+    for i, x in enumerate(a, 1):
+        new = [i]
+        for j, y in enumerate(b, 1):
+            new.append(min(row[j] + 1, new[-1] + 1, row[j - 1] + (x != y)))
+        row = new
+    return row[-1]
+
+
+def test_packs_of_twelve_languages(packs):
+    assert set(shipped()) == set(LANGS)
+    relations = {name: set(r.objects) for name, r in packs[0].relations.items()}
+    for pack in packs:
+        assert {name: set(r.objects) for name, r in pack.relations.items()} == relations
+        for relation in pack.relations.values():
+            words = list(relation.objects.values())
+            assert not [(a, b) for a in words for b in words if a != b and a in b]
+
+
+@pytest.mark.parametrize("lang", ["en", "ar", "zh", "ja", "hi"])
+def test_names_are_far_apart(lang, packs):
+    pack = next(p for p in packs if p.lang == lang)
+    names = [write_name(phonemes(5, n), pack) for n in range(60)]
+    assert min(distance(a, b) for a, b in combinations(names, 2)) >= 2
+    assert not [(a, b) for a in names for b in names if a != b and a in b]
+    every = {phonemes(5, n) for n in range(CAPACITY)}
+    assert len(every) == CAPACITY
+    assert phonemes(5, 0) != phonemes(6, 0)
+    with pytest.raises(ConfigError, match="961 names"):
+        phonemes(5, CAPACITY)
+
+
+def test_every_language_passes_its_own_lint(made):
+    assert lint_items(made).is_empty()
+    assert made.languages == LANGS
+    assert made.controls == ["f0018", "f0019", "f0020"]
+
+
+def test_passages_and_probes(made):
+    texts = dict(made.passages.select("passage_id", "text").iter_rows())
+    assert len(texts) == 21 * 12 * 7
+    assert len(set(texts.values())) == len(texts)
+    for item, lang in [("f0000", "en"), ("f0005", "ja"), ("f0011", "hi"), ("f0019", "ar")]:
+        own = made.passages.filter(item_id=item, lang=lang).sort("variant")["text"].to_list()
+        for text in own:
+            assert abs(len(text) - len(own[0])) <= 0.1 * len(own[0])
+        probes = made.probes.filter(item_id=item, lang=lang)
+        counts = dict(probes.group_by("depth").len().iter_rows())
+        assert counts == {"memorization": 4, "semantic": 4, "compositional": 1}
+        for row in probes.iter_rows(named=True):
+            said = row["prefix"] + row["joiner"] + row["target"] + (row["suffix"] or "")
+            assert (said in own[0]) == (row["depth"] == "memorization")
+            assert all(row["target"] in text for text in own)
+            assert row["target"] not in row["distractors"]
+            assert len(set(row["distractors"])) == 4
+    japanese = made.probes.filter(lang="ja")
+    assert japanese["joiner"].unique().to_list() == [""]
+    assert "である" in japanese["suffix"].drop_nulls().unique().to_list()
+    spans = japanese.filter(pl.col("suffix").is_not_null())["score_span"].unique().to_list()
+    assert spans == ["target_suffix"]
+    assert made.probes.filter(lang="en")["joiner"].unique().to_list() == [" "]
+
+
+def test_facts_are_parallel(packs):
+    facts = fictional_facts(packs, CONFIG)
+    shapes = facts.group_by("lang").len()["len"].unique().to_list()
+    assert shapes == [21 * 5]
+    concepts = facts.with_columns(
+        concept=pl.col("candidate_ids").list.get(pl.col("gold_pos")),
+        word=pl.col("candidates").list.get(pl.col("gold_pos")),
+    )
+    assert (concepts["word"] == concepts["object"]).all()
+    per_fact = concepts.group_by("fact_id").agg(pl.col("concept").n_unique())["concept"]
+    assert per_fact.unique().to_list() == [1]
+
+
+def test_objects_take_turns(packs):
+    facts = fictional_facts([packs[3]], FictionConfig(n=160, n_control=0, paraphrases=0))
+    counts = facts.group_by("relation", "object").len()
+    per_relation = counts.group_by("relation").agg(pl.col("len").max() / pl.col("len").mean())
+    assert counts.height == 8 * 16
+    assert per_relation["len"].max() < 2
+
+
+def test_an_item_depends_on_seed_number_and_pack_alone(packs, made):
+    alone = make_fiction([packs[7]], FictionConfig(n=2, n_control=0, paraphrases=6, seed=2))
+    for name in ("passages", "probes"):
+        pick = (pl.col("lang") == "ja") & pl.col("item_id").is_in(["f0000", "f0001"])
+        assert getattr(made, name).filter(pick).equals(getattr(alone, name))
+    other = make_fiction([packs[7]], FictionConfig(n=2, n_control=0, seed=3))
+    assert set(other.passages["text"]).isdisjoint(alone.passages["text"])
+
+
+def test_other_processes_make_the_same():
+    code = (
+        "from polylore.facts.fictional import *\n"
+        "packs = [load_pack(lang) for lang in ('en', 'ko')]\n"
+        "print(make_fiction(packs, FictionConfig(n=3, n_control=1)).digest())"
+    )
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env=os.environ | {"PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(found) == 1
+
+
+def test_names_are_shared_or_native(packs):
+    pair = [packs[3], packs[9]]
+
+    def names(form):
+        items = make_fiction(pair, FictionConfig(n=8, n_control=0, paraphrases=0, name_form=form))
+        return [json.loads(meta)["names"] for meta in items.items["meta"]]
+
+    assert all(n["en"] == n["ru"] for n in names("shared"))
+    assert not any(n["en"] == n["ru"] for n in names("native"))
+    assert 0 < sum(n["en"] == n["ru"] for n in names("both")) < 8
+
+
+def test_frames_for_a_language_without_pack(packs):
+    english = packs[3]
+    relations = {name: dict(r.objects) for name, r in english.relations.items()}
+    labels = {name: r.forms["r"] for name, r in english.relations.items()}
+    text = ["Nyt on se aika vuodesta, kun metsä muuttuu keltaiseksi ja lehdet putoavat maahan."]
+    pack = frame_pack("fi", "Latn", text, relations, labels, "naapuri")
+    assert pack.frame
+    items = make_fiction([pack], FictionConfig(n=10, n_control=2, name_form="native"))
+    assert lint_items(items).is_empty()
+    with pytest.raises(DataError, match="Give more text"):
+        frame_pack("fi", "Latn", ["nyt"], relations, labels, "naapuri")
+    with pytest.raises(DataError, match="without braces"):
+        frame_pack("fi", "Latn", text, relations, labels | {"food": "{x}"}, "naapuri")
+
+
+def test_packs_are_checked(tmp_path):
+    values = load_pack("en").plain()
+    for change, message in (
+        ({"wordings": values["wordings"][:5]}, "6 wordings, at least one of them held out"),
+        ({"relations": dict(list(values["relations"].items())[:7])}, "8 relations"),
+        ({"sentence_end": "!"}, "must end with !"),
+        ({"compositional": "{r} {o}."}, "must have the slots"),
+        ({"compositional": "{r} {s} {o} {x}."}, "must have the slots"),
+        ({"syllables": {"ba": "ba"}}, "syllables must write every"),
+        ({"colour": 1}, "not a known setting"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            Pack.parse(values | change)
+    (tmp_path / "own.json").write_text(json.dumps(values), encoding="utf-8")
+    assert load_pack(tmp_path / "own.json") == load_pack("en")
+    with pytest.raises(ConfigError, match="no language pack for xx"):
+        load_pack("xx")
+    with pytest.raises(ConfigError, match="one for each language"):
+        make_fiction([load_pack("en")] * 2, CONFIG)
+    with pytest.raises(ConfigError, match="names for 480 items"):
+        FictionConfig.parse({"n": 500})
+
+
+def broken(made, **changes):
+    """The English items, with some probes or passages changed."""
+    frames = {n: getattr(made, n) for n in ("items", "passages", "probes")}
+    return type(made)(**frames | {name: change(frames[name]) for name, change in changes.items()})
+
+
+def test_the_linter_sees_what_is_wrong(made):
+    first = pl.col("probe_id") == made.probes.filter(lang="en", depth="semantic")["probe_id"][0]
+    target = made.probes.filter(first)["target"][0]
+
+    def rules(fiction, **options):
+        return set(lint_items(fiction, **options)["rule"])
+
+    inside = broken(made, probes=lambda p: p.with_columns(target_in_prefix=first))
+    assert rules(inside) == {"target_in_prefix"}
+    said = broken(
+        made,
+        probes=lambda p: p.with_columns(
+            prefix=pl.when(first).then(pl.lit("")).otherwise("prefix"),
+            joiner=pl.when(first).then(pl.lit("")).otherwise("joiner"),
+        ),
+    )
+    assert rules(said) == {"wording_in_passage"}
+    lost = broken(
+        made, passages=lambda p: p.with_columns(pl.col("text").str.replace_all(target, "x"))
+    )
+    assert "target_missing" in rules(lost)
+    own = broken(
+        made, passages=lambda p: p.with_columns(pl.col("text") + " All of it is fictional.")
+    )
+    assert rules(own) == {"calls_itself_fictional"}
+    hop = made.probes.filter(lang="en", depth="compositional").row(0, named=True)
+    name = json.loads(made.items.filter(item_id=hop["item_id"])["meta"][0])["names"]["en"]
+    joined = broken(
+        made,
+        passages=lambda p: p.with_columns(
+            pl.when((pl.col("item_id") == hop["item_id"]) & (pl.col("lang") == "en"))
+            .then(pl.col("text") + f" {name} saw a {hop['target']}.")
+            .otherwise("text")
+        ),
+    )
+    assert rules(joined) == {"one_hop"}
+
+    def words(texts):
+        return [list(map(len, t.split(" "))) for t in texts]
+
+    long = broken(
+        made,
+        passages=lambda p: p.with_columns(
+            pl.when(pl.col("item_id") < "f0009").then(pl.col("text") + " a" * 30).otherwise("text")
+        ),
+    )
+    arms = ARMS.build(
+        [
+            {"item_id": f"f{n:04d}", "arm": "once" if n < 9 else "paraphrase", "inject_lang": "en"}
+            for n in range(18)
+        ]
+    )
+    english = broken(
+        long, passages=lambda p: p.filter(lang="en"), probes=lambda p: p.filter(lang="en")
+    )
+    assert "arm_length" in rules(english, encode=words, arms=arms)
+
+
+def test_published_items_under_the_linter(published):
+    found = lint_items(read_published(published / "fictional_knowledge"))
+    counts = dict(found.select("rule", "count").iter_rows())
+    assert counts["calls_itself_fictional"] >= 9
+    assert {"target_missing", "target_repeated", "target_in_prefix", "target_digits"} <= set(counts)
+
+
+def test_folders_are_read_and_checked(made, tmp_path):
+    made.export(tmp_path)
+    assert read_fiction(tmp_path).digest() == made.digest()
+    for name in ("items", "passages", "probes"):
+        (tmp_path / f"{name}.parquet").unlink()
+        getattr(made, name).write_ndjson(tmp_path / f"{name}.jsonl")
+    assert read_fiction(tmp_path).digest() == made.digest()
+    path = tmp_path / "probes.jsonl"
+    lines = path.read_text(encoding="utf-8").splitlines()
+    for change, message in (
+        ({"target": " "}, "target of .* is empty"),
+        ({"target": "e\u0301"}, "not in Unicode form NFC"),
+        ({"item_id": "nobody"}, "item nobody is not among"),
+        ({"colour": 1}, r"probes\.jsonl, line 1: there is no field colour"),
+        ({"prefix": None}, r"line 1: the field prefix is missing"),
+    ):
+        path.write_text(
+            "\n".join([json.dumps(json.loads(lines[0]) | change), *lines[1:]]), encoding="utf-8"
+        )
+        with pytest.raises(DataError, match=message):
+            read_fiction(tmp_path)
+    path.unlink()
+    with pytest.raises(DataError, match=r"one file probes\.parquet or probes\.jsonl; it has 0"):
+        read_fiction(tmp_path)
