@@ -116,7 +116,7 @@ def test_languages_that_disagree(tmp_path):
     ("name", "rows", "error", "message"),
     [
         ("s.txt", [row()], DataError, "no file named like"),
-        ("s.qqq.jsonl", [row()], ConfigError, "qqq"),
+        ("s.xqx.jsonl", [row()], ConfigError, "xqx"),
         ("s.en.jsonl", [row(label=2)], DataError, "line 1.*malformed"),
         ("s.en.jsonl", [{"id": 1}], DataError, "fits no known layout"),
     ],
