@@ -185,7 +185,7 @@ _PAIR = (*SYSTEM, DATASET, PARSER, PIVOT, ALIGN_LANG)
 
 CONSISTENCY = Table(
     "align_consistency",
-    "Are the same items right in two languages? One row per system, set and pair.",
+    "How far the same items are right in two languages: one row per system, set and pair.",
     (
         *_PAIR,
         Column(
@@ -263,7 +263,7 @@ PARSE_AUDIT = Table(
 
 TRUST = Table(
     "align_trust",
-    "Can this cell be used? One row per system, set and language.",
+    "Whether a cell can be used: one row per system, set and language.",
     (
         *SYSTEM,
         DATASET,

@@ -109,7 +109,7 @@ def _share(name: str, meaning: str) -> Column:
 
 CONDUCTIVITY = Table(
     "align_conductivity",
-    "Can a fact learned in one language be retrieved in another?",
+    "How far facts learned in one language can be retrieved in another.",
     (
         *RUN,
         Column("subset", pl.String(), "all facts of type 1, or valid: those that can show it"),
@@ -151,7 +151,7 @@ CONDUCTIVITY = Table(
 
 GATES = Table(
     "align_gates",
-    "Was what was taught learned?",
+    "How much of what was taught was learned.",
     (
         *RUN,
         Column(
