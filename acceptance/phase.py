@@ -17,6 +17,7 @@ from pathlib import Path
 import polars as pl
 
 from acceptance.results import write_results
+from polylore.files import read_json, write_json
 
 COMMAND = ["-m", "polylore", "unify", "sweep", "phase", "--quiet"]
 RUNS, SEEDS = 180, 3
@@ -45,6 +46,29 @@ def finished(out: Path) -> dict[str, int]:
     return {path.parent.name: path.stat().st_mtime_ns for path in out.glob("units/*/done.json")}
 
 
+def killed(broken: Path, jobs: int, kills: int) -> tuple[list[tuple[float, int]], int]:
+    """Kill and resume one seed of the sweep.
+
+    Returns:
+        Seconds before each kill and runs done then; and how many finished runs were made again.
+    """
+    rng, moments, again = random.Random(0), [], 0
+    known: dict[str, int] = {}
+    while len(moments) < kills:
+        pause = rng.uniform(10, 60)
+        if sweep(broken, jobs, 1, pause):
+            break
+        now = finished(broken)
+        again += sum(now.get(name) != stamp for name, stamp in known.items())
+        known = now
+        moments.append((pause, len(now)))
+        print(f"kill {len(moments)} after {pause:.0f} s: {len(now)} done", flush=True)
+    sweep(broken, jobs, 1)
+    now = finished(broken)
+    again += sum(now.get(name) != stamp for name, stamp in known.items())
+    return moments, again
+
+
 def compare(whole: Path, broken: Path) -> tuple[int, list[str]]:
     """How many tables of runs there are, and which of them differ in a row of the broken sweep."""
     hashes = pl.read_parquet(broken / "tables" / "unify_runs.parquet")["run_hash"].to_list()
@@ -68,9 +92,7 @@ def diagram(out: Path) -> list[str]:
     runs = pl.read_parquet(out / "tables" / "unify_runs.parquet")
     cells = pl.read_parquet(out / "tables" / "unify_conditions.parquet").filter(outcome="acc_x")
     knobs = runs.select("condition", "cue", "lam", "p", "i_uni", "i_design").unique("condition")
-    cells = cells.join(knobs, on="condition").sort(
-        "i_uni", "cue", "p", "lam", descending=[True, False, False, False]
-    )
+    cells = cells.join(knobs, on="condition").sort("cue", "p", "lam")
     lines = []
     for (cue,), own in cells.group_by("cue", maintain_order=True):
         lines += ["", f"Cue {cue} ({own['i_uni'][0]:.2f} bits in its most telling token):", ""]
@@ -96,28 +118,20 @@ def main() -> None:
     options.folder.mkdir(parents=True, exist_ok=True)
     whole, broken = options.folder / "whole", options.folder / "broken"
     sweep(whole, options.jobs, SEEDS)
-    rng, known, moments, again = random.Random(0), {}, [], 0
-    while len(moments) < options.kills:
-        pause = rng.uniform(10, 60)
-        if sweep(broken, options.jobs, 1, pause):
-            break
-        now = finished(broken)
-        again += sum(now.get(name) != stamp for name, stamp in known.items())
-        known = now
-        moments.append((pause, len(now)))
-        print(f"kill {len(moments)} after {pause:.0f} s: {len(now)} done", flush=True)
-    sweep(broken, options.jobs, 1)
-    now = finished(broken)
-    again += sum(now.get(name) != stamp for name, stamp in known.items())
+    kept = options.folder / "kills.json"
+    if not kept.is_file():
+        write_json(killed(broken, options.jobs, options.kills), kept)
+    moments, again = read_json(kept)
     tables, different = compare(whole, broken)
     runs = pl.read_parquet(whole / "tables" / "unify_runs.parquet")
+    made = read_json(whole / "manifest.json")["git"]["commit"]
     counts = dict(runs["status"].value_counts().iter_rows())
     lines = [
         f"{runs.height} runs of {runs['params'].min():,} parameters and {runs['steps'][0]} steps, "
         f"{options.jobs} processes side by side, {runs['wall_s'].sum() / 60:.0f} minutes of a "
         f"process in all ({runs['wall_s'].median():.1f} s a run). Status: "
         + ", ".join(f"{n} {name}" for name, n in sorted(counts.items()))
-        + ".",
+        + f". The unbroken sweep was made by the code {made}.",
         "",
         "The first seed again, killed "
         + ", ".join(f"after {pause:.0f} s ({n} runs done)" for pause, n in moments)
