@@ -150,7 +150,7 @@ def main() -> None:
         ["polylore", *COMMAND[2:-1], "--jobs", str(options.jobs)],
         lines,
     )
-    if different or again or runs.height != RUNS:
+    if different or again or len(moments) < options.kills or runs.height != RUNS:
         raise SystemExit("the resumed sweep is not the unbroken one; see the page")
 
 

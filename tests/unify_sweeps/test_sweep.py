@@ -196,3 +196,82 @@ def test_scores_of_first_and_last_alone_date_nothing(tiny: SweepConfig, tmp_path
     dated = marks.filter(pl.col("mark").is_in(["dip", "t_unify", "t_probe"]))
     assert dated["at"].null_count() == dated.height == 3
     assert dated["reason"].null_count() == 0
+
+
+def test_every_item_has_a_cue_of_its_own() -> None:
+    from polylore.facts.worlds import WorldConfig, make_world, token_preset
+    from polylore.studies.unify.sample import samples
+
+    settings = {**token_preset("shared"), "entities": 32, "relations": 2, "cue": "xor(0)"}
+    world = make_world(WorldConfig.parse(settings))
+    prompts = samples(world, 64, populations=False)[0].prompts
+    first, second = prompts[:, :, 0], prompts[:, :, 1]
+    for lang in range(2):  # neither bit says the language by itself
+        assert len(set(first[:, lang].tolist())) == len(set(second[:, lang].tolist())) == 2
+
+
+def test_a_kill_between_a_run_and_its_tidying_up_loses_nothing(
+    tiny: SweepConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = tiny.model_copy(update={"seeds": 1, "arms": tiny.arms[:1]})
+    with monkeypatch.context() as patch:
+        patch.setattr(worker.shutil, "rmtree", lambda *_, **__: (_ for _ in ()).throw(SystemExit))
+        with pytest.raises(SystemExit):
+            run_sweep(one, tmp_path / "run")
+    run = run_sweep(one, tmp_path / "run")
+    assert not list((tmp_path / "run" / "unfinished").iterdir())
+    assert score(run).table("unify_conditions").height
+
+
+def test_one_failing_run_of_a_stack_fails_alone(
+    tiny: SweepConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ordinary = worker._Runs._causal
+
+    def fails(self: worker._Runs, now: object, task: worker.Task) -> dict:
+        if task.unit == "parallel seed 0":
+            raise LookupError("out of luck")
+        return ordinary(self, now, task)
+
+    monkeypatch.setattr(worker._Runs, "_causal", fails)
+    execution = tiny.execution.model_copy(update={"stacked": 4})
+    with pytest.raises(RunError, match=r"1 of 4 runs failed.*out of luck"):
+        run_sweep(tiny.model_copy(update={"execution": execution}), tmp_path / "run")
+
+
+def hand_made(path: Path, values: int) -> str:
+    """A file of facts in two languages."""
+    rows = ["fact_id,relation,lang,subject,object"]
+    for e in range(12):
+        for lang in ("en", "fr"):
+            rows.append(f"e{e}.r,r,{lang},{lang}n{e},{lang}v{(e * 5) % values}")
+    path.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return str(path)
+
+
+def test_hand_made_facts_are_part_of_a_run(tiny: SweepConfig, tmp_path: Path) -> None:
+    facts = hand_made(tmp_path / "facts.csv", 4)
+    given = {"preset": "smoke", "recipe.steps": 5, "recipe.batch_size": 8, "world.p": 0.5}
+    sweep = SweepConfig.parse(
+        {**tiny.plain(), "base": {**given, "world.facts": facts}, "arms": [], "seeds": 1}
+    )
+    assert score(run_sweep(sweep, tmp_path / "run")).table("unify_runs").height == 1
+    hand_made(tmp_path / "facts.csv", 3)
+    with pytest.raises(RunError, match=r"facts\.csv"):
+        run_sweep(sweep, tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("arms", "message"),
+    [
+        ([{"name": "a"}, {"name": "b"}], "'a seed 0' and 'b seed 0' are the same run"),
+        ([{"name": "a", "grid": {"world.seed": [5, 6]}}], r"world\.seed is set by the sweep"),
+    ],
+)
+def test_runs_that_are_one_are_refused(
+    tiny: SweepConfig, tmp_path: Path, arms: list, message: str
+) -> None:
+    from polylore.errors import ConfigError
+
+    with pytest.raises(ConfigError, match=message):
+        run_sweep(SweepConfig.parse({**tiny.plain(), "arms": arms}), tmp_path / "run")

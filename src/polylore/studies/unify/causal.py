@@ -66,7 +66,9 @@ def _choose(
     usable = (others >= 0) & wanted
     target = cells[np.arange(len(cells)), (rng.random(cells.shape) * usable).argmax(axis=1)]
     asked = Asked(first_prompts(world, source), world.answer_tokens[source][:, None])
-    known = np.flatnonzero(usable.any(axis=1) & (says(model, asked) == 0))[:n]
+    # Some facts must be left to train beside the edits, and to be asked for retention.
+    most = min(n, len(np.unique(world.fact[world.seen])) // 2)
+    known = np.flatnonzero(usable.any(axis=1) & (says(model, asked) == 0))[:most]
     return _Edits(source[known], target[known], _new_values(world, source[known], rng))
 
 

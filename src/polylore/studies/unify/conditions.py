@@ -63,6 +63,11 @@ def _condition(sweep: SweepConfig, arm: ArmConfig, varied: dict[str, Any]) -> Co
     named = [arm.name] if sweep.arms else []
     name = " ".join([*named, *labels]) or arm.name
     settings: dict[str, Any] = {}
+    for key in (*arm.set, *varied):
+        if key.startswith("world.seed"):
+            raise ConfigError(
+                f"condition '{name}': {key} is set by the sweep; `seeds` says how many there are."
+            )
     for key, value in {**sweep.base, **arm.set, **varied}.items():
         settings = merged(settings, nested(key, value))
     config = RunConfig.parse(settings, f"condition '{name}'")

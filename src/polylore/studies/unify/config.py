@@ -1,6 +1,7 @@
 """Configuration of the study `unify`: one run, what is measured of it, and sweeps over many."""
 
 import re
+from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -8,6 +9,7 @@ from pydantic import Field, model_validator
 from polylore.config import Config, digest
 from polylore.errors import ConfigError
 from polylore.facts.worlds import PRESETS, WorldConfig, token_preset
+from polylore.files import sha256_file
 from polylore.training.tiny.config import RECIPES, Recipe
 
 WORLD_SIZES: dict[str, dict[str, Any]] = {
@@ -70,11 +72,17 @@ class RunConfig(Config):
         plain = merged(self.plain(), {"world": {"seed": seed}})
         return RunConfig.parse(plain)
 
+    def facts_digest(self) -> str | None:
+        """SHA-256 of the file of hand-made facts; None without one that can be read."""
+        path = None if self.world.facts is None else Path(self.world.facts)
+        return sha256_file(path) if path is not None and path.is_file() else None
+
     def identity(self) -> dict[str, Any]:
         """What decides a run: two runs of equal identity give the same numbers."""
         return {
             "world": self.world.canonical(),
             "recipe": self.recipe.plain(),
+            "facts": self.facts_digest(),
             "alignment": [self.alignment, self.alignment_weight],
             "schema": SCHEMA,
         }
@@ -218,6 +226,8 @@ class TrainConfig(RunConfig):
 
     def sweep(self) -> SweepConfig:
         """The same as a sweep of one condition."""
+        if self.world.seed:
+            raise ConfigError("world.seed has no meaning here: `seeds` says how many, from 0 on.")
         base = {name: self.plain()[name] for name in RunConfig.model_fields}
         return SweepConfig(
             base=base, seeds=self.seeds, measure=self.measure, execution=self.execution

@@ -24,7 +24,7 @@ class Sample:
     facts: Ids
     """[n] number of the fact."""
     prompts: Ids
-    """[n, languages, prompt length] the first evaluation prompt of each."""
+    """[n, languages, prompt length] an evaluation prompt of each, with a cue drawn for it."""
     positions: tuple[int, ...]
     """Positions whose states are compared."""
     items: Items
@@ -40,11 +40,22 @@ def facts_of(world: World, population: str) -> Ids:
     return facts[(world.cell_of[facts] >= 0).all(axis=1)]
 
 
-def first_prompts(world: World, cells: Ids) -> Ids:
-    """[*cells, prompt length] the first evaluation prompt of every cell."""
+def first_prompts(world: World, cells: Ids, rng: np.random.Generator | None = None) -> Ids:
+    """[*cells, prompt length] an evaluation prompt of every cell, in its first wording.
+
+    With `rng` each has a cue of its own, drawn among those of evaluation: with one cue for all, a
+    language hidden in two bits, or in many synonyms, would be written on a single token.
+    """
     flat = world.evaluation(cells.ravel())
-    each = world.cue.shown.shape[1] * world.eval_templates.shape[1]
-    return flat.tokens[::each].reshape(*cells.shape, world.prompt_len)
+    draws, wordings = world.cue.shown.shape[1], world.eval_templates.shape[1]
+    chosen = (
+        np.zeros(cells.size, dtype=np.int64)
+        if rng is None
+        else rng.integers(draws, size=cells.size)
+    )
+    at = (np.arange(cells.size) * draws + chosen) * wordings
+    found: Ids = flat.tokens[at].reshape(*cells.shape, world.prompt_len)
+    return found
 
 
 def draw(world: World, kind: str, population: str, n: int, *, number: int = 0) -> Sample:
@@ -62,9 +73,10 @@ def draw(world: World, kind: str, population: str, n: int, *, number: int = 0) -
         entity = world.entity[world.cell_of[facts, 0]]
         facts = facts[np.sort(np.unique(entity, return_index=True)[1])]
     seeds = np.random.SeedSequence(world.config.seed_of("eval"), spawn_key=(1, number))
-    chosen = np.sort(np.random.default_rng(seeds).permutation(facts)[:n])
+    rng = np.random.default_rng(seeds)
+    chosen = np.sort(rng.permutation(facts)[:n])
     cells = world.cell_of[chosen]
-    prompts = first_prompts(world, cells)
+    prompts = first_prompts(world, cells, rng)
     last = world.name_span[1] - 1
     home = cells[:, 0]
     items = Items(

@@ -70,7 +70,7 @@ def _draws(run: RunFolder, runs: pl.DataFrame) -> Iterator[RunDraws]:
     for number, row in enumerate(runs.iter_rows(named=True)):
         unit = f"{row['condition']} seed {row['seed']}"
         facts = read_parquet(run.path / "worlds" / row["world_hash"][:16] / "facts.parquet")
-        cluster = "entity" if row["split"] == "entity" else "fact_id"
+        cluster = "fact_id" if row["split"] == "fact" else "entity"
         answers = run.read("unify_answers", [unit])
         answers = answers.filter(step=answers["step"].max())
         value, drawn = acc_draws(answers, facts, seed=number, cluster=cluster)

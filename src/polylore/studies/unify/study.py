@@ -1,5 +1,6 @@
 """`unify sweep`: every condition with every seed, resumable run by run."""
 
+import shutil
 from collections.abc import Callable
 from itertools import groupby
 from pathlib import Path
@@ -7,13 +8,13 @@ from typing import Any
 
 import polars as pl
 
-from polylore.errors import RunError
+from polylore.errors import ConfigError, RunError
 from polylore.files import read_json
 from polylore.models.usable import usable
 from polylore.runs import RunFolder, run_batches
 from polylore.studies.unify.conditions import Condition, conditions
 from polylore.studies.unify.config import SweepConfig, run_hash
-from polylore.studies.unify.worker import Batch, Task, failure_of, shape, work
+from polylore.studies.unify.worker import Batch, Task, failure_of, shape, unfinished, work
 
 Progress = Callable[[int, int, str], None]
 
@@ -43,12 +44,18 @@ def run_sweep(
     tasks = [task for one in chosen for task in tasks_of(one, config)]
     for one in chosen:  # a world that leaks is better known before an hour of training
         tasks_of(one, config)[0].made_world()
-    run = RunFolder.open(out, "unify", config.question(), {})
+    _refuse_twins(tasks)
+    files = {one.config.world.facts: one.config.facts_digest() for one in chosen}
+    inputs = {f"facts {path}": found for path, found in files.items() if path and found}
+    run = RunFolder.open(out, "unify", config.question(), inputs)
     with run.lock():
         run.annotate("conditions", [_about(one) for one in chosen])
         run.annotate("seeds", config.all_seeds)
         pending = set(run.pending(task.unit for task in tasks))
         due = [task for task in tasks if task.unit in pending]
+        for task in tasks:
+            if task.unit not in pending:  # killed between its unit and its tidying up
+                shutil.rmtree(unfinished(run.path, task.unit), ignore_errors=True)
         for task in due:
             failure_of(run.path, task.unit).unlink(missing_ok=True)
         batches = [
@@ -71,6 +78,17 @@ def run_sweep(
         )
         _refuse_failed(run, tasks)
     return run
+
+
+def _refuse_twins(tasks: list[Task]) -> None:
+    first: dict[str, Task] = {}
+    for task in tasks:
+        twin = first.setdefault(task.run_hash, task)
+        if twin is not task:
+            raise ConfigError(
+                f"'{twin.unit}' and '{task.unit}' are the same run; change what differs between "
+                "their conditions, or leave one out."
+            )
 
 
 def tasks_of(condition: Condition, config: SweepConfig) -> list[Task]:

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from polylore.facts.worlds import World, baselines
+from polylore.facts.worlds.information import presented
 from polylore.metrics.unification import (
     Baselines,
     Series,
@@ -38,7 +39,7 @@ def summaries(world: World, tables: Mapping[str, pl.DataFrame]) -> Frames:
     facts = world.facts.select("fact_id", "value_index", pl.col("entity").cast(pl.String))
     facts = facts.unique("fact_id", maintain_order=True)
     base = world_baselines(world)
-    cluster = "entity" if world.config.split == "entity" else "fact_id"
+    cluster = "fact_id" if world.config.split == "fact" else "entity"
     out: Frames = {
         "unify_course": course(answers, facts, base, values=values, languages=world.languages),
         "unify_transfer": transfer(answers.filter(step=last), facts, cluster=cluster),
@@ -65,7 +66,7 @@ def world_baselines(world: World) -> Baselines:
     owner, cells = world.value_owner, world.value
     own = 0.0
     if owner is not None:
-        shown = world.weight / world.weight.sum()
+        shown = presented(world)
         own = float(shown[owner[cells] == world.lang].sum())
     return Baselines(known["chance"], known["no_knowledge"], known["language_conditional"], own)
 

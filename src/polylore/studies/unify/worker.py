@@ -7,7 +7,7 @@ at its newest complete evaluation; when it ends, its parts become one unit of th
 import shutil
 import time
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,8 @@ import polars as pl
 import torch
 
 from polylore.config import digest
-from polylore.errors import PolyloreError
 from polylore.facts.worlds import World, make_world, save_world, write_tokenizer
+from polylore.facts.worlds.folder import MANIFEST
 from polylore.files import atomic_path, read_parquet, write_json, write_parquet
 from polylore.runs import RunFolder
 from polylore.studies.unify.causal import edit_rows, patch_rows
@@ -69,20 +69,29 @@ def failure_of(run: Path, unit: str) -> Path:
     return run / "failed" / f"{digest(unit)[:16]}.json"
 
 
+def unfinished(run: Path, unit: str) -> Path:
+    """Where the parts of a run lie until it ends."""
+    return run / "unfinished" / digest(unit)[:16]
+
+
 def work(batch: Batch) -> int:
     """Train and measure what is not done yet; returns how many runs are over.
 
-    A run that fails is noted in the folder `failed`, so that the others go on.
+    A run that fails is noted in the folder `failed`, so that the others go on; when it was trained
+    together with others, each of them is tried once more by itself.
     """
     folder = RunFolder.load(batch.run)
     due = [task for task in batch.tasks if not folder.is_done(task.unit)]
     try:
         if due:
             _Runs(folder, batch, due).go()
-    except (PolyloreError, RuntimeError, ValueError, ArithmeticError) as error:
-        for task in due:
-            about = {"unit": task.unit, "why": str(error), "trace": traceback.format_exc()}
-            write_json(about, failure_of(folder.path, task.unit))
+    except Exception as error:  # whatever it is, it must not end a sweep of thousands of runs
+        if len(due) > 1:
+            for task in due:
+                work(replace(batch, tasks=(task,)))
+        else:
+            about = {"unit": due[0].unit, "why": str(error), "trace": traceback.format_exc()}
+            write_json(about, failure_of(folder.path, due[0].unit))
     return len(batch.tasks)
 
 
@@ -124,7 +133,7 @@ class _Runs:
             self._finish(number, ending)
 
     def _unfinished(self, task: Task) -> Path:
-        return self.folder.path / "unfinished" / digest(task.unit)[:16]
+        return unfinished(self.folder.path, task.unit)
 
     def _evaluate(self, now: Evaluation) -> None:
         task, meter = self.tasks[now.job], self.meters[now.job]
@@ -208,12 +217,13 @@ class _Runs:
             parts[name] = parts[name].filter(pl.col("step") == last)
         if self.batch.measure.answers == "last":
             parts["unify_answers"] = parts["unify_answers"].filter(pl.col("step") == last)
-        self.folder.write_unit(task.unit, parts)
+        # The world first: a finished unit must never lack it.
         world_folder = self.folder.path / "worlds" / world.world_hash[:16]
-        if not world_folder.is_dir():
+        if not (world_folder / MANIFEST).is_file():
             save_world(world, world_folder)
+        self.folder.write_unit(task.unit, parts)
         failure_of(self.folder.path, task.unit).unlink(missing_ok=True)
-        shutil.rmtree(self._unfinished(task), ignore_errors=True)
+        shutil.rmtree(unfinished(self.folder.path, task.unit), ignore_errors=True)
 
 
 UNDERFIT = 0.95
