@@ -172,15 +172,17 @@ def model(ckpts=3, languages=("a", "b"), shared=1.0, seed=0, n=N, layers=(0, 8))
 def linked():
     items, answers, _ = model()
     generator = np.random.default_rng(1)
-    covariates = pl.DataFrame(
-        {
-            "fact_id": [f"f{i}" for i in range(N)] * 2,
-            "lang_a": ["a"] * N + ["b"] * N,
-            "lang_b": ["b"] * N + ["a"] * N,
-            "length": generator.normal(size=2 * N),
-            "same_script": [True] * (2 * N),
-        }
-    )
+    covariates = [
+        pl.DataFrame(
+            {
+                "fact_id": [f"f{i}" for i in range(N)] * 2,
+                "lang_a": ["a"] * N + ["b"] * N,
+                "lang_b": ["b"] * N + ["a"] * N,
+                "length": generator.normal(size=2 * N),
+                "same_script": [True] * (2 * N),
+            }
+        )
+    ]
     return link(items, answers, covariates, draws=100)
 
 
