@@ -13,6 +13,7 @@ from polylore.metrics.unification.course import Baselines, baselines, course, en
 from polylore.metrics.unification.effects import effects
 from polylore.metrics.unification.linear import cka, cka_debiased, half_of, u_proc
 from polylore.metrics.unification.link import link
+from polylore.metrics.unification.link_covariates import link_covariates
 from polylore.metrics.unification.link_items import LinkFacts, link_items
 from polylore.metrics.unification.link_observations import (
     EACH,
@@ -93,6 +94,7 @@ __all__ = [
     "label",
     "lags",
     "link",
+    "link_covariates",
     "link_items",
     "mean_over_seeds",
     "measure",

@@ -85,23 +85,25 @@ def link(
 
 
 def _split(items: pl.DataFrame) -> Iterator[pl.DataFrame]:
-    yield items.filter(is_fresh())
+    copies = items.filter(is_fresh())
+    if copies.height:
+        yield copies
     for _, part in items.filter(~is_fresh()).group_by("model", "ckpt_id", maintain_order=True):
         yield part
 
 
 def _observed(parts: Parts, answers: pl.DataFrame, score: Score) -> Iterator[pl.DataFrame]:
     """Observations of every checkpoint, in turn."""
-    seen: list[pl.DataFrame] = []
+    copies: list[pl.DataFrame] = []
     fresh: pl.DataFrame | None = None
     for part in parts():
         frame = scored(part, score)
-        seen.append(frame.filter(is_fresh()))
         trained = frame.filter(~is_fresh())
         if not trained.height:
+            copies.append(frame)
             continue
-        if fresh is None and any(one.height for one in seen):
-            fresh = fresh_means(pl.concat(seen))
+        if copies:
+            fresh, copies = fresh_means(pl.concat(copies)), []
         yield observations(trained, fresh, answers)
 
 
