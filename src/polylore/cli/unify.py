@@ -168,12 +168,10 @@ def sweeps() -> None:
 
 
 @unify.command()
-@config_options(LinkConfig, positional="model", short=["answers", "execution.executor"])
+@config_options(LinkConfig, positional="model", short=["execution.executor"])
 @click.option("--out", "-o", default="runs/unify/link", show_default=True, help="Run folder.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress display.")
-def link(
-    study: str | None, settings: tuple[str, ...], out: str, quiet: bool, **flags: Any
-) -> int:
+def link(study: str | None, settings: tuple[str, ...], out: str, quiet: bool, **flags: Any) -> int:
     """Hold unification scores of a real model against its accuracy across languages.
 
     Give a model and the answers of a finished `polylore trace` of it. Interrupted or not, the same
@@ -239,13 +237,21 @@ def _say_failed(failed: dict[str, str], what: str) -> int:
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--quiet", "-q", is_flag=True, help="No progress display.")
 def report(folder: Path, quiet: bool) -> None:
-    """Write tables and page of a sweep anew; an unfinished one lists what is missing."""
+    """Write tables and page of a sweep, or of `unify link`, anew.
+
+    An unfinished sweep lists what is missing.
+    """
+    from polylore.runs import RunFolder
+    from polylore.studies.unify.linking.scoring import report_link
+    from polylore.studies.unify.linking.study import KIND
     from polylore.studies.unify.report import report as report_sweep
     from polylore.studies.unify.scoring import open_sweep
 
-    run = open_sweep(folder)
+    run = RunFolder.load(folder)
+    linked = run.manifest.get("kind") == KIND
+    run = run if linked else open_sweep(folder)
     with run.lock(), progress_display(quiet) as progress:
-        path = report_sweep(run, progress=progress)
+        path = (report_link if linked else report_sweep)(run, progress=progress)
     click.echo(f"Report: {path}")
 
 

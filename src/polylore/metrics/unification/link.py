@@ -69,8 +69,7 @@ def link(
     if not rows:
         return LINK.empty()
     overall = pl.concat(rows)
-    made = [_item(row) | {"selected_on": "none"} for row in overall.iter_rows(named=True)]
-    made += pair_level(overall, draws=draws, seed=seed)
+    made = pair_level(overall, draws=draws, seed=seed)
     made += time_level(overall, list(dict.fromkeys(order)))
     best = _best(pl.concat(choosing))
     if best.height:
@@ -81,7 +80,8 @@ def link(
                     for row, own in directions(part):
                         for one in reported(row, own, covariates, draws=draws, seed=seed):
                             made.append(_item(one) | {"selected_on": name})
-    return LINK.build([{name: row[name] for name in row if name in LINK.schema} for row in made])
+    beside = [{name: row[name] for name in row if name in LINK.schema} for row in made]
+    return pl.concat([_everywhere(overall), LINK.build(beside)])
 
 
 def _split(items: pl.DataFrame) -> Iterator[pl.DataFrame]:
@@ -112,6 +112,19 @@ def _best(choosing: pl.DataFrame) -> pl.DataFrame:
     means = choosing.group_by(*_GROUP, *PLACE).agg(pl.col("auc").mean()).drop_nulls("auc")
     ranked = means.sort("auc", *PLACE, descending=[True, False, False])
     return ranked.unique(_GROUP, keep="first", maintain_order=True).drop("auc")
+
+
+def _everywhere(overall: pl.DataFrame) -> pl.DataFrame:
+    """Rows of the item level at all places: too many to be handled one by one."""
+    centred = pl.concat_str("score", "center", separator="_")
+    rows = overall.with_columns(
+        level=pl.lit("item"),
+        control=pl.lit("none"),
+        given=pl.lit(""),
+        selected_on=pl.lit("none"),
+        score=pl.when(pl.col("center") == "none").then("score").otherwise(centred),
+    )
+    return LINK.validate(rows.drop("center"))
 
 
 def _item(row: dict[str, Any]) -> dict[str, Any]:

@@ -37,8 +37,9 @@ class LinkContext:
 
     @cached_property
     def main(self) -> pl.DataFrame:
-        """Rows of facts that are not the same string in both languages."""
-        return self.table.filter(stratum="main")
+        """Rows of facts that are not the same tokens in both languages, if there are any."""
+        found = self.table.filter(stratum="main")
+        return found if found.height else self.table
 
     @cached_property
     def course(self) -> pl.DataFrame:

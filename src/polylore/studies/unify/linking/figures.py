@@ -39,7 +39,7 @@ def layer_map(context: LinkContext, position: str) -> Chart | None:
         {"label": (context.axis_title, ""), "layer": ("hidden state", ".0f"),
          "u_raw": ("U, raw", ".3f"), "u_corrected": ("U, corrected", ".3f"),
          "pairs": ("pairs of languages", ".0f")},
-        domain=(min(0.0, low), max(high, 0.05)),
+        domain=(max(-1.0, min(0.0, low)), min(1.0, max(high, 0.05))),
         form=".2f",
         row=16,
         rows_count=len(layers),
@@ -49,7 +49,9 @@ def layer_map(context: LinkContext, position: str) -> Chart | None:
         f"link-layers-{position.replace('_', '-')}",
         f"Unification by layer: {POSITIONS[position]}",
         f"{what}; mean over pairs of languages, facts that are not the same tokens in both. "
-        "Hidden state 0 are the embeddings, the last one follows the final norm.",
+        "Hidden state 0 are the embeddings, the last one follows the final norm. Colours end at −1 "
+        "and 1: where all questions of a relation end alike, as before the first layers, U divides "
+        "by nearly nothing and says nothing.",
         f"Map of unification scores by layer and checkpoint at the {POSITIONS[position]}.",
         spec,
         frame,

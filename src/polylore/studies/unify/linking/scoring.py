@@ -5,7 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
-from polylore.errors import RunError
+from polylore.errors import DataError, RunError
 from polylore.metrics import exposure_at
 from polylore.metrics.unification import link, link_covariates
 from polylore.report import Report
@@ -13,23 +13,11 @@ from polylore.runs import RunFolder
 from polylore.studies.outputs import write_outputs
 from polylore.studies.unify.linking.config import LinkAnalyseConfig
 from polylore.studies.unify.linking.pages import build_report
-from polylore.studies.unify.linking.study import KIND, failed_checkpoints, fresh_ids
+from polylore.studies.unify.linking.study import failed_checkpoints, fresh_ids
 from polylore.studies.unify.linking.work import unit_name
 from polylore.tables.course import course
 
 Progress = Callable[[int, int, str], None]
-
-
-def open_link(folder: str | Path) -> RunFolder:
-    """A folder that `unify link` wrote.
-
-    Raises:
-        RunError: it is none.
-    """
-    run = RunFolder.load(folder)
-    if run.manifest.get("kind") != KIND:
-        raise RunError(f"{folder} was not written by `polylore unify link`.")
-    return run
 
 
 def score_link(run: RunFolder, *, progress: Progress | None = None) -> pl.DataFrame:
@@ -37,6 +25,7 @@ def score_link(run: RunFolder, *, progress: Progress | None = None) -> pl.DataFr
 
     Raises:
         RunError: no checkpoint was read.
+        DataError: no fact can be compared in two languages.
     """
     config = LinkAnalyseConfig.parse(run.manifest["analysis"]["analyse"])
     show = progress or (lambda done, total, what: None)
@@ -68,7 +57,13 @@ def score_link(run: RunFolder, *, progress: Progress | None = None) -> pl.DataFr
         # Pairs and times are about U, whatever the score of single facts.
         tables.append(made if score == "s_i" else made.filter(level="item"))
     show(passes, passes, "linking")
-    return run.write_table("unify_link", pl.concat(tables))
+    table = run.write_table("unify_link", pl.concat(tables))
+    if not table.height:
+        raise DataError(
+            "No fact has answers and comparable states in two languages, so there is nothing to "
+            "link; facts need answers in two languages and others of their relation to differ from."
+        )
+    return table
 
 
 def report_link(run: RunFolder, *, progress: Progress | None = None) -> Path:
