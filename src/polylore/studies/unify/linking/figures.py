@@ -28,7 +28,7 @@ def layer_map(context: LinkContext, position: str) -> Chart | None:
     if not frame.height:
         return None
     values = frame[column]
-    low, high = float(values.min()), float(values.max())  # type: ignore[arg-type]
+    low, high = (float(values.quantile(q) or 0) for q in (0.1, 0.9))
     labels = frame["label"].unique(maintain_order=True).to_list()
     layers = sorted(frame["layer"].unique().to_list(), reverse=True)
     spec = shapes.heat_map(
@@ -39,7 +39,7 @@ def layer_map(context: LinkContext, position: str) -> Chart | None:
         {"label": (context.axis_title, ""), "layer": ("hidden state", ".0f"),
          "u_raw": ("U, raw", ".3f"), "u_corrected": ("U, corrected", ".3f"),
          "pairs": ("pairs of languages", ".0f")},
-        domain=(max(-1.0, min(0.0, low)), min(1.0, max(high, 0.05))),
+        domain=(min(0.0, low), max(high, 0.05)),
         form=".2f",
         row=16,
         rows_count=len(layers),
@@ -49,9 +49,8 @@ def layer_map(context: LinkContext, position: str) -> Chart | None:
         f"link-layers-{position.replace('_', '-')}",
         f"Unification by layer: {POSITIONS[position]}",
         f"{what}; mean over pairs of languages, facts that are not the same tokens in both. "
-        "Hidden state 0 are the embeddings, the last one follows the final norm. Colours end at −1 "
-        "and 1: where all questions of a relation end alike, as before the first layers, U divides "
-        "by nearly nothing and says nothing.",
+        "Hidden state 0 are the embeddings, the last one follows the final norm. Colours end "
+        "where 80 % of the values end.",
         f"Map of unification scores by layer and checkpoint at the {POSITIONS[position]}.",
         spec,
         frame,
@@ -92,7 +91,8 @@ def against_accuracy(context: LinkContext) -> Chart | None:
         "link-pairs",
         "Unification and accuracy across languages",
         "One point per direction (known in the first language, asked in the second) and "
-        f"checkpoint; a thin line joins the checkpoints of a direction. {context.place_words}. A "
+        f"checkpoint; a thin line joins the checkpoints of a direction. Place: "
+        f"{context.place_words}. A "
         f"point stands for {small} known facts or more: one of few facts says little.",
         "Points of unification against conditional accuracy per direction of languages.",
         shapes.single(layers, height=280),
@@ -124,7 +124,7 @@ def forest(context: LinkContext) -> Chart | None:
         "What the score adds",
         "Coefficient of the score of single facts in a logistic fit of right and wrong among known "
         "facts, given what the table names; last checkpoint, the half of the facts that did not "
-        f"choose the place: {context.place_words}. Intervals resample facts.",
+        f"choose the place, {context.place_words}. Intervals resample facts.",
         "Forest plot of coefficients of the score, one row per direction.",
         spec,
         frame,
@@ -158,7 +158,7 @@ def controls(context: LinkContext) -> Chart | None:
         "Chance that a fact that is right in the language asked has a higher score than one that "
         "is wrong, among facts known in the first language. With exchanged outcomes (within a "
         "relation) and shuffled pairs nothing but 0.5 is honest; a fresh initialisation shows what "
-        f"shared tokens alone do. Last checkpoint; {context.place_words}.",
+        f"shared tokens alone do. Last checkpoint; place: {context.place_words}.",
         "Dots of AUC per direction beside negative controls.",
         spec,
         frame,

@@ -25,6 +25,12 @@ from polylore.studies.unify.linking.figures import against_accuracy, controls, f
 _ITEM = "Facts whose states are closer in two languages are more often right in the second."
 _GIVEN = "They are so beyond what accuracy, frequency, script, spelling and length say of the fact."
 _PAIR = "Pairs of languages that are more unified carry more facts over."
+_ALIKE = (
+    "At {:,} of {:,} places of a direction raw U is below −1. There all questions of a relation "
+    "end nearly alike in one language, so U divides by nearly nothing, and so does that of a fresh "
+    "copy: neither it nor its corrected form can be compared. Scores with each language's mean "
+    "subtracted, and states at the end of the subject, suffer less."
+)
 
 
 def build_report(
@@ -98,7 +104,8 @@ def _claim(
     if not cases:
         return Finding(text, "undecided", f"No direction can be judged: {_why_not(context)}")
     detail = (
-        f"{rule} with its whole interval, by direction; last checkpoint, {context.place_words}. "
+        f"{rule} with its whole interval, by direction; last checkpoint; place: "
+        f"{context.place_words}. "
         f"{tally(cases)} {ONE_MODEL}"
     )
     return Finding(text, judge(cases), detail)
@@ -128,7 +135,7 @@ def _pairs(context: LinkContext) -> Finding:
     ends = "" if row["lo"] is None else f" [{row['lo']:.2f}, {row['hi']:.2f}]"
     detail = (
         f"Spearman of U with P(right in b | right in a) over {row['n']} pairs of languages at the "
-        f"last checkpoint: {row['spearman']:.2f}{ends}; {context.place_words}. {ONE_MODEL}"
+        f"last checkpoint: {row['spearman']:.2f}{ends}; place: {context.place_words}. {ONE_MODEL}"
     )
     return Finding(_PAIR, judge([case]), detail)
 
@@ -164,6 +171,9 @@ def _scores(context: LinkContext) -> Page:
     positions = context.main["position"].unique(maintain_order=True).sort().to_list()
     maps = [layer_map(context, position) for position in positions]
     blocks: list[Block] = [chart for chart in maps if chart is not None]
+    alike = context.items().filter(pl.col("u_raw") < -1)["layer"].len()
+    if alike:
+        blocks.insert(0, Prose((_ALIKE.format(alike, context.items().height),), "caution"))
     if not blocks:
         blocks = [Prose(("No facts differ between the languages, so there is no score.",))]
     lead = "Where in the model, and since when, are translations of a fact closer than other facts?"
@@ -180,20 +190,21 @@ def _answers(context: LinkContext) -> Page:
 
 
 def _reported_table(context: LinkContext) -> TableView:
-    kept = pl.col("selected_on") == "other_half"
+    kept = (pl.col("selected_on") == "other_half") & pl.col("reason").is_null()
     frame = with_directions(context.labelled(context.table.filter(kept)))
     return TableView(
         "link-items",
         "Single facts at the chosen place",
         "All checkpoints, controls, strata and ways of centring, on the half of the facts that did "
-        "not choose the place. The overlaps “neighbours” and “units”, where they were asked for, "
-        "are confounded by how frequent words are in either language.",
+        "not choose the place; directions with too few facts are on the next page. "
+        "The overlaps “neighbours” and “units”, where they were asked for, are confounded by "
+        "how frequent words are in either language.",
         frame,
         {"label": context.axis_title.capitalize(), "direction": "Direction", "score": "Score",
          "stratum": "Stratum", "control": "Control", "layer": "Hidden state",
          "position": "Position", "n_known": "Known", "acc_known": "Right, of known",
-         "auc": "AUC", "lo": "from", "hi": "to", "coef": "Coefficient", "delta_auc": "Gain in AUC",
-         "reason": "Why not"},
+         "auc": "AUC", "lo": "from", "hi": "to", "coef": "Coefficient",
+         "delta_auc": "Gain in AUC"},
         {"acc_known": "share"},
     )  # fmt: skip
 
@@ -212,7 +223,7 @@ def _levels_table(context: LinkContext) -> TableView:
         "Pairs of languages, and the course of training",
         "Pair: rank correlation over directions of U with accuracy among known facts. Time: of the "
         "changes between checkpoints (differences), and of U with the next change of accuracy "
-        f"given accuracy (lead). {context.place_words}.",
+        f"given accuracy (lead). Place: {context.place_words}.",
         frame,
         {"what": "Level", "label": context.axis_title.capitalize(), "direction": "Direction",
          "score": "Score", "n": "n", "spearman": "Spearman", "lo": "from", "hi": "to",
