@@ -92,10 +92,7 @@ def _of_trace(config: LinkConfig, path: Path) -> Answers:
 
 def _of_table(config: LinkConfig, path: Path) -> Answers:
     """A table with right, or raw_text to be graded, or the column judge."""
-    rows = [row for _, row in records(path)]
-    lacking = [name for name in _KEY if name not in rows[0]]
-    if lacking:
-        raise DataError(f"{path} lacks the column {', '.join(lacking)}.")
+    rows = _rows(path)
     if config.facts is None:
         raise DataError(
             f"{path} does not say which facts were asked; name the fact set with facts.source."
@@ -113,7 +110,8 @@ def _of_table(config: LinkConfig, path: Path) -> Answers:
                 f"{path} has neither the column right nor raw_text; without one nobody knows which "
                 "answers are right."
             )
-        name = "the table" if "right" in rows[0] else "default"
+        graded = "paper" if analyse.matcher == "paper" else "default"
+        name = "the table" if "right" in rows[0] else graded
         return Answers(matched, name, factset, variant, bos, exposure=exposure)
     judged = _column(rows, "judge", path)
     if judged is None:
@@ -135,21 +133,30 @@ def _column(rows: list[dict[str, Any]], name: str, path: Path) -> pl.DataFrame |
         if text not in ("", *_TRUTH):
             raise DataError(f"{path}: {name} must be true, false or empty, not '{said}'.")
         values.append(_TRUTH.get(text))
-    return _framed(rows, values, path)
+    return _keys(rows).with_columns(right=pl.Series(values, dtype=pl.Boolean))
 
 
-def _framed(rows: list[dict[str, Any]], right: list[bool | None], path: Path) -> pl.DataFrame:
-    frame = pl.DataFrame(
+def _keys(rows: list[dict[str, Any]]) -> pl.DataFrame:
+    return pl.DataFrame(
         [[str(row.get(name)) for row in rows] for name in _KEY],
         schema=dict.fromkeys(_KEY, pl.String),
-    ).with_columns(right=pl.Series(right, dtype=pl.Boolean))
-    twice = frame.filter(pl.struct(_KEY).is_duplicated())
+    )
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    """Rows of a table, each about another checkpoint, fact and language."""
+    rows = [row for _, row in records(path)]
+    lacking = [name for name in _KEY if name not in rows[0]]
+    if lacking:
+        raise DataError(f"{path} lacks the column {', '.join(lacking)}.")
+    keys = _keys(rows)
+    twice = keys.filter(pl.struct(_KEY).is_duplicated())
     if twice.height:
         raise DataError(
             f"{path} has {twice.height} rows about the same checkpoint, fact and language, such as "
-            f"{', '.join(twice.row(0)[:3])}; keep one of them."
+            f"{', '.join(twice.row(0))}; keep one of them."
         )
-    return frame
+    return rows
 
 
 def _graded(
@@ -157,11 +164,11 @@ def _graded(
 ) -> pl.DataFrame:
     """Free answers graded by the house's matcher; answers to other facts are left out."""
     matcher = "paper" if analyse.matcher == "paper" else "default"
-    frame = pl.DataFrame(
-        {
-            **{name: [str(row.get(name)) for row in rows] for name in _KEY},
-            "raw_text": [row.get("raw_text") for row in rows],
-        }
+    frame = _keys(rows).with_columns(
+        raw_text=pl.Series(
+            [None if row.get("raw_text") is None else str(row["raw_text"]) for row in rows],
+            dtype=pl.String,
+        )
     )
     known = frame.join(factset.facts.select("fact_id", "lang"), on=["fact_id", "lang"], how="semi")
     asked = known.with_columns(
@@ -187,7 +194,7 @@ def _agreement(
             "labelled by hand with analyse.hand."
         )
     path = Path(analyse.hand)
-    rows = [row for _, row in records(path)]
+    rows = _rows(path)
     by_hand = _column(rows, "right", path)
     if by_hand is None:
         raise DataError(f"{path} lacks the column right.")
