@@ -128,7 +128,9 @@ def _pairs(context: LinkContext) -> Finding:
     rows = context.main.filter(
         level="pair", score=name, layer=layer, position=position, ckpt_id=context.final
     )
-    row = rows.row(0, named=True) if rows.height else {"spearman": None, "reason": "no pairs"}
+    if not rows.height:
+        return Finding(_PAIR, "undecided", "No pair of languages has a score there.")
+    row = rows.row(0, named=True)
     if row["spearman"] is None:
         return Finding(_PAIR, "undecided", f"Not computed: {row['reason']}.")
     case = Case("all pairs", row["lo"], row["hi"], 0.0)

@@ -7,7 +7,7 @@ import polars as pl
 
 from polylore.errors import DataError, RunError
 from polylore.metrics import exposure_at
-from polylore.metrics.unification import link, link_covariates
+from polylore.metrics.unification import Score, link, link_covariates
 from polylore.report import Report
 from polylore.runs import RunFolder
 from polylore.studies.outputs import write_outputs
@@ -40,7 +40,7 @@ def score_link(run: RunFolder, *, progress: Progress | None = None) -> pl.DataFr
         exposure = exposure_at(run.table("exposure"), checkpoints, run.table("facts"))
     answers = run.table("unify_link_answers")
     covariates = link_covariates(prompts, answers, exposure)
-    scores = ("s_i", "neighbours", "units") if config.overlaps else ("s_i",)
+    scores: tuple[Score, ...] = ("s_i", "neighbours", "units") if config.overlaps else ("s_i",)
     passes = 2 * len(units) * len(scores)
     done = 0
 
