@@ -12,6 +12,7 @@ from polylore.metrics.unification import (
     correlation,
     isotonic_mae,
     link,
+    link_covariates,
     link_items,
     spearman_draws,
 )
@@ -172,15 +173,17 @@ def model(ckpts=3, languages=("a", "b"), shared=1.0, seed=0, n=N, layers=(0, 8))
 def linked():
     items, answers, _ = model()
     generator = np.random.default_rng(1)
-    covariates = pl.DataFrame(
-        {
-            "fact_id": [f"f{i}" for i in range(N)] * 2,
-            "lang_a": ["a"] * N + ["b"] * N,
-            "lang_b": ["b"] * N + ["a"] * N,
-            "length": generator.normal(size=2 * N),
-            "same_script": [True] * (2 * N),
-        }
-    )
+    covariates = [
+        pl.DataFrame(
+            {
+                "fact_id": [f"f{i}" for i in range(N)] * 2,
+                "lang_a": ["a"] * N + ["b"] * N,
+                "lang_b": ["b"] * N + ["a"] * N,
+                "length": generator.normal(size=2 * N),
+                "same_script": [True] * (2 * N),
+            }
+        )
+    ]
     return link(items, answers, covariates, draws=100)
 
 
@@ -274,3 +277,43 @@ def test_identical_facts_are_a_stratum_of_their_own() -> None:
     among = [j for j in range(10, 39) if j != 12]
     assert within["f12"] == pytest.approx(cosines[12, among].mean())
     assert within["f3"] == pytest.approx(np.delete(cosines[3], 3).mean())
+
+
+def test_parts_give_the_table_of_the_whole() -> None:
+    items, answers, _ = model(3)
+    parts = [items.filter(ckpt_id=name) for name in ("fresh:1", "0", "1", "2")]
+    whole = link(items, answers, draws=20)
+    assert link(lambda: iter(parts), answers, draws=20).equals(whole)
+    assert link(lambda: iter(parts[:1]), answers).height == 0
+
+
+def test_covariates_of_a_direction() -> None:
+    prompts = pl.DataFrame(
+        {
+            "ckpt_id": ["c"] * 3,
+            "fact_id": ["f"] * 3,
+            "relation": ["r"] * 3,
+            "lang": ["en", "de", "ja"],
+            "subject": ["Munich", "Munchen", "ミュンヘン"],
+            "prompt": ["Munich is in", "Munchen liegt in", "ミュンヘンは"],
+            "n_tokens": [6, 9, 12],
+        }
+    )
+    answers = pl.DataFrame(
+        {"model": ["m"] * 4, "ckpt_id": ["c"] * 4, "fact_id": ["f", "f", "f", "f"],
+         "lang": ["en", "de", "ja", "ru"], "right": [True, False, None, True]}
+    )  # fmt: skip
+    exposure = pl.DataFrame(
+        {"ckpt_id": ["c"], "fact_id": ["f"], "lang": ["en"], "exposure": [99.0]}
+    )
+    strings, lengths, accuracy, known, asked = link_covariates(prompts, answers, exposure)
+    found = {(a, b): (s, x) for _, a, b, s, x in strings.iter_rows()}
+    assert found["en", "de"] == (1, pytest.approx(1 - 3 / 7))
+    assert found["ja", "en"][0] == 0
+    per_word = dict(lengths.select("lang_b", "tokens_per_word").iter_rows())
+    assert per_word == {"en": 2, "de": 3, "ja": 2}
+    assert dict(accuracy.select("lang_a", "source_accuracy").iter_rows()) == {
+        "en": 1, "de": 0, "ru": 1
+    }  # fmt: skip
+    assert known.row(0) == ("c", "f", "en", pytest.approx(2))
+    assert asked.columns == ["ckpt_id", "fact_id", "lang_b", "log_exposure_b"]

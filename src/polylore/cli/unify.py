@@ -11,7 +11,8 @@ from polylore.cli.progress import progress_display
 from polylore.errors import ConfigError
 from polylore.facts.worlds.config import WorldConfig
 from polylore.facts.worlds.presets import PRESETS, token_preset
-from polylore.studies.unify.config import SweepConfig, TrainConfig
+from polylore.studies.unify.config import MeasureConfig, SweepConfig, TrainConfig
+from polylore.studies.unify.linking.config import LinkConfig
 
 
 @click.group()
@@ -167,16 +168,90 @@ def sweeps() -> None:
 
 
 @unify.command()
+@config_options(LinkConfig, positional="model", short=["execution.executor"])
+@click.option("--out", "-o", default="runs/unify/link", show_default=True, help="Run folder.")
+@click.option("--quiet", "-q", is_flag=True, help="No progress display.")
+def link(study: str | None, settings: tuple[str, ...], out: str, quiet: bool, **flags: Any) -> int:
+    """Hold unification scores of a real model against its accuracy across languages.
+
+    Give a model and the answers of a finished `polylore trace` of it. Interrupted or not, the same
+    command goes on where it stopped. A checkpoint that cannot be read is noted, and the others go
+    on.
+    """
+    config = read_config(LinkConfig, study, settings, flags, positional="model")
+    from polylore.studies.unify.linking.scoring import report_link
+    from polylore.studies.unify.linking.study import failed_checkpoints, run_link
+
+    with progress_display(quiet) as progress:
+        run = run_link(config, out, progress=progress)
+        with run.lock():
+            path = report_link(run, progress=progress)
+    click.echo(f"Report: {path}")
+    return _say_failed(failed_checkpoints(run), "checkpoints could not be read")
+
+
+@unify.command()
+@click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--world", "-w", "world_folder", required=True, type=click.Path(path_type=Path),
+    help="Folder of the world that the checkpoints were trained on.",
+)  # fmt: skip
+@config_options(MeasureConfig, study=False)
+@click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1.")
+@click.option("--out", "-o", default="runs/unify/measure", show_default=True, help="Run folder.")
+@click.option("--quiet", "-q", is_flag=True, help="No progress display.")
+def measure(
+    folders: tuple[Path, ...],
+    world_folder: Path,
+    settings: tuple[str, ...],
+    device: str,
+    out: str,
+    quiet: bool,
+    **flags: Any,
+) -> int:
+    """Measure checkpoint folders of a world, or folders that hold such folders.
+
+    A folder without weights, or of another world, is refused; the others are measured.
+    """
+    config = read_config(MeasureConfig, None, settings, flags)
+    from polylore.studies.unify.measuring import measure_folders
+
+    with progress_display(quiet) as progress:
+        run, refused = measure_folders(
+            folders, world_folder, config, out, device=device, progress=progress
+        )
+    click.echo(f"Tables: {run.path / 'tables'}")
+    return _say_failed(refused, "folders were refused")
+
+
+def _say_failed(failed: dict[str, str], what: str) -> int:
+    """One line for each on the error stream; the exit code of a command that finished."""
+    for name, why in failed.items():
+        click.echo(f"{name}: {why}", err=True)
+    if failed:
+        click.echo(f"{len(failed)} {what}; all others are done.", err=True)
+    return 3 if failed else 0
+
+
+@unify.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--quiet", "-q", is_flag=True, help="No progress display.")
 def report(folder: Path, quiet: bool) -> None:
-    """Write tables and page of a sweep anew; an unfinished one lists what is missing."""
+    """Write tables and page of a sweep, or of `unify link`, anew.
+
+    An unfinished sweep lists what is missing.
+    """
+    from polylore.runs import RunFolder
+    from polylore.studies.unify.linking.scoring import report_link
+    from polylore.studies.unify.linking.study import KIND
     from polylore.studies.unify.report import report as report_sweep
     from polylore.studies.unify.scoring import open_sweep
 
-    run = open_sweep(folder)
+    run = RunFolder.load(folder)
+    linked = run.manifest.get("kind") == KIND
+    run = run if linked else open_sweep(folder)
     with run.lock(), progress_display(quiet) as progress:
-        path = report_sweep(run, progress=progress)
+        path = (report_link if linked else report_sweep)(run, progress=progress)
     click.echo(f"Report: {path}")
 
 

@@ -45,6 +45,17 @@ def skeleton(folder: str | Path, *, dtype: str = "float32", device: str = "meta"
     return wrap(model.eval(), tokenizer, str(folder))
 
 
+def random_model(folder: str | Path, dtype: str, device: str, seed: int) -> LanguageModel:
+    """The model of a folder with random weights instead of its own."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        # Drawn on the CPU, so that they are the same for every device.
+        lm = skeleton(folder, dtype=dtype, device="cpu")
+    lm.model.to(device)
+    lm.device = torch.device(device)
+    return lm
+
+
 def anatomy(model: Any) -> Anatomy:
     """The numbers that decide what a model costs; works on a model without weights."""
     config = model.config.get_text_config()

@@ -336,3 +336,33 @@ LINK_ITEMS = Table(
     key=("model", "ckpt_id", "fact_id", "lang_a", "lang_b", "layer", "position", "center"),
     raw=True,
 )
+
+LINK_PROMPTS = Table(
+    "unify_link_prompts",
+    "Real models: the prompts whose states are compared, in the tokens of each checkpoint.",
+    (
+        Column("ckpt_id", pl.String(), "checkpoint that read them"),
+        FACT_ID,
+        RELATION,
+        LANG,
+        Column("subject", pl.String(), "subject as written in this language"),
+        Column("prompt", pl.String(), "the question without its answer"),
+        Column("n_tokens", pl.Int32(), "its length, begin-of-text token included", "tokens"),
+    ),
+    key=("ckpt_id", "fact_id", "lang"),
+    raw=True,
+)
+
+LINK_ANSWERS = Table(
+    "unify_link_answers",
+    "Real models: which facts were answered right, as the answers given with the run say.",
+    (
+        Column("model", pl.String(), "name of the series"),
+        Column("ckpt_id", pl.String(), "checkpoint that was asked"),
+        FACT_ID,
+        LANG,
+        flag("right", "whether the answer is right; null if there is none"),
+    ),
+    key=("model", "ckpt_id", "fact_id", "lang"),
+    raw=True,
+)

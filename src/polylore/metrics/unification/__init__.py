@@ -12,8 +12,16 @@ from polylore.metrics.unification.correlation import correlation
 from polylore.metrics.unification.course import Baselines, baselines, course, entropy_of, label
 from polylore.metrics.unification.effects import effects
 from polylore.metrics.unification.linear import cka, cka_debiased, half_of, u_proc
-from polylore.metrics.unification.link import Score, link, observations
+from polylore.metrics.unification.link import link
+from polylore.metrics.unification.link_covariates import link_covariates
 from polylore.metrics.unification.link_items import LinkFacts, link_items
+from polylore.metrics.unification.link_observations import (
+    EACH,
+    FRESH,
+    KNOWN,
+    Score,
+    observations,
+)
 from polylore.metrics.unification.measure import VARIANTS, Items, Variant, What, measure
 from polylore.metrics.unification.overlap import chance_overlap, neighbour_overlap, unit_overlap
 from polylore.metrics.unification.phases import (
@@ -42,6 +50,9 @@ from polylore.metrics.unification.used import pref_mass, used_association, used_
 from polylore.metrics.unification.vectors import Distractors, prepared
 
 __all__ = [
+    "EACH",
+    "FRESH",
+    "KNOWN",
     "VARIANTS",
     "Adjusted",
     "Baselines",
@@ -83,6 +94,7 @@ __all__ = [
     "label",
     "lags",
     "link",
+    "link_covariates",
     "link_items",
     "mean_over_seeds",
     "measure",

@@ -56,7 +56,7 @@ class Meter:
         )
 
     def __call__(
-        self, model: TinyModel, step: int, tokens: int, *, first: bool, last: bool
+        self, model: TinyModel, step: int, tokens: int | None, *, first: bool, last: bool
     ) -> Frames:
         """Everything that is due at an evaluation."""
         found = self.answers(model, step, tokens)
@@ -67,7 +67,7 @@ class Meter:
             found["unify_states"] = self.states(model, step)
         return found
 
-    def answers(self, model: TinyModel, step: int, tokens: int) -> Frames:
+    def answers(self, model: TinyModel, step: int, tokens: int | None) -> Frames:
         """Answers to all evaluation prompts, and probabilities of values."""
         world, prompts = self.world, self.prompts
         languages = len(world.languages)

@@ -20,7 +20,7 @@ from polylore.models import LanguageModel, load_model, swap_weights
 from polylore.models.hub import UnreachableError
 from polylore.models.loading import DTYPES
 from polylore.models.patching import Blocks, find_blocks
-from polylore.models.skeleton import skeleton
+from polylore.models.skeleton import random_model
 from polylore.models.store import Source, Store
 from polylore.models.weights import weight_files
 from polylore.runs import RunFolder
@@ -244,17 +244,6 @@ class Desk:
             return self._lm
         self._lm = None
         return load_model(folder, dtype=dtype, device=device)
-
-
-def random_model(folder: str, dtype: str, device: str, seed: int) -> LanguageModel:
-    """The model of a folder with random weights instead of its own."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        # Drawn on the CPU, so that they are the same for every device.
-        lm = skeleton(folder, dtype=dtype, device="cpu")
-    lm.model.to(device)
-    lm.device = torch.device(device)
-    return lm
 
 
 def own_dtype(folder: str) -> str:
