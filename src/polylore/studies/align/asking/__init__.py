@@ -1,0 +1,1 @@
+"""Putting parallel sets before checkpoints: the only part of `align evaluate` that needs a model."""
