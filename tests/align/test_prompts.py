@@ -75,7 +75,10 @@ def test_rotation_moves_options_and_demonstrated_letters() -> None:
     assert own["rotation"].to_list() == [0, 1, 2, 3]
     assert sorted(own["demo_letter"]) == ["A", "B", "C", "D"]
     assert own["demo_items"].n_unique() == 1
-    assert own["demo_items"][0].to_list() == prompts.filter(item=3, lang="en")["demo_items"][0].to_list()
+    assert (
+        own["demo_items"][0].to_list()
+        == prompts.filter(item=3, lang="en")["demo_items"][0].to_list()
+    )
     last = own["text"][1].rsplit("Frage:", 1)[1]
     assert "A. o3-1-de\nB. o3-2-de\nC. o3-3-de\nD. o3-0-de" in last
     # The demonstration's letter names its right option.
@@ -85,14 +88,16 @@ def test_rotation_moves_options_and_demonstrated_letters() -> None:
     first = prompts.filter(mode="letter_ll", lang="en", rotation=0)["demo_letter"]
     assert first.value_counts()["count"].to_list() == [2, 2, 2, 2]
     text = prompts.filter(mode="text_ll", item=3, lang="de")["text"][0]
-    assert "o3-" not in text and text.endswith("Antwort:")
+    assert "o3-" not in text
+    assert text.endswith("Antwort:")
 
 
 def test_instruction_in_the_pivot_and_published_form() -> None:
     questions, items = published()
     mixed = build_prompts(questions, items, ["generate"], Manner(instruction="pivot", n_shot=0))
     text = mixed.filter(item=0, lang="de")["text"][0]
-    assert text.startswith("Answer the question with the letter") and "Question: Frage 0 de" in text
+    assert text.startswith("Answer the question with the letter")
+    assert "Question: Frage 0 de" in text
     paper = build_prompts(questions, items, ["generate"], Manner(layout="paper"))
     assert paper["demo_letter"].unique().to_list() == ["D"]
     assert "What is 2+3?\nA. 1\nB. 2\nC. 3\nD. 5\nAnswer: D" in paper["text"][0]
@@ -109,7 +114,8 @@ def test_cloze_questions_go_on_with_their_answer(made) -> None:
     prompts = build_prompts(made.questions, made.items, ["text_ll", "rank"], Manner(n_shot=2))
     row = prompts.filter(dataset="world", lang="en").row(0, named=True)
     asked = made.questions.filter(dataset="world", lang="en", item=row["item"])["question"][0]
-    assert row["text"].endswith(asked) and row["delimiter"] == " "
+    assert row["text"].endswith(asked)
+    assert row["delimiter"] == " "
     assert row["text"].count("\n") == len(row["demo_items"])
     assert prompts.filter(dataset="world", lang="zh")["delimiter"].unique().to_list() == [""]
     assert set(prompts.filter(dataset="world.free")["mode"]) == {"rank"}

@@ -1,4 +1,4 @@
-"""The whole evaluation on tiny random models: exact, complete, resumable, and plain when refused."""
+"""The whole evaluation on tiny random models: exact, complete, resumable, plainly refused."""
 
 import json
 import shutil
@@ -29,9 +29,11 @@ def done(make: Make, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 
 def plain_logp(lm: LanguageModel, prompt: str, answer: str) -> float:
     """One string, one forward pass, nothing shared."""
-    start = lm.tokenizer(prompt, add_special_tokens=False)["input_ids"]
-    whole = lm.tokenizer(prompt + answer, add_special_tokens=False)["input_ids"]
-    assert whole[: len(start)] == start  # byte-level pieces never cross a space
+    whole = lm.tokenizer(f"{prompt} {answer}", add_special_tokens=False)["input_ids"]
+    start = lm.tokenizer(f"{prompt} ", add_special_tokens=False)["input_ids"]
+    if whole[: len(start)] != start:  # the space belongs to the answer's first token
+        start = lm.tokenizer(prompt, add_special_tokens=False)["input_ids"]
+    assert whole[: len(start)] == start
     ids = torch.tensor([[0, *whole]])
     with torch.no_grad():
         logp = lm.model(ids).logits[0].float().log_softmax(-1)
@@ -54,7 +56,7 @@ def test_scores_equal_one_option_per_forward(done: RunFolder, series: Path) -> N
         assert rows["option_index"].to_list() == [0, 1, 2, 3]
         for content, logp, null in rows.select("option_index", "logp", "logp_null").iter_rows():
             place = (content - (turn or 0)) % 4
-            said = " " + ("ABCD"[place] if mode == "letter_ll" else options[content])
+            said = "ABCD"[place] if mode == "letter_ll" else options[content]
             assert logp == pytest.approx(plain_logp(lm, prompt["text"], said), abs=1e-5)
             if mode == "text_ll":
                 expected = plain_logp(lm, prompt["null_text"], said)
@@ -79,12 +81,14 @@ def test_every_question_is_answered_once(done: RunFolder) -> None:
     assert letters["position_sensitivity"].null_count() == 0
     pairs = done.table("align_consistency").filter(mode="letter_ll")
     assert pairs.height == 2 * 2  # both ordered pairs of two checkpoints
-    assert pairs["rankc"].null_count() == 0 and pairs["co_crossrot"].null_count() == 0
+    assert pairs["rankc"].null_count() == 0
+    assert pairs["co_crossrot"].null_count() == 0
 
 
 def test_report_says_what_can_be_trusted(done: RunFolder) -> None:
     html = (done.path / "report.html").read_text(encoding="utf-8")
-    assert "Can this be trusted?" in html and "Every pair of languages" in html
+    assert "Can this be trusted?" in html
+    assert "Every pair of languages" in html
     assert list((done.path / "figures").glob("*.svg"))
     assert (done.path / "tables" / "align_cells.csv").is_file()
 
@@ -144,10 +148,13 @@ def test_interrupted_run_goes_on_and_new_models_join(
         evaluate(make(), folder, report=False)
     assert len(RunFolder.load(folder).units()) == 2
     monkeypatch.setattr(
-        RunFolder, "write_unit", lambda run, unit, parts: (asked.append(unit), write(run, unit, parts))
+        RunFolder,
+        "write_unit",
+        lambda run, unit, parts: (asked.append(unit), write(run, unit, parts)),
     )
     again = evaluate(make(), folder, report=False)
-    assert len(asked) == 4 and len(set(asked)) == 4
+    assert len(asked) == 4
+    assert len(set(asked)) == 4
     for name in RAW:
         assert again.read(name).equals(done.read(name)), name
     for name in ("align_cells", "align_consistency", "align_trust"):
@@ -210,7 +217,8 @@ def test_facts_are_asked_as_choices_and_freely(make: Make, tmp_path: Path) -> No
     free = run.table("align_free")
     assert free.filter(mode="generate").height == 10 * 2 * 2
     ranked = free.filter(mode="rank")
-    assert ranked.height == 10 * 2 * 2 and ranked["candidates"].min() > 1
+    assert ranked.height == 10 * 2 * 2
+    assert ranked["candidates"].min() > 1
     cells = run.table("align_cells").filter(dataset="cldr.free")
     assert set(cells["parser"]) == {"names", "scores"}
     assert cells.filter(parser="names")["chance"].unique().to_list() == [0.0]
@@ -229,7 +237,7 @@ def test_plain_refusals(make: Make, series: Path, tmp_path: Path) -> None:
         evaluate(make(sets=make().sets.plain() | {"only": ["atlantis"]}), tmp_path / "a")
     with pytest.raises(ConfigError, match="no language 'fr', the pivot"):
         evaluate(make(score={"pivot": "fr"}), tmp_path / "b")
-    with pytest.raises(ConfigError, match="no language xx|no language fr"):
+    with pytest.raises(ConfigError, match="no language fr"):
         evaluate(make(sets=make().sets.plain() | {"languages": ["en", "fr"]}), tmp_path / "c")
     with pytest.raises(ConfigError, match="no chat template"):
         evaluate(make(ask={"chat": "template"}), tmp_path / "d")

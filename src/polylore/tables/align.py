@@ -346,7 +346,9 @@ ALIGN_PROMPTS = Table(
         Column("delimiter", pl.String(), "what stands between prompt and answer"),
         Column("null_text", pl.String(), "content-free prompt of the same form", "", True),
         Column("demo_items", pl.List(pl.Int32()), "items shown as demonstrations, in order"),
-        Column("demo_letter", pl.String(), "letter of the last one's answer; null if none", "", True),
+        Column(
+            "demo_letter", pl.String(), "letter of the last one's answer; null if none", "", True
+        ),
     ),
     key=("mode", "variant", "dataset", "item", "lang", "rotation"),
     raw=True,

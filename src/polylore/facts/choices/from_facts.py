@@ -173,9 +173,7 @@ def _folded(text: str) -> str:
     return text.strip().casefold()
 
 
-def _question(
-    key: Row, lang: str, fact_id: str, asked: str, options: list[str], gold: int
-) -> Row:
+def _question(key: Row, lang: str, fact_id: str, asked: str, options: list[str], gold: int) -> Row:
     return key | {
         "lang": lang,
         "source_id": fact_id,

@@ -277,11 +277,15 @@ def contrast_of(
             if row[0] in found and row[:-1] not in found[row[0]] and mode in (None, row[2]):
                 found[row[0]].append(row[:-1])
     for name, own in found.items():
-        last = max((-1 if row[1] is None else row[1] for row in own), default=-1)
-        own[:] = [row for row in own if (-1 if row[1] is None else row[1]) == last]
+        last = max((_step(row) for row in own), default=-1)
+        own[:] = [row for row in own if _step(row) == last]
         if len(own) != 1:
             raise DataError(
                 f"The model '{name}' stands for {len(own)} ways of answering; name one that has "
                 "answers, and filter them to one mode and variant."
             )
     return Contrast(arm, minus, ((found[arm][0], found[minus][0]),), target, frozenset(inside))
+
+
+def _step(system: System) -> int:
+    return system[1] if isinstance(system[1], int) else -1

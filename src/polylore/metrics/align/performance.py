@@ -179,9 +179,7 @@ def performance(
         degenerate=(pl.col("top_share") >= DEGENERATE).fill_null(False),
         demo_letter_share=_letter_share(layout, (demonstrations or {}).get(layout.dataset)),
         unparsed=pl.Series((layout.choice_IC == -1).sum(axis=0)),
-        **{
-            name: pl.col(name).fill_null(0) for name in ("out_of_range", "lookalike", "word_start")
-        },
+        **{name: pl.col(name).fill_null(0) for name in ("out_of_range", "lookalike", "word_start")},
     )
     return CELLS.validate(frame)
 

@@ -23,6 +23,11 @@ MODES = {
 """Ways of answering in plain words."""
 
 
+def slug(name: str) -> str:
+    """A name as part of a file name and anchor."""
+    return "".join(c if c.isascii() and c.isalnum() else "-" for c in name.lower())
+
+
 @dataclass(frozen=True)
 class AlignContext:
     """One scored run."""

@@ -102,9 +102,7 @@ def score(
     )
     if questions.height:
         closed = items.filter(pl.col("n_options") > 0).select("dataset", "item")
-        choices = questions.join(
-            closed, on=["dataset", "item"], how="semi", maintain_order="left"
-        )
+        choices = questions.join(closed, on=["dataset", "item"], how="semi", maintain_order="left")
         found = lint(choices, config.pivot)
         made |= {
             "align_lint": found,

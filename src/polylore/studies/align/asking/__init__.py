@@ -1,1 +1,1 @@
-"""Putting parallel sets before checkpoints: the only part of `align evaluate` that needs a model."""
+"""Putting parallel sets before checkpoints: the part of `align` that needs a model."""

@@ -70,14 +70,13 @@ def _load(source: str, config: AlignSetsConfig) -> Sets:
             absent = sorted(set(config.languages) - set(questions["lang"]))
             if absent:
                 there = ", ".join(questions["lang"].unique(maintain_order=True))
-                raise ConfigError(
-                    f"{source} has no language {', '.join(absent)}; it has {there}."
-                )
+                raise ConfigError(f"{source} has no language {', '.join(absent)}; it has {there}.")
             questions = questions.filter(pl.col("lang").is_in(config.languages))
         if config.only is not None:
-            questions = questions.filter(pl.col("dataset").is_in(config.only))
-        items = items_of(questions) if questions.height else align.ITEMS.empty()
-        return Sets(questions, items, raw.FACTS.empty())
+            wanted = questions.filter(pl.col("dataset").is_in(config.only))
+            # Sets nobody asks for may be as they like; if none is asked for, their names are told.
+            questions = wanted if wanted.height else questions
+        return Sets(questions, items_of(questions), raw.FACTS.empty())
     factset = _facts(source, config)
     made = sets_of_facts(
         factset, k=config.options, seed=config.seed, variant=config.variant, name=factset.name

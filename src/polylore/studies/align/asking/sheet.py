@@ -151,7 +151,10 @@ class Sheet:
         if not self.written:
             return []
         texts = dict.fromkeys(o for row in self.questions.values() for o in row["options"])
-        lengths = {t: len(i) for t, i in zip(texts, token_ids(lm.tokenizer, [*texts], bos=False))}
+        lengths = {
+            t: len(i)
+            for t, i in zip(texts, token_ids(lm.tokenizer, [*texts], bos=False), strict=False)
+        }
         return [
             max(LEAST, SPARE + max(lengths[o] for o in self.questions[row["item"]]["options"]))
             for row in self.written
@@ -245,5 +248,7 @@ def sheet_of(
     here = (pl.col("dataset") == dataset) & (pl.col("lang") == lang)
     rows = questions.filter(here)
     return Sheet(
-        {row["item"]: row for row in rows.iter_rows(named=True)}, prompts.filter(here).to_dicts(), ask
+        {row["item"]: row for row in rows.iter_rows(named=True)},
+        prompts.filter(here).to_dicts(),
+        ask,
     )

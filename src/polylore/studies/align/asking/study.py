@@ -123,8 +123,8 @@ def _prompts(config: AlignEvaluateConfig, sets: Sets) -> pl.DataFrame:
     prompts = pl.concat(made)
     if not prompts.height:
         raise ConfigError(
-            "No set can be asked in the modes given; letter_ll and text_ll need options, rank needs "
-            "a free-form set."
+            "No set can be asked in the modes given; letter_ll and text_ll need options, rank "
+            "needs a free-form set."
         )
     return prompts
 

@@ -17,8 +17,8 @@ def claims_page(context: AlignContext) -> Page | None:
         blocks.append(
             Prose(
                 (
-                    "These models were not shown to be siblings: data, size and compute may differ, "
-                    "too, so a difference is not the effect of one recipe.",
+                    "These models were not shown to be siblings: data, size and compute may "
+                    "differ, too, so a difference is not the effect of one recipe.",
                 ),
                 tone="caution",
             )

@@ -4,7 +4,7 @@ import altair as alt
 import polars as pl
 
 from polylore.report import Block, Chart, Page, TableView, interval, shapes
-from polylore.studies.align.context import AlignContext
+from polylore.studies.align.context import AlignContext, slug
 
 _HOPS = {"p_h1": "name", "p_h2": "fact", "p_h3": "answer", "p_all": "all three"}
 
@@ -40,9 +40,7 @@ def _matrix(arm: str, design: str, rows: pl.DataFrame) -> Chart:
         pl.col("n").max(),
         pl.col("gate_pass").all(),
     )
-    frame = frame.with_columns(
-        mark=pl.when("gate_pass").then(pl.lit("")).otherwise(pl.lit("gate"))
-    )
+    frame = frame.with_columns(mark=pl.when("gate_pass").then(pl.lit("")).otherwise(pl.lit("gate")))
     order = sorted({*frame["source"], *frame["target"]})
     spec = shapes.heat_map(
         alt.X("target:N", sort=order, title="target", axis=alt.Axis(labelAngle=0)),
@@ -56,12 +54,11 @@ def _matrix(arm: str, design: str, rows: pl.DataFrame) -> Chart:
         rows_count=frame["source"].n_unique(),
         mark="mark",
     )  # fmt: skip
-    slug = "".join(c if c.isascii() and c.isalnum() else "-" for c in f"{arm}-{design}".lower())
     return Chart(
-        f"align-conductivity-{slug}",
+        f"align-conductivity-{slug(arm)}-{slug(design)}",
         f"{arm}: from source to target",
-        "0: what the model's own answers hit by chance; 1: all that is known in the source. `gate`: "
-        f"what was taught was not learned, so the cell says nothing. Design {design}; "
+        "0: what the model's own answers hit by chance; 1: all that is known in the source. "
+        f"`gate`: what was taught was not learned, so the cell says nothing. Design {design}; "
         + (f"mean of {seeds} seeds, widest interval. " if seeds > 1 else "one seed. ")
         + f"n = {frame['n'].max()}.",
         "Heat map of conductivity, source by target language.",
@@ -79,8 +76,8 @@ def _table(found: pl.DataFrame) -> TableView:
     return TableView(
         "align-hops",
         "Every form, and where the way breaks",
-        "Three hops: the name into the source language, the fact there, the answer back. Predicted: "
-        "what would be right in the target if hops were joined.",
+        "Three hops: the name into the source language, the fact there, the answer back. "
+        "Predicted: what would be right in the target if hops were joined.",
         found,
         {"arm": "Arm", "seed": "Seed", "step": "Step", "source": "Source", "target": "Target",
          "subset": "Facts", "scoring": "Scoring", "n": "n", "acc_s": "in source",

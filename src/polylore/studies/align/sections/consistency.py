@@ -6,7 +6,7 @@ import polars as pl
 from polylore.report import Block, Chart, Page, TableView, interval, shapes
 from polylore.report.axes import rows as rows_
 from polylore.report.axes import share
-from polylore.studies.align.context import AlignContext
+from polylore.studies.align.context import AlignContext, slug
 from polylore.tables.align import SYSTEM_KEY
 
 _FORMS = {
@@ -100,7 +100,7 @@ def _matrix(context: AlignContext, rows: pl.DataFrame, dataset: str) -> Chart | 
     )  # fmt: skip
     name = frame["system"][0]
     return Chart(
-        f"align-matrix-{''.join(c if c.isascii() and c.isalnum() else '-' for c in dataset.lower())}",
+        f"align-matrix-{slug(dataset)}",
         f"{dataset}: source and target",
         f"{name}. 0: what independent languages with these letter habits would share; 1: all that "
         "their accuracies allow. ×: says nothing, the table gives the reason. "

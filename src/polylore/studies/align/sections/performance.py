@@ -4,7 +4,7 @@ import altair as alt
 import polars as pl
 
 from polylore.report import Block, Chart, Page, TableView, shapes
-from polylore.studies.align.context import AlignContext
+from polylore.studies.align.context import AlignContext, slug
 
 
 def performance_page(context: AlignContext) -> Page:
@@ -46,10 +46,10 @@ def _map(context: AlignContext, dataset: str) -> Chart | None:
     )  # fmt: skip
     chance = float(frame["chance"][0])
     return Chart(
-        f"align-performance-{_slug(dataset)}",
+        f"align-performance-{slug(dataset)}",
         f"{dataset}: accuracy by language",
-        f"(a − c)/(1 − c), with chance c = {chance:.4g} %: 0 is guessing, 1 all right. ×: cannot be "
-        f"used, see the first page. n = {frame['n'].max()}.",
+        f"(a − c)/(1 − c), with chance c = {chance:.4g} %: 0 is guessing, 1 all right. ×: cannot "
+        f"be used, see the first page. n = {frame['n'].max()}.",
         f"Heat map of chance-corrected accuracy in {dataset}, model by language.",
         spec,
         frame,
@@ -64,9 +64,9 @@ def _table(context: AlignContext) -> TableView:
     return TableView(
         "align-cells",
         "Every cell",
-        "All ways of answering and all parsers. Accuracy in percent with its Wilson interval; RA is "
-        "relative to the reference, unclipped, with its bootstrap interval; in the published form it "
-        "is clipped at 0. Order decides: share of items whose answer changes with the order of "
+        "All ways of answering and all parsers. Accuracy in percent with its Wilson interval; RA "
+        "is relative to the reference, unclipped, with its bootstrap interval; in the published "
+        "form it is clipped at 0. Order decides: share of items whose answer changes with the order of "
         "options.",
         context.named(context.tables["align_cells"]),
         {"system": "Model", "mode": "Mode", "parser": "Parser", "dataset": "Set",
@@ -97,7 +97,3 @@ def _classes(context: AlignContext) -> TableView | None:
          "n": "Answers"},
         {"lang": "lang"},
     )  # fmt: skip
-
-
-def _slug(name: str) -> str:
-    return "".join(c if c.isascii() and c.isalnum() else "-" for c in name.lower())

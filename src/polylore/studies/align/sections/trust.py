@@ -26,8 +26,8 @@ def trust_page(context: AlignContext) -> Page:
         if b is not None
     ]
     lead = (
-        "A letter habit looks like agreement between languages, and an answer that was read wrongly "
-        "looks like ignorance. What cannot be used is named here, before any result."
+        "A letter habit looks like agreement between languages, and an answer that was read "
+        "wrongly looks like ignorance. What cannot be used is named here, before any result."
     )
     return Page("trust", "Can this be trusted?", lead, tuple(blocks))
 
@@ -87,8 +87,8 @@ def _audit(context: AlignContext) -> TableView | None:
     return TableView(
         "align-audit",
         "How answers were read",
-        "Answers by what the parser found, and the accuracy (percent) by each of three parsers: the "
-        "published one takes the first character, the default one looks for a letter, the lenient "
+        "Answers by what the parser found, and the accuracy (percent) by each of three parsers: "
+        "the published one takes the first character, the default one looks for a letter, the lenient "
         "one also accepts an option's words.",
         context.named(read),
         {"system": "Model", "dataset": "Set", "lang": "Language", "n": "n",
@@ -106,7 +106,8 @@ def _defects(context: AlignContext) -> TableView | None:
     return TableView(
         "align-lint",
         "What the sets cannot show",
-        "Findings of the linter, counted. Errors make results wrong, warnings make them misleading.",
+        "Findings of the linter, counted. Errors make results wrong, warnings make them "
+        "misleading.",
         found,
         {"dataset": "Set", "lang": "Language", "check": "Check", "severity": "Severity",
          "n": "Items", "message": "What it means"},
@@ -122,8 +123,8 @@ def _baselines(context: AlignContext) -> TableView | None:
         "align-baselines",
         "Accuracy without knowledge",
         "Percent right by guessing, by always choosing the most frequent place (position), by the "
-        "option most like the question (overlap), by order where options are numbers, and by always "
-        "giving the most frequent answer of a relation (majority).",
+        "option most like the question (overlap), by order where options are numbers, and by "
+        "always giving the most frequent answer of a relation (majority).",
         lines,
         {"dataset": "Set", "lang": "Language", "baseline": "Baseline", "n": "n", "acc": "Accuracy"},
         {"lang": "lang"},
