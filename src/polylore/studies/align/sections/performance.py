@@ -66,8 +66,8 @@ def _table(context: AlignContext) -> TableView:
         "Every cell",
         "All ways of answering and all parsers. Accuracy in percent with its Wilson interval; RA "
         "is relative to the reference, unclipped, with its bootstrap interval; in the published "
-        "form it is clipped at 0. Order decides: share of items whose answer changes with the order of "
-        "options.",
+        "form it is clipped at 0. Order decides: share of items whose answer changes with the "
+        "order of options.",
         context.named(context.tables["align_cells"]),
         {"system": "Model", "mode": "Mode", "parser": "Parser", "dataset": "Set",
          "lang": "Language", "n": "n", "acc": "Accuracy", "lo": "from", "hi": "to",

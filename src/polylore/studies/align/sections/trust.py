@@ -88,8 +88,8 @@ def _audit(context: AlignContext) -> TableView | None:
         "align-audit",
         "How answers were read",
         "Answers by what the parser found, and the accuracy (percent) by each of three parsers: "
-        "the published one takes the first character, the default one looks for a letter, the lenient "
-        "one also accepts an option's words.",
+        "the published one takes the first character, the default one looks for a letter, the "
+        "lenient one also accepts an option's words.",
         context.named(read),
         {"system": "Model", "dataset": "Set", "lang": "Language", "n": "n",
          **{k: v for k, v in _STATUSES.items() if read[k].sum()},
