@@ -41,7 +41,7 @@ def tokenizer() -> Any:
     return tf.PreTrainedTokenizerFast(tokenizer_object=made, bos_token="<s>", eos_token="</s>")
 
 
-def save_model(folder: Path, tokenizer: Any, seed: int) -> Path:
+def write_model(folder: Path, tokenizer: Any, seed: int) -> Path:
     torch.manual_seed(seed)
     config = tf.LlamaConfig(
         vocab_size=len(tokenizer), hidden_size=32, intermediate_size=48, num_hidden_layers=2,
@@ -54,11 +54,17 @@ def save_model(folder: Path, tokenizer: Any, seed: int) -> Path:
 
 
 @pytest.fixture(scope="session")
+def save_model() -> Callable[..., Path]:
+    """Write a tiny random model with a tokenizer into a folder."""
+    return write_model
+
+
+@pytest.fixture(scope="session")
 def series(tmp_path_factory: pytest.TempPathFactory, tokenizer: Any) -> Path:
     """A folder with two checkpoints."""
     folder = tmp_path_factory.mktemp("series") / "tiny"
     for step in (10, 20):
-        save_model(folder / f"step_{step}", tokenizer, step)
+        write_model(folder / f"step_{step}", tokenizer, step)
     return folder
 
 

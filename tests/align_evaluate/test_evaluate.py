@@ -9,8 +9,10 @@ from typing import Any
 import polars as pl
 import pytest
 import torch
+from transformers import PreTrainedTokenizerFast
 
 from polylore.errors import ConfigError, ModelError, RunError
+from polylore.facts.worlds import WorldConfig, make_world, save_world
 from polylore.models import LanguageModel, load_model
 from polylore.runs import RunFolder
 from polylore.studies.align.asking import work
@@ -253,7 +255,6 @@ def test_letters_that_a_tokenizer_does_not_tell_apart(
     make: Make, series: Path, tmp_path: Path
 ) -> None:
     from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
 
     folder = tmp_path / "words"
     shutil.copytree(series / "step_10", folder)
@@ -276,3 +277,32 @@ def test_units_survive_a_lost_worker(make: Make, done: RunFolder) -> None:
         make().execution, make().series.store(),
     )  # fmt: skip
     assert batches == []
+
+
+def test_worlds_are_asked_of_models_with_their_words(
+    make: Make, save_model: Callable[..., Path], tmp_path: Path
+) -> None:
+    knobs = {"entities": 24, "relations": 2, "values": 6, "never_seen": 4, "p": 0.25}
+    world = make_world(WorldConfig.parse(knobs))
+    folder = save_world(world, tmp_path / "small")
+    words = PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"))
+    model = save_model(tmp_path / "model", words, seed=3)
+    pivot = world.languages[0]
+    run = evaluate(
+        make(
+            models=[str(model)],
+            sets={"sources": [str(folder)], "limit": 8},
+            ask={"modes": ["text_ll", "rank"], "n_shot": 0},
+            score={"draws": 0, "pivot": pivot},
+        ),
+        tmp_path / "run",
+        report=False,
+    )
+    assert set(run.table("align_items")["dataset"]) == {"small", "small.free"}
+    cells = run.table("align_cells").filter(mode="rank")
+    assert set(cells["lang"]) == set(world.languages)
+    assert cells["chance"].unique().to_list() == [pytest.approx(100 / 6)]
+    # A prompt is the wording that the world was taught in, without its answer.
+    asked = run.table("align_prompts").filter(mode="rank")["text"]
+    assert all(word in words.get_vocab() for text in asked for word in text.split())
+    assert run.read("align_tokens")["broken"].sum() == 0
