@@ -1,7 +1,7 @@
 """`polylore align`: is knowledge aligned across languages, or does it only look so?"""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -9,12 +9,76 @@ from polylore.cli.options import config_options, read_config
 from polylore.cli.output import show_frame
 from polylore.cli.progress import progress_display
 from polylore.facts.fiction.config import WorldConfig
-from polylore.studies.align.config import AlignRescoreConfig
+from polylore.studies.align.asking.config import AlignEvaluateConfig
+from polylore.studies.align.config import AlignRescoreConfig, AlignScoreConfig
+
+if TYPE_CHECKING:
+    from polylore.runs import RunFolder
 
 
 @click.group()
 def align() -> None:
     """Performance, consistency and conductivity across languages."""
+
+
+@align.command()
+@config_options(AlignEvaluateConfig, positional="models", short=["execution.executor"])
+@click.option("--out", "-o", default="runs/align", show_default=True, help="Run folder.")
+@click.option("--no-report", is_flag=True, help="Tables only.")
+@click.option("--quiet", "-q", is_flag=True, help="No progress display.")
+def evaluate(
+    study: str | None,
+    settings: tuple[str, ...],
+    out: str,
+    no_report: bool,
+    quiet: bool,
+    **flags: Any,
+) -> None:
+    """Ask models parallel sets in every language, score the answers, write the report.
+
+    Interrupted or not, the same command goes on where it stopped; more models can be added to a run
+    by naming them in it.
+    """
+    config = read_config(AlignEvaluateConfig, study, settings, flags, positional="models")
+    from polylore.studies.align.asking.study import evaluate as run_evaluate
+
+    with progress_display(quiet) as progress:
+        run = run_evaluate(config, out, progress=progress, report=not no_report)
+    _say(run)
+
+
+@align.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@config_options(AlignScoreConfig, study=False)
+@click.option("--quiet", "-q", is_flag=True, help="No progress display.")
+def report(folder: Path, settings: tuple[str, ...], quiet: bool, **flags: Any) -> None:
+    """Score the answers of a run again and write its report; no model is needed.
+
+    Settings not given stay as they were.
+    """
+    from polylore.studies.align.publish import publish
+    from polylore.studies.align.rescore import open_align_run, score
+
+    run = open_align_run(folder)
+    before = run.manifest.get("analysis", {}).get("score")
+    config = read_config(AlignScoreConfig, None, settings, flags, base=before)
+    with run.lock(), progress_display(quiet) as progress:
+        score(run, config, progress=progress)
+        publish(run, progress)
+    _say(run)
+
+
+def _say(run: "RunFolder") -> None:
+    for dataset, lang, item in run.manifest.get("series", {}).get("empty_options", []):
+        click.echo(
+            f"not scored by its words: item {item} of {dataset} in {lang} has an empty option",
+            err=True,
+        )
+    trusted = run.table("align_trust")
+    click.echo(
+        f"Report: {run.path / 'report.html'}; {int(trusted['usable'].sum())} of {trusted.height} "
+        "cells can be used (align_trust says why not)."
+    )
 
 
 @align.command()

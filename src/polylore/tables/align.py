@@ -331,3 +331,62 @@ CLAIMS = Table(
     ),
     key=("claim", "arm", "minus", "level", "group", "m"),
 )
+
+ALIGN_PROMPTS = Table(
+    "align_prompts",
+    "Every text put before a model; chat templates are put around it by the model's tokenizer.",
+    (
+        MODE,
+        VARIANT,
+        DATASET,
+        ITEM,
+        ALIGN_LANG,
+        ROTATION,
+        Column("text", pl.String(), "the prompt, without the delimiter"),
+        Column("delimiter", pl.String(), "what stands between prompt and answer"),
+        Column("null_text", pl.String(), "content-free prompt of the same form", "", True),
+        Column("demo_items", pl.List(pl.Int32()), "items shown as demonstrations, in order"),
+        Column(
+            "demo_letter", pl.String(), "letter of the last one's answer; null if none", "", True
+        ),
+    ),
+    key=("mode", "variant", "dataset", "item", "lang", "rotation"),
+    raw=True,
+)
+
+ALIGN_TOKENS = Table(
+    "align_tokens",
+    "How a model's tokenizer reads the questions of a set in a language.",
+    (
+        MODEL,
+        MODEL_STEP,
+        DATASET,
+        ALIGN_LANG,
+        Column("tokens", pl.Int64(), "tokens of all questions", "tokens"),
+        Column("broken", pl.Int64(), "unknown ones, and pieces of characters", "tokens"),
+    ),
+    key=("model", "step", "dataset", "lang"),
+    raw=True,
+)
+
+FREE_GRADES = Table(
+    "align_free",
+    "What free answers and rankings of all candidates name.",
+    (
+        *SYSTEM,
+        DATASET,
+        ITEM,
+        ALIGN_LANG,
+        Column("relation", pl.String(), "relation of the fact", "", True),
+        Column(
+            "answer_class",
+            pl.String(),
+            "correct, right_entity_wrong_language, other_candidate, ambiguous, other, empty; of "
+            "rankings correct or other_candidate",
+        ),
+        Column("right", pl.Boolean(), "whether it counts as right"),
+        Column("said", pl.String(), "first line, normalised; null if ranked", "", True),
+        Column("candidates", pl.Int32(), "candidates ranked; 0 if the answer was free"),
+    ),
+    key=(*SYSTEM_KEY, "dataset", "item", "lang"),
+)

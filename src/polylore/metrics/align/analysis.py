@@ -9,7 +9,9 @@ from polylore.metrics.align.audit import parse_audit, trust
 from polylore.metrics.align.claims import claims
 from polylore.metrics.align.consistency import Pairs, consistency
 from polylore.metrics.align.effects import Contrast, contrast_of, effects, scores
+from polylore.metrics.align.free import NAMES, free_layouts, grade_free, habits
 from polylore.metrics.align.layout import Layout, cluster_weights, layouts
+from polylore.metrics.align.norms import with_norms
 from polylore.metrics.align.parsed import parse_answers
 from polylore.metrics.align.parsers import PARSERS
 from polylore.metrics.align.performance import letters, performance
@@ -21,8 +23,11 @@ from polylore.metrics.align.rotation import (
 )
 from polylore.metrics.index import Array
 from polylore.tables import Table, align
+from polylore.tables.align import FREE_GRADES
 
 Progress = Callable[[int, int, str], None]
+HEADLINES = ("letter_ll", "text_ll_byte", "text_ll", "rank", "generate")
+"""Ways of answering in the order in which one is chosen to compare models."""
 SCORES = "scores"
 """Stands for a parser where options were scored."""
 
@@ -56,6 +61,7 @@ def align_tables(
     questions: pl.DataFrame | None = None,
     option_scores: pl.DataFrame | None = None,
     *,
+    facts: pl.DataFrame | None = None,
     rules: Rules | None = None,
     progress: Progress | None = None,
 ) -> dict[str, pl.DataFrame]:
@@ -66,12 +72,13 @@ def align_tables(
         items: table ALIGN_ITEMS.
         questions: table ALIGN_QUESTIONS, for the lenient parser.
         option_scores: table ALIGN_OPTION_SCORES; its means over rotations become answers.
+        facts: table FACTS, for other accepted names in free-form sets.
         rules: what decides the numbers.
         progress: called with (done, total, what).
 
     Returns:
-        align_parsed, align_cells, align_consistency, align_parse_audit, align_trust, and with
-        comparisons align_effects and align_claims.
+        align_parsed, align_cells, align_consistency, align_parse_audit, align_trust, with free-form
+        sets align_free, and with comparisons align_effects and align_claims.
 
     Raises:
         DataError: answers to unknown items, a reference at chance, or an absent model.
@@ -80,15 +87,23 @@ def align_tables(
     show = progress or (lambda done, total, what: None)
     total = len(rules.parsers) + 3
     show(0, total, "reading the answers")
-    if option_scores is not None and option_scores.height:
-        answers = pl.concat([answers, averaged_answers(option_scores)])
+    grades = FREE_GRADES.empty()
+    if (items["n_options"] == 0).any() and questions is not None:
+        grades = grade_free(answers, items, questions, facts, option_scores)
+    if option_scores is not None:
+        closed = items.filter(pl.col("n_options") > 0).select("dataset", "item")
+        option_scores = option_scores.join(closed, on=["dataset", "item"], how="semi")
+        option_scores = with_norms(option_scores)
+        if option_scores.height:
+            answers = pl.concat([answers, averaged_answers(option_scores)])
     parsed = parse_answers(answers, items, questions)
-    heads = letters(parsed)
+    heads = pl.concat([letters(parsed), habits(grades)], how="diagonal")
     made = _Made(rules, heads)
     wanted = [*rules.parsers, *([SCORES] if (parsed["status"] == "scored").any() else [])]
     for number, parser in enumerate(wanted, 1):
         show(min(number, total - 2), total, f"grading ({parser})")
         made.add(layouts(parsed, items, parser, rules.languages))
+    made.add(free_layouts(grades, items, rules.languages))
     cells = _with_sensitivity(_stacked(made.cells, align.CELLS), parsed)
     pairs = _stacked(made.pairs, align.CONSISTENCY)
     tables = {
@@ -96,8 +111,10 @@ def align_tables(
         "align_cells": cells,
         "align_consistency": _with_rotations(pairs, parsed, items, option_scores, rules),
         "align_parse_audit": parse_audit(parsed, items),
-        "align_trust": trust(cells.filter(pl.col("parser").is_in([made.main, SCORES]))),
+        "align_trust": trust(cells.filter(pl.col("parser").is_in([made.main, SCORES, NAMES]))),
     }
+    if grades.height:
+        tables["align_free"] = grades
     if rules.compare:
         show(total - 1, total, "comparing models")
         tables |= made.compared(tables["align_trust"])
@@ -135,7 +152,7 @@ class _Made:
             self.pairs.append(
                 consistency(layout, weights, pivot=rules.pivot, pairs=rules.pairs, degenerate=bad)
             )
-            if layout.parser in (self.main, SCORES):
+            if layout.parser in (self.main, SCORES, NAMES):
                 self.judged.append(layout)
 
     def _weights(self, layout: Layout) -> Array | None:
@@ -151,16 +168,20 @@ class _Made:
     def compared(self, trusted: pl.DataFrame) -> dict[str, pl.DataFrame]:
         """Differences and claims by the main parser."""
         rules = self.rules
-        own = [layout for layout in self.judged if layout.parser == self.main]
+        mode, own = self._compared_way()
         scored = scores(
             own,
             {layout.dataset: self._drawn(layout) for layout in own},
+            metric=self._metric(own),
             reference=rules.reference,
             constants=rules.constants,
             pivot=rules.pivot,
         )
+        levels = dict(rules.levels)
+        grouped = {name for sets in levels.values() for name in sets}
+        levels |= {name: (name,) for name in scored.values if name not in grouped}
         contrasts: list[Contrast] = [
-            contrast_of(own, arm, minus, target=target, inside=inside)
+            contrast_of(own, arm, minus, target=target, inside=inside, mode=mode)
             for arm, minus, target, inside in rules.compare
         ]
         reasons = {
@@ -181,12 +202,29 @@ class _Made:
             "align_claims": claims(
                 scored,
                 contrasts,
-                levels=rules.levels,
+                levels=levels,
                 pivot=rules.pivot,
                 margins=rules.margins,
                 seed=rules.seed,
             ),
         }
+
+    def _compared_way(self) -> tuple[str | None, list[Layout]]:
+        """The way of answering that models are compared in, and the sets answered so.
+
+        Texts read by the main parser where there are any, else the first of `HEADLINES`.
+        """
+        read = [layout for layout in self.judged if layout.parser == self.main]
+        if read:
+            return None, read
+        there = {mode for layout in self.judged for mode in layout.cells["mode"]}
+        mode = next((name for name in HEADLINES if name in there), None)
+        return mode, [one for one in self.judged if mode in set(one.cells["mode"])]
+
+    def _metric(self, own: Sequence[Layout]) -> str:
+        """Relative accuracy, or chance-corrected accuracy where a set has no reference."""
+        constants = self.rules.reference == "constants"
+        return "x" if constants and {o.dataset for o in own} - set(self.rules.constants) else "ra"
 
     def _drawn(self, layout: Layout) -> Array:
         weights = self._weights(layout)

@@ -258,8 +258,15 @@ def contrast_of(
     *,
     target: str | None = None,
     inside: Iterable[str] = (),
+    mode: str | None = None,
 ) -> Contrast:
-    """Compare two models by name, where each answered in one way only.
+    """Compare two models by name, each at its last step, where they answered in one way only.
+
+    Args:
+        layouts: sets with the answers of both.
+        arm, minus: the models.
+        target, inside: as for `Contrast`.
+        mode: only answers in this mode; by default all.
 
     Raises:
         DataError: there is no such model, or it answered in several ways.
@@ -267,12 +274,18 @@ def contrast_of(
     found: dict[str, list[System]] = {arm: [], minus: []}
     for layout in layouts:
         for row in layout.cells.iter_rows():
-            if row[0] in found and row[:-1] not in found[row[0]]:
+            if row[0] in found and row[:-1] not in found[row[0]] and mode in (None, row[2]):
                 found[row[0]].append(row[:-1])
     for name, own in found.items():
+        last = max((_step(row) for row in own), default=-1)
+        own[:] = [row for row in own if _step(row) == last]
         if len(own) != 1:
             raise DataError(
                 f"The model '{name}' stands for {len(own)} ways of answering; name one that has "
-                "answers, and filter them to one step, mode and variant."
+                "answers, and filter them to one mode and variant."
             )
     return Contrast(arm, minus, ((found[arm][0], found[minus][0]),), target, frozenset(inside))
+
+
+def _step(system: System) -> int:
+    return system[1] if isinstance(system[1], int) else -1

@@ -38,11 +38,18 @@ class Layout:
     """Numbers 0..U-1."""
     k: int
     """Options of every item."""
+    guess: float | None = None
+    """Accuracy of guessing where it is not 1/k: of answers that are only right (0) or wrong (1)."""
+
+    @property
+    def free(self) -> bool:
+        """Whether answers are only right or wrong; then no letter means anything."""
+        return self.guess is not None
 
     @property
     def chance(self) -> float:
         """Accuracy of guessing."""
-        return 1 / self.k
+        return 1 / self.k if self.guess is None else self.guess
 
     @cached_property
     def present_IC(self) -> Array:

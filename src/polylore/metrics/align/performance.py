@@ -179,6 +179,7 @@ def performance(
         degenerate=(pl.col("top_share") >= DEGENERATE).fill_null(False),
         demo_letter_share=_letter_share(layout, (demonstrations or {}).get(layout.dataset)),
         unparsed=pl.Series((layout.choice_IC == -1).sum(axis=0)),
+        **{name: pl.col(name).fill_null(0) for name in ("out_of_range", "lookalike", "word_start")},
     )
     return CELLS.validate(frame)
 
@@ -204,6 +205,8 @@ def _sampled_reference(
 def _distance(layout: Layout) -> Array:
     """tv_gold: answers without an option are a category of their own, which no gold is in."""
     n_C = layout.present_IC.sum(axis=0).astype(np.float64)
+    if layout.free:
+        return np.full(len(n_C), np.nan)
     total = divide((layout.choice_IC == -1).sum(axis=0), n_C)
     for option in range(layout.k):
         chosen = (layout.choice_IC == option).sum(axis=0)

@@ -16,8 +16,12 @@ def agreement(layout: Layout, a: Array, b: Array, mask_IP: Array) -> dict[str, A
         mask_IP: items that count, answered in both.
 
     Returns:
-        Columns of ALIGN_CONSISTENCY, float64 (P,); NaN where no item is wrong in both.
+        Columns of ALIGN_CONSISTENCY, float64 (P,); NaN where no item is wrong in both,
+        and of free answers, whose wrong ones are not told apart.
     """
+    if layout.free:
+        unknown = np.full(mask_IP.shape[1], np.nan)
+        return dict.fromkeys(("same_answer", "same_wrong", "same_wrong_null"), unknown)
     a_IP, b_IP = layout.choice_IC[:, a], layout.choice_IC[:, b]
     read_IP = mask_IP & (a_IP >= 0) & (b_IP >= 0)
     same_IP = read_IP & (a_IP == b_IP)

@@ -5,14 +5,16 @@ again never reads the source files.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 
 from polylore.errors import ConfigError, RunError
 from polylore.facts.choices.baselines import baselines
+from polylore.facts.choices.from_facts import majority
 from polylore.facts.choices.lint import MESSAGES, lint, summary
-from polylore.facts.choices.outputs import Outputs, read_outputs, read_result_lines
+from polylore.facts.choices.outputs import IMPORTED, Outputs, read_outputs, read_result_lines
 from polylore.facts.choices.sets import items_of, read_questions
 from polylore.files import sha256_file
 from polylore.metrics.align.analysis import align_tables
@@ -22,6 +24,8 @@ from polylore.studies.align.config import AlignImportConfig, AlignRescoreConfig,
 Progress = Callable[[int, int, str], None]
 KIND = "align"
 IMPORT = "import"
+PAPER = "paper"
+"""Variant of the published form."""
 
 
 def rescore(
@@ -63,7 +67,7 @@ def open_align_run(folder: str | Path) -> RunFolder:
     if run.manifest.get("kind") != KIND:
         raise RunError(
             f"{folder} is a run of `{run.manifest.get('kind')}`; give one that `polylore align "
-            "rescore` wrote."
+            "evaluate` or `rescore` wrote."
         )
     if not run.units():
         raise RunError(f"{folder} holds no answers; run `polylore align rescore` again.")
@@ -81,25 +85,39 @@ def score(
         progress: called with (done, total, what).
     """
     config = config or AlignScoreConfig()
-    questions = run.read("align_questions")
+    questions, items, answers = (
+        _raw(run, name) for name in ("align_questions", "align_items", "align_answers")
+    )
+    rules = config.rules()
+    if not set(answers["variant"]) <= {IMPORTED, PAPER}:
+        rules = replace(rules, demonstrations={})  # these letters are of the published prompts
     made = align_tables(
-        run.read("align_answers"),
-        run.read("align_items"),
+        answers,
+        items,
         questions if questions.height else None,
-        rules=config.rules(),
+        _raw(run, "align_option_scores"),
+        facts=run.table("facts") if run.has_table("facts") else None,
+        rules=rules,
         progress=progress,
     )
     if questions.height:
-        found = lint(questions, config.pivot)
+        closed = items.filter(pl.col("n_options") > 0).select("dataset", "item")
+        choices = questions.join(closed, on=["dataset", "item"], how="semi", maintain_order="left")
+        found = lint(choices, config.pivot)
         made |= {
             "align_lint": found,
             "align_lint_summary": summary(found, MESSAGES),
-            "align_baselines": baselines(questions),
+            "align_baselines": pl.concat([baselines(choices), majority(questions, items)]),
         }
     for name, frame in made.items():
         run.write_table(name, frame)
     run.annotate("analysis", {"score": config.plain()})
     return made
+
+
+def _raw(run: RunFolder, name: str) -> pl.DataFrame:
+    """A raw table: whole where it is asked of all models, else collected from the units."""
+    return run.table(name) if run.has_table(name) else run.read(name)
 
 
 def _inputs(config: AlignImportConfig) -> dict[str, str]:

@@ -1,0 +1,1 @@
+"""Putting parallel sets before checkpoints: the part of `align` that needs a model."""

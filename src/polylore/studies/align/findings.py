@@ -1,0 +1,124 @@
+"""What a run of `align` says, in sentences with verdicts."""
+
+import polars as pl
+
+from polylore.report import Case, Finding, Verdict, judge, tally
+from polylore.studies.align.context import AlignContext
+
+_VERDICTS: dict[str, Verdict] = {
+    "confirmed": "confirmed",
+    "contradicted": "not confirmed",
+    "equivalent": "not confirmed",
+    "open": "undecided",
+}
+LOST = 0.5
+"""Half of what a perfect carry-over would be: the bar of "poor" conductivity."""
+
+
+def findings(context: AlignContext) -> tuple[Finding, ...]:
+    """Trust first, then consistency, conductivity and comparisons."""
+    found = [_usable(context), *_consistent(context), *_conducted(context), *_claimed(context)]
+    return tuple(found)
+
+
+def _usable(context: AlignContext) -> Finding:
+    trust = context.tables["align_trust"]
+    usable = int(trust["usable"].sum())
+    reasons = trust.filter(~pl.col("usable"))["reason"].value_counts(sort=True)
+    first = f" Most often: {reasons['reason'][0]}." if reasons.height else ""
+    return Finding(
+        f"{usable} of {trust.height} cells can be used.",
+        None,
+        f"A cell is a model in one set and language; the first page says why.{first}",
+    )
+
+
+def _consistent(context: AlignContext) -> list[Finding]:
+    """One finding per set: does the last model share more than habits with the pivot?"""
+    pairs = context.table("align_consistency")
+    if pairs is None:
+        return []
+    rows = context.last(
+        pairs.filter(
+            context.headline
+            & (pl.col("exposure_class") == "all")
+            & (pl.col("pivot") == context.pivot)
+        )
+    )
+    found = []
+    for (dataset,), own in rows.group_by(["dataset"], maintain_order=True):
+        read = own.filter("interpretable")
+        cases = [
+            Case(f"{row['model']} {row['lang']}", row["co_norm_lo"], row["co_norm_hi"], 0.0)
+            for row in read.iter_rows(named=True)
+        ]
+        if not cases:
+            found.append(
+                Finding(
+                    f"Consistency in {dataset} says nothing: no pair of languages can be read.",
+                    None,
+                    f"{own.height} pairs; first reason: {own['reason'][0]}.",
+                )
+            )
+            continue
+        found.append(
+            Finding(
+                f"In {dataset} the same items are right as in {context.pivot}, beyond accuracy and "
+                "letter habits.",
+                judge(cases),
+                f"Normalised consistency above 0, by model and language. {tally(cases)} "
+                f"{own.height - read.height} pairs cannot be read.",
+            )
+        )
+    return found
+
+
+def _conducted(context: AlignContext) -> list[Finding]:
+    table = context.table("align_conductivity")
+    if table is None:
+        return []
+    rows = table.filter(
+        (pl.col("subset") == "valid")
+        & (pl.col("scoring") == "default")
+        & (pl.col("step") == pl.col("step").max().over("run_id"))
+    )
+    passed = rows.filter(pl.col("gate_pass").fill_null(False))
+    # "Poor" is a claim about an upper end, so both ends change sides.
+    cases = [
+        Case(
+            f"{row['arm']} {row['source']}>{row['target']} (seed {row['seed']})",
+            None if row["cd_hi"] is None else -row["cd_hi"],
+            None if row["cd_lo"] is None else -row["cd_lo"],
+            -LOST,
+        )
+        for row in passed.iter_rows(named=True)
+    ]
+    if not cases:
+        return []
+    return [
+        Finding(
+            "Facts taught in one language are poorly known in another.",
+            judge(cases),
+            f"The whole interval of conductivity below {LOST}, runs that passed their gate "
+            f"({passed.height} of {rows.height}). {tally(cases)}",
+        )
+    ]
+
+
+def _claimed(context: AlignContext) -> list[Finding]:
+    claims = context.table("align_claims")
+    if claims is None:
+        return []
+    strictest = claims.filter(pl.col("m") == pl.col("m").max())
+    found = []
+    for row in strictest.iter_rows(named=True):
+        ends = "" if row["lo"] is None else f" [{row['lo']:.3f}, {row['hi']:.3f}]"
+        found.append(
+            Finding(
+                f"{row['arm']} against {row['minus']}: {row['claim']} ({row['level']}).",
+                _VERDICTS[row["verdict"]],
+                f"Difference {row['delta']:.3f}{ends}, margin {row['m']}: {row['verdict']}."
+                + ("" if row["siblings"] else " Not proven to be siblings."),
+            )
+        )
+    return found

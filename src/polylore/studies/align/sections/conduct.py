@@ -1,0 +1,89 @@
+"""Can a fact learned in one language be retrieved in another?"""
+
+import altair as alt
+import polars as pl
+
+from polylore.report import Block, Chart, Page, TableView, interval, shapes
+from polylore.studies.align.context import AlignContext, slug
+
+_HOPS = {"p_h1": "name", "p_h2": "fact", "p_h3": "answer", "p_all": "all three"}
+
+
+def conductivity_page(context: AlignContext) -> Page | None:
+    """None in a run that measured no conductivity."""
+    found = context.table("align_conductivity")
+    if found is None:
+        return None
+    rows = found.filter((pl.col("subset") == "valid") & (pl.col("scoring") == "default"))
+    blocks: list[Block] = [
+        _matrix(str(arm), str(design), own)
+        for (arm, design), own in rows.group_by(["arm", "design"], maintain_order=True)
+    ]
+    blocks.append(_table(found))
+    lead = (
+        "Of the facts known in the language they were taught in: which are known in the other, "
+        "beyond what the model's own answers would hit by chance?"
+    )
+    return Page("conductivity", "Conductivity", lead, tuple(blocks))
+
+
+def _matrix(arm: str, design: str, rows: pl.DataFrame) -> Chart:
+    last = rows.filter(pl.col("step") == pl.col("step").max().over("run_id"))
+    seeds = last["seed"].n_unique()
+    # Seeds have intervals of their own in the table; the picture shows their mean.
+    frame = last.group_by("source", "target", maintain_order=True).agg(
+        pl.col("cd").mean(),
+        pl.col("cd_lo").min(),
+        pl.col("cd_hi").max(),
+        pl.col("acc_s").mean(),
+        pl.col("acc_t").mean(),
+        pl.col("n").max(),
+        pl.col("gate_pass").all(),
+    )
+    frame = frame.with_columns(mark=pl.when("gate_pass").then(pl.lit("")).otherwise(pl.lit("gate")))
+    order = sorted({*frame["source"], *frame["target"]})
+    spec = shapes.heat_map(
+        alt.X("target:N", sort=order, title="target", axis=alt.Axis(labelAngle=0)),
+        alt.Y("source:N", sort=order, title="source"),
+        "cd",
+        "conductivity",
+        {"source": ("source", ""), "target": ("target", ""), "cd": ("conductivity", ".2f"),
+         "cd_lo": ("from", ".2f"), "cd_hi": ("to", ".2f"), "acc_s": ("right in source", ".0%"),
+         "acc_t": ("right in target", ".0%")},
+        form=".1f",
+        rows_count=frame["source"].n_unique(),
+        mark="mark",
+    )  # fmt: skip
+    return Chart(
+        f"align-conductivity-{slug(arm)}-{slug(design)}",
+        f"{arm}: from source to target",
+        "0: what the model's own answers hit by chance; 1: all that is known in the source. "
+        f"`gate`: what was taught was not learned, so the cell says nothing. Design {design}; "
+        + (f"mean of {seeds} seeds, widest interval. " if seeds > 1 else "one seed. ")
+        + f"n = {frame['n'].max()}.",
+        "Heat map of conductivity, source by target language.",
+        spec,
+        frame.with_columns(interval("cd", "cd_lo", "cd_hi")),
+        {"source": "Source", "target": "Target", "cd_ci": "Conductivity", "acc_s": "in source",
+         "acc_t": "in target", "n": "n", "gate_pass": "Gate passed"},
+        {"source": "lang", "target": "lang", "cd_ci": "interval", "acc_s": "share",
+         "acc_t": "share"},
+        "half",
+    )  # fmt: skip
+
+
+def _table(found: pl.DataFrame) -> TableView:
+    return TableView(
+        "align-hops",
+        "Every form, and where the way breaks",
+        "Three hops: the name into the source language, the fact there, the answer back. "
+        "Predicted: what would be right in the target if hops were joined.",
+        found,
+        {"arm": "Arm", "seed": "Seed", "step": "Step", "source": "Source", "target": "Target",
+         "subset": "Facts", "scoring": "Scoring", "n": "n", "acc_s": "in source",
+         "acc_t": "in target", "xrr_a": "acc", "xrr_b": "ratio (published)", "xrr_c": "corrected",
+         "xrr_d": "given source", "cd": "Conductivity", "cd_lo": "from", "cd_hi": "to",
+         **_HOPS, "predicted": "Predicted", "gap": "Gap", "gate_pass": "Gate",
+         "gate_paper": "Published gate"},
+        {"source": "lang", "target": "lang"},
+    )  # fmt: skip
