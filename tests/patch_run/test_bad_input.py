@@ -197,5 +197,5 @@ def test_a_disk_that_takes_nothing(
         patch.setattr(pl.DataFrame, "write_parquet", refuse)
         said = refused("patch", "plan", "model", *given)
     assert "Cannot write plan" in said
-    assert "make room or choose another folder" in said
+    assert "choose another folder or make room" in said
     assert not (here / "plan" / "plan.json").exists()

@@ -97,9 +97,9 @@ def test_what_is_done_is_not_planned_again(
 
 
 def test_a_sample_stops_within_a_long_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from polylore.corpus.documents import streams
+    from polylore.corpus.documents import read
 
-    monkeypatch.setattr(streams, "CHUNK", 1 << 16)
+    monkeypatch.setattr(read, "CHUNK", 1 << 17)
     path = tmp_path / "long.jsonl"
     path.write_text("".join(json.dumps({"text": f"Paris {i}"}) + "\n" for i in range(60_000)))
     config = CountConfig.parse({"documents": {"source": str(path)}, "facts": {"limit": 5}})

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
+from polylore.errors import ConfigError
 from polylore.text import fold, language
 
 # Kinds of entities and where Babel keeps their names.
@@ -74,7 +75,13 @@ class Names:
         self._latin = language(self.lang).script == "Latn"
         # Nothing here is an alias between parts of the data, the one thing that Babel can resolve
         # against the wrong locale when several are open; so the plain data are safe to read.
-        self._data = localedata.load(self.lang.replace("-", "_"))
+        name = self.lang.replace("-", "_")
+        if not localedata.exists(name):
+            raise ConfigError(
+                f"CLDR has no names in '{self.lang}', so the built-in facts cannot be told in it; "
+                "take another language, or facts of your own."
+            )
+        self._data = localedata.load(name)
         self._root = localedata.load("root")
 
     def get(self, kind: str, code: str) -> Name | None:
