@@ -68,12 +68,12 @@ def test_free_sets_hold_every_candidate(made) -> None:
     assert shares.filter(lang="en")["n"].sum() == 40
 
 
-def test_rotation_moves_options_and_demonstrated_letters() -> None:
+def test_rotation_moves_options_and_demonstrations_stay() -> None:
     questions, items = published()
     prompts = build_prompts(questions, items, ["letter_ll", "text_ll"], Manner(n_shot=1))
     own = prompts.filter(mode="letter_ll", item=3, lang="de").sort("rotation")
     assert own["rotation"].to_list() == [0, 1, 2, 3]
-    assert sorted(own["demo_letter"]) == ["A", "B", "C", "D"]
+    assert own["demo_letter"].n_unique() == 1
     assert own["demo_items"].n_unique() == 1
     assert (
         own["demo_items"][0].to_list()
@@ -129,3 +129,15 @@ def test_empty_options_are_not_scored_by_their_words() -> None:
     prompts = build_prompts(questions, items, ["letter_ll", "text_ll"], Manner())
     assert prompts.filter(mode="text_ll", lang="en")["item"].to_list() == list(range(1, 8))
     assert prompts.filter(mode="letter_ll", lang="en", item=0).height == 4
+
+
+@pytest.mark.parametrize("k", [2, 3, 4, 5])
+def test_copying_the_demonstrated_letter_chooses_every_option_once(k: int) -> None:
+    questions, items = published(k, n=10)
+    prompts = build_prompts(questions, items, ["letter_ll"], Manner(n_shot=1))
+    for _, own in prompts.group_by("item", "lang"):
+        chosen = {
+            ("ABCDE".index(letter) + turn) % k
+            for letter, turn in own.select("demo_letter", "rotation").iter_rows()
+        }
+        assert chosen == set(range(k))

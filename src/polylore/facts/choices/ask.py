@@ -1,7 +1,9 @@
 """How a multiple-choice question is put before a model (specification of `align`, section 4.2).
 
-Demonstrations are other items of the same set, the same ones in all languages. Their letters turn
-with the rotation of the options, so over all rotations every letter is demonstrated once.
+Demonstrations are other items of the same set, the same ones in all languages. Their letters are
+balanced over items and stay as they are while an item's options turn: a model that copies the
+demonstrated letter then chooses every option once, so the habit cancels in the mean over rotations.
+Letters that turned together with the options would choose the same option again and again.
 """
 
 import hashlib
@@ -165,7 +167,7 @@ class _Book:
             parts.append(f"{_lettered(shown, words, 0)} {letter}")
         between = language(row["lang"] if cloze else words.lang).delimiter
         for number, demo in enumerate(demos):
-            place = (self.turn[row["item"]] + number + (turn or 0)) % max(self.k, 1)
+            place = (self.turn[row["item"]] + number) % max(self.k, 1)
             if lettered:
                 letter = LETTERS[place]
                 own = _lettered(demo, words, (demo["gold_index"] - place) % self.k)

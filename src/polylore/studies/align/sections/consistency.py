@@ -64,7 +64,7 @@ def _against_accuracy(context: AlignContext, rows: pl.DataFrame) -> Chart:
         "align-consistency",
         "Consistency against accuracy",
         "One point per model, set and pair of languages, beside what would be there if languages "
-        "shared nothing. Points on the grey ones carry no message.",
+        "shared nothing. Where the three lie together, agreement says nothing.",
         "Scatter plot of consistency by the lower accuracy of two languages, with two baselines.",
         shapes.single([points], height=280),
         frame,
@@ -78,27 +78,32 @@ def _matrix(context: AlignContext, rows: pl.DataFrame, dataset: str) -> Chart | 
     own = context.last(rows).filter(pl.col("dataset") == dataset)
     if not own.height:
         return None
-    # One matrix per set: the system with most pairs that can be read, the first of equals.
-    counts = own.group_by(SYSTEM_KEY, maintain_order=True).agg(pl.col("interpretable").sum())
-    best = counts.sort("interpretable", descending=True, maintain_order=True).head(1)
-    own = own.join(best.select(SYSTEM_KEY), on=SYSTEM_KEY, how="semi", nulls_equal=True)
+    several = own["pivot"].n_unique() > 1
+    if several:
+        # One matrix per set: the system with most pairs that can be read, the first of equals.
+        counts = own.group_by(SYSTEM_KEY, maintain_order=True).agg(pl.col("interpretable").sum())
+        best = counts.sort("interpretable", descending=True, maintain_order=True).head(1)
+        own = own.join(best.select(SYSTEM_KEY), on=SYSTEM_KEY, how="semi", nulls_equal=True)
     frame = context.named(own).with_columns(
         mark=pl.when("interpretable").then(pl.lit("")).otherwise(pl.lit("×"))
     )
+    rows_by = "pivot" if several else "system"
     order = context.languages
     spec = shapes.heat_map(
         alt.X("lang:N", sort=order, title="target", axis=alt.Axis(labelAngle=0)),
-        alt.Y("pivot:N", sort=order, title="source"),
+        alt.Y(f"{rows_by}:N", sort=order if several else None, title="source" if several else None,
+              axis=alt.Axis(labelLimit=200)),
         "co_norm",
         "consistency beyond habits",
-        {"pivot": ("source", ""), "lang": ("target", ""), "co_norm": ("normalised", ".2f"),
+        {"system": ("model", ""), "pivot": ("source", ""), "lang": ("target", ""),
+         "co_norm": ("normalised", ".2f"),
          "co_norm_lo": ("from", ".2f"), "co_norm_hi": ("to", ".2f"), "co_iou": ("IoU", ".2f"),
          "co_pos": ("IoU by habit", ".2f"), "reason": ("says nothing", "")},
         form=".1f",
-        rows_count=frame["pivot"].n_unique(),
+        rows_count=frame[rows_by].n_unique(),
         mark="mark",
     )  # fmt: skip
-    name = frame["system"][0]
+    name = frame["system"][0] if several else f"Against {frame['pivot'][0]}"
     return Chart(
         f"align-matrix-{slug(dataset)}",
         f"{dataset}: source and target",
@@ -108,7 +113,8 @@ def _matrix(context: AlignContext, rows: pl.DataFrame, dataset: str) -> Chart | 
         f"Heat map of normalised consistency in {dataset}, source by target language.",
         spec,
         frame.with_columns(interval("co_norm", "co_norm_lo", "co_norm_hi")),
-        {"pivot": "Source", "lang": "Target", "co_norm_ci": "Normalised", "co_iou": "IoU",
+        {"system": "Model", "pivot": "Source", "lang": "Target",
+         "co_norm_ci": "Normalised", "co_iou": "IoU",
          "co_pos": "IoU by habit", "n": "n", "reason": "Says nothing"},
         {"pivot": "lang", "lang": "lang", "co_norm_ci": "interval"},
         "half",
