@@ -40,7 +40,8 @@ def table(found: dict[str, Any]) -> list[str]:
     lines = [
         "",
         f"{found['parameters']:,} parameters, steps of {found['batch']} rows of {found['length']} "
-        f"tokens, passages of {found['length'] // 2} tokens in {found['injected_rows']} of them; {found['steps']} steps in each of {found['rounds']} rounds.",
+        f"tokens, passages of {found['length'] // 2} tokens in {found['injected_rows']} of them; "
+        f"{found['steps']} steps in each of {found['rounds']} rounds.",
         "",
         "| what | ms per step | of the step without injection |",
         "|---|---|---|",
