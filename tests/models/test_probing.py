@@ -140,9 +140,7 @@ def test_greedy_text_and_greedy_exact_agree(make_model: Callable[..., LanguageMo
     sheet = make_sheet(lm, PROBES, begin=None)
     texts = read(lm, sheet, token_budget=512)["greedy_text"].to_list()
     # A model's own continuation is what greedy decoding gives, by definition.
-    own = [
-        ProbeText(p.probe_id, p.prefix, "", text) for p, text in zip(PROBES, texts, strict=True)
-    ]
+    own = [ProbeText(p.probe_id, p.prefix, "", text) for p, text in zip(PROBES, texts, strict=True)]
     same = [k for k, probe in enumerate(own) if _stays(lm, probe, sheet.prompts.ids[k])]
     assert same
     found = read(lm, make_sheet(lm, [own[k] for k in same], begin=None), token_budget=512)
@@ -200,7 +198,9 @@ def test_scores_that_are_no_numbers_are_kept_and_flagged(
 
 
 def test_spans_follow_characters(tokenizer: Any) -> None:
-    spans = encode_spans(tokenizer, ["法国的首都是", "The capital is Pa"], ["", ""], ["巴黎", "ris"])
+    spans = encode_spans(
+        tokenizer, ["法国的首都是", "The capital is Pa"], ["", ""], ["巴黎", "ris"]
+    )
     for span, text in zip(spans, ("巴黎", "ris"), strict=True):
         ids = span.string.ids[span.string.start : span.string.stop]
         assert text in tokenizer.decode(ids)
@@ -220,7 +220,9 @@ def test_a_tokenizer_without_offsets_is_flagged(tokenizer: Any) -> None:
             return tokenizer(texts, add_special_tokens=False)
 
     texts = ["The capital of France is", "法国的首都是"], [" ", ""], ["Paris", "巴黎"]
-    for slow, fast in zip(encode_spans(Slow(), *texts), encode_spans(tokenizer, *texts), strict=True):
+    for slow, fast in zip(
+        encode_spans(Slow(), *texts), encode_spans(tokenizer, *texts), strict=True
+    ):
         assert slow.string == fast.string
         assert slow.flags == ("no_offsets",)
 

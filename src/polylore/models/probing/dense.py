@@ -80,7 +80,9 @@ def read_batch(lm: LanguageModel, rows: Sequence[Row]) -> Floats:
     best_T = torch.cat([logits_PV[part].argmax(-1) for part in target.split(chunk)])
     hit_T = (best_T == batch.tokens_P[target]).cpu().numpy()
     first = torch.from_numpy(batch.first_B).to(lm.device)
-    above = [(logits_PV[part] > _own(logits_PV, part, batch)).sum(-1) for part in first.split(chunk)]
+    above = [
+        (logits_PV[part] > _own(logits_PV, part, batch)).sum(-1) for part in first.split(chunk)
+    ]
     rank_B = torch.cat(above).double().cpu().numpy()
     return _gathered(batch, len(rows), logprob_P, hit_T, rank_B)
 

@@ -35,7 +35,9 @@ READING = {
 """Columns of a reading: those of `tables.inject.LOG` that a model decides."""
 
 
-def read(lm: LanguageModel, sheet: Sheet, *, token_budget: int, extras: bool = True) -> pl.DataFrame:
+def read(
+    lm: LanguageModel, sheet: Sheet, *, token_budget: int, extras: bool = True
+) -> pl.DataFrame:
     """Every score of every probe (specification of `inject`, sections 2.1 and 4.3).
 
     One forward gives sum, mean, first token, whole text, rank and whether greedy decoding would

@@ -88,7 +88,10 @@ def make_sheet(
     ]
     spans = _encoded(
         lm,
-        [(p.prefix, p.joiner, p.target + p.suffix, front) for p, front in zip(probes, fronts, strict=True)],
+        [
+            (p.prefix, p.joiner, p.target + p.suffix, front)
+            for p, front in zip(probes, fronts, strict=True)
+        ],
     )
     forms: dict[str, list[tuple[int, _Text]]] = {"accepted": [], "distractors": [], "swapped": []}
     for number, (p, front) in enumerate(zip(probes, fronts, strict=True)):
