@@ -191,7 +191,8 @@ def test_scores_that_are_no_numbers_are_kept_and_flagged(
         with torch.no_grad():
             weight[paris] = kept
     flagged = found["flags"].list.contains("not_finite")
-    assert flagged[0] and not flagged.all()
+    assert flagged[0]
+    assert not flagged.all()
     assert found.filter(flagged)["mean_logprob"].is_nan().all()
     assert found.filter(flagged)["first_rank"].null_count() == flagged.sum()
     assert found.filter(~flagged)["mean_logprob"].is_finite().all()
@@ -231,7 +232,7 @@ def test_bad_probes_are_refused(make_model: Callable[..., LanguageModel]) -> Non
     lm = make_model("llama")
     with pytest.raises(ModelError, match="Nothing stands before 'Paris'"):
         make_sheet(lm, [ProbeText("x", "", "", "Paris")], begin=None)
-    with pytest.raises(ModelError, match="needs .* tokens, but"):
+    with pytest.raises(ModelError, match=r"needs .* tokens, but"):
         make_sheet(lm, [ProbeText("x", "Paris " * 80, " ", "Paris")], begin=None)
     sheet = make_sheet(lm, PROBES, begin=None)
     sheet.tokenizer_hash = "another"

@@ -14,7 +14,6 @@ from polylore.models.probing.text import ProbeText, Span, encode_spans
 from polylore.models.questions import Prepared, Question
 from polylore.models.spans import Encoded, tail
 
-
 _Text = tuple[str, str, str, list[int]]
 """Prefix, joiner, scored text, and the tokens in front of it."""
 
