@@ -26,6 +26,7 @@ from polylore.studies.inject.work import (
     burn_in_rows,
     cost_of,
     failure_of,
+    held_out_rows,
     open_stream,
     train_config,
     unfinished,
@@ -139,8 +140,8 @@ class Study:
         for spec in self.specs:  # rows that are missing are better known before an hour of training
             design = self.designs[spec.run_id]
             train = train_config(spec, design, self.basis)
-            stream, _ = open_stream(spec, design, self.background, train, self.basis)
-            del stream
+            _, first = open_stream(spec, design, self.background, train, self.basis)
+            held_out_rows(spec, design, self.background, first)
         return run
 
     def prepare(self, run: RunFolder, progress: Progress | None = None) -> None:

@@ -98,14 +98,10 @@ class _Run:
             self.parts / "readings", self.spec, self.design, basis, self.probes
         )
         self.heldout: HeldOut | None = None
-        if self.spec.config.background.heldout:
-            behind = first + self.design.updates * self.stream.batch_size
-            self.heldout = self._held_out(job.background, behind)
-
-    def _held_out(self, background: Background, first: int) -> HeldOut:
-        """Rows that no update reads, read at the states of the probes."""
-        rows = background.stream(self.spec.config.background.heldout, first, 1)
-        return HeldOut({"background": rows}, at(self.design.readings.states), self.parts / HELD_OUT)
+        rows = held_out_rows(self.spec, self.design, job.background, first)
+        if rows is not None:
+            due = at(self.design.readings.states)
+            self.heldout = HeldOut({"background": rows}, due, self.parts / HELD_OUT)
 
     def go(self, progress: Progress | None, main: bool) -> None:
         """Train, and write the unit."""
@@ -272,6 +268,16 @@ def open_stream(
     if design.injector is None:
         return rows, first
     return Injected(rows, design.injector), first
+
+
+def held_out_rows(
+    spec: RunSpec, design: Design, background: Background, first: int
+) -> RowStream | None:
+    """Rows behind those of training, which no update reads; None if none are asked for."""
+    settings = spec.config.background
+    if not settings.heldout:
+        return None
+    return background.stream(settings.heldout, first + design.updates * settings.batch_size, 1)
 
 
 def run_row(spec: RunSpec, basis: Basis, training: Path) -> pl.DataFrame:
