@@ -129,7 +129,8 @@ def test_a_sweep_of_intervals_matches_the_last_exposure() -> None:
     [
         ({"conditions": [{"name": "main"}]}, "names must differ"),
         ({"conditions": [{"name": "x", "set": {"train.speed": 1}}]}, "train.speed is not a known"),
-        ({"conditions": [{"name": "x", "set": {"speed.of": 1}}]}, "speed.of is not a known"),
+        ({"conditions": [{"name": "x", "set": {"train.a.b": 1}}]}, r"train\.a\.b is not a known"),
+        ({"conditions": [{"name": "x", "set": {"items.source": "f"}}]}, "the same in all runs"),
         ({"intervals": [16, 4]}, "must ascend"),
         ({"arms": [{"name": "never", "n": 0}]}, "must inject something"),
         ({"batch": {"small": 32, "large": 16}}, "large must be larger"),
