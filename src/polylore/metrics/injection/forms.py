@@ -115,9 +115,7 @@ def _fitted(
 ) -> Fitted:
     """The best solution from any start."""
     begin = np.array(starts, dtype=np.float64)
-    v_BP, error_B = minimise(
-        moments.repeated(len(begin)), form.function, form.lower, form.upper, begin
-    )
+    v_BP, error_B = minimise(moments.repeated(len(begin)), form, begin)
     v = v_BP[int(error_B.argmin())]
     x = data.curve(form.function, v)
     whole = float(x @ x)
@@ -174,9 +172,7 @@ def _holdout(data: Superposed, fits: dict[str, Fitted]) -> dict[str, float | Non
     errors: dict[str, float | None] = {}
     for name, form in FORMS.items():
         begin = np.array([*form.starts, fits[name].params])
-        v_BP, error_B = minimise(
-            moments.repeated(len(begin)), form.function, form.lower, form.upper, begin
-        )
+        v_BP, error_B = minimise(moments.repeated(len(begin)), form, begin)
         x = data.curve(form.function, v_BP[int(error_B.argmin())])
         y = data.y_DT[0]
         whole = float(x[early] @ x[early])
