@@ -8,6 +8,7 @@ from polylore.tables import (
     fiction,
     inject,
     injection,
+    injection_evidence,
     lexicon,
     patch,
     patch_derived,
@@ -41,6 +42,7 @@ _MODULES = (
     fiction,
     inject,
     injection,
+    injection_evidence,
 )
 
 ALL: dict[str, Table] = {
@@ -62,6 +64,7 @@ __all__ = [
     "fiction",
     "inject",
     "injection",
+    "injection_evidence",
     "lexicon",
     "patch",
     "patch_derived",
