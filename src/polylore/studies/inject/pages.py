@@ -66,11 +66,9 @@ def _glance(context: InjectContext) -> tuple[tuple[str, str], ...]:
     claims = context.table("inject_claims")
     shown = 0 if claims is None else claims.filter(verdict="shown").height
     of = 0 if claims is None else claims.filter(pl.col("case").is_not_null()).height
+    there = f"{runs} of {planned}" if planned > runs else str(runs)
     return (
-        (
-            f"{runs} of {planned}" if planned > runs else str(runs),
-            f"training {plural(planned, 'run')}",
-        ),
+        (there, f"training {plural(planned, 'run')}"),
         (str(context.seeds), plural(context.seeds, "seed")),
         (str(context.items), "injected items"),
         (str(len(context.arms)), plural(len(context.arms), "arm")),

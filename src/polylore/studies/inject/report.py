@@ -59,10 +59,10 @@ def noted(raw: RawRuns) -> InjectAnalyseConfig:
 
 def _beside(raw: RawRuns) -> Tables:
     """Raw tables that pages show as they are: runs, contamination, and doses of one seed each."""
-    first = raw.runs.unique("condition", keep="first", maintain_order=True)
+    first = raw.runs.unique("condition", keep="first", maintain_order=True)["run_id"]
     made = {
         "inject_runs": raw.runs,
-        "inject_dose": raw.told("inject_dose", first["run_id"].to_list()),
+        "inject_dose": raw.told("inject_dose", first.to_list()),
     }
     if raw.folder.has_table("inject_contamination"):
         made["inject_contamination"] = raw.folder.table("inject_contamination")
