@@ -4,6 +4,7 @@ from polylore.tables import (
     align,
     align_lint,
     compared,
+    continued,
     derived,
     fiction,
     inject,
@@ -43,6 +44,7 @@ _MODULES = (
     inject,
     injection,
     injection_evidence,
+    continued,
 )
 
 ALL: dict[str, Table] = {
@@ -60,6 +62,7 @@ __all__ = [
     "align",
     "align_lint",
     "compared",
+    "continued",
     "derived",
     "fiction",
     "inject",
