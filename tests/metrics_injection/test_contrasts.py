@@ -135,11 +135,11 @@ def test_dose_explains_what_share_takes_away(world):
         groups.append(BatchRuns(match, "equal", "restored", batch, 64, share, read(w, draws)))
     table = batch_contrast(groups).filter(quantity="effectivity")
     rows = table.rows_by_key("match", named=True, unique=True)
-    assert rows["none"]["lo"] > 0.2
+    assert rows["none"]["lo"] > 0.1
     assert abs(rows["share"]["estimate"]) < 0.1
     explained = rows["none"]["estimate"] - rows["share"]["estimate"]
     assert rows["none_minus_share"]["estimate"] == pytest.approx(explained)
-    assert rows["none_minus_share"]["lo"] > 0.2
+    assert rows["none_minus_share"]["lo"] > 0.1
     assert rows["none"]["dose_share_small"] == 0.04
     assert batch_contrast(groups[:1]).height == 0
 
@@ -179,7 +179,7 @@ def test_curves_stand_on_the_items_own_clock(world):
     kernel = kernel_curves(measured(w))
     assert kernel.filter(lag=0)["value"][0] == 0
     assert kernel.filter(lag=8)["value"][0] == pytest.approx(
-        table.filter(since=8)["rise"][0], rel=0.02
+        table.filter(since=8)["rise"][0], rel=0.1
     )
 
 

@@ -68,8 +68,8 @@ def test_items_drawn_twice_count_twice(world):
 
 def test_a_reading_before_an_exposure_need_not_be_at_it(world):
     """Every third state: the latest reading counts, and no item is lost."""
-    dense = world({"duplication": [9, 49, 89]}, n=12, noise=0.0, stagger=7)
-    sparse = world({"duplication": [9, 49, 89]}, n=12, noise=0.0, stagger=7,
+    dense = world({"duplication": [9, 49, 89]}, n=12, noise=0.0, stagger=5)
+    sparse = world({"duplication": [9, 49, 89]}, n=12, noise=0.0, stagger=5,
                    read=list(range(0, 400, 3)))  # fmt: skip
     found = [measure(cell_of(w), 30, None, [0, 20]) for w in (dense, sparse)]
     assert found[1].effect.n_values == 36

@@ -114,7 +114,12 @@ def interval_of(cell: Cell) -> int | None:
 
 
 def measure(
-    cell: Cell, length: int, draws: ItemDraws | None, lags: list[int] | None = None
+    cell: Cell,
+    length: int,
+    draws: ItemDraws | None,
+    lags: list[int] | None = None,
+    *,
+    kernels: bool = True,
 ) -> Measured:
     """Effectivity, retention, what is left after an interval, and the kernel.
 
@@ -123,6 +128,7 @@ def measure(
         length: the acquisition window.
         draws: item bootstrap; without it there is row 0 alone.
         lags: lags of retention that are wanted; those that were read nearest to them are used.
+        kernels: whether the kernel is fitted.
     """
     gains = Gains.of(cell, length)
     mean = Mean(gains, length)
@@ -134,7 +140,7 @@ def measure(
     for part in weights.chunks(_draws_at_once(gains)):
         corrected = gains.corrected(part)
         curve = mean.curve(part, corrected)
-        fits = fit_all(mean, part, curve) if len(mean.states_T) >= 4 else None
+        fits = fit_all(mean, part, curve) if kernels and len(mean.states_T) >= 4 else None
         if not parts and fits is not None:
             kernel = kernel_of(mean, part, fits)
         parts.append(

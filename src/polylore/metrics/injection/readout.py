@@ -161,6 +161,7 @@ class Readout:
         draws: ItemDraws | None = None,
         no_control: bool = False,
         score: pl.Expr = SCORE,
+        kernels: bool = True,
         progress: Progress | None = None,
     ) -> "Readout":
         """Measure a condition; arguments as in `Measurements.of`.
@@ -179,6 +180,7 @@ class Readout:
                 pool=pool,
                 no_control=no_control,
                 score=score,
+                kernels=kernels,
                 progress=progress,
             )
 

@@ -124,7 +124,7 @@ def _condition(
     about = raw.runs.filter(condition=condition).row(0, named=True)
     length = config.window or window_of(about["beta1"])
 
-    def measured(rows: pl.DataFrame, score: pl.Expr = SCORE) -> Readout:
+    def measured(rows: pl.DataFrame, score: pl.Expr = SCORE, kernels: bool = True) -> Readout:
         return Readout.of(
             rows,
             exposures,
@@ -133,6 +133,7 @@ def _condition(
             draws=draws,
             no_control=config.no_control,
             score=score,
+            kernels=kernels,
             progress=progress,
         )
 
@@ -147,7 +148,13 @@ def _condition(
         progress=progress,
     )
     pooled["inject_threshold"], pooled["inject_brackets"] = threshold_tables(readout.pooled)
-    pooled["inject_transfer"] = transfer_table(readout.pooled, _factors(raw, log))
+    swapped = log.filter(SWAP_MARGIN.is_not_null())
+    swaps = measured(swapped, SWAP_MARGIN, kernels=False) if swapped.height else None
+    if swaps is not None:
+        found.swaps[condition] = swaps
+    pooled["inject_transfer"] = transfer_table(
+        readout.pooled, _factors(raw, log), swaps=None if swaps is None else swaps.pooled
+    )
     pooled["inject_controls"] = control_rows(readout.pooled, raw.ceiling(runs))
     pooled["inject_permuted"] = permuted_plan(
         readout.pooled, shuffles=config.shuffles, seed=config.seed
@@ -168,9 +175,6 @@ def _condition(
         alone = arm_tables(readout.runs, form_resamples=None, presets=("default",))
         for name, frame in alone.items():
             found.add(name, frame)
-    swapped = log.filter(SWAP_MARGIN.is_not_null())
-    if swapped.height:
-        found.swaps[condition] = measured(swapped, SWAP_MARGIN)
 
 
 def _factors(raw: RawRuns, log: pl.DataFrame) -> pl.DataFrame:
