@@ -5,10 +5,7 @@ So neither the number of processes nor accumulation nor a resume can change it.
 
 import hashlib
 from collections.abc import Sequence
-<<<<<<< HEAD
-=======
 from functools import cached_property
->>>>>>> cont
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -98,13 +95,6 @@ class PackedRows:
         self.batch_size, self.form = batch_size, form
         self.steps: int | None = there if steps is None else steps
         self.before = first // batch_size
-<<<<<<< HEAD
-        self._content = digest or content_digest(tokens_NL, labels_NL)
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the rows and how they are read."""
-=======
         self._content = digest
 
     @cached_property
@@ -114,7 +104,6 @@ class PackedRows:
             used = slice(0, self._first + (self.steps or 0) * self.batch_size)
             labels = None if self._labels is None else self._labels[used]
             self._content = content_digest(self._tokens[used], labels)
->>>>>>> cont
         return config_digest([self._content, self.batch_size, self._first, vars(self.form)])
 
     def __len__(self) -> int:
