@@ -9,6 +9,7 @@ from polylore.tables import (
     fiction,
     inject,
     injection,
+    injection_evidence,
     lexicon,
     patch,
     patch_derived,
@@ -42,6 +43,7 @@ _MODULES = (
     fiction,
     inject,
     injection,
+    injection_evidence,
     continued,
 )
 
@@ -65,6 +67,7 @@ __all__ = [
     "fiction",
     "inject",
     "injection",
+    "injection_evidence",
     "lexicon",
     "patch",
     "patch_derived",

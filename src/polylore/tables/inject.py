@@ -2,7 +2,8 @@
 
 Item files: inject_items, inject_passages, inject_probes. The plan, in two layers: inject_arms and
 inject_schedule say who is shown what and when, inject_plan also in which row of the batch. What a
-run observed: inject_dose, inject_steps, inject_log, inject_contamination.
+run observed: inject_runs, inject_dose, inject_steps, inject_log, inject_ceiling,
+inject_contamination.
 """
 
 import polars as pl
@@ -18,7 +19,12 @@ SEED = Column("seed", pl.Int64(), "seed of the run")
 ARM = Column("arm", pl.String(), "scenario: duplication, paraphrase, once, never, ...")
 INJECT_LANG = Column("inject_lang", pl.String(), "language of the item's passages, or 'mixed'")
 PROBE_LANG = Column("probe_lang", pl.String(), "language of the probe")
-DEPTH = Column("depth", pl.String(), "memorization, semantic or compositional")
+DEPTH = Column(
+    "depth",
+    pl.String(),
+    "memorization, semantic, compositional (both facts in the passage), two_hop_background (the "
+    "second one in the background alone) or bridge (that one, asked by itself)",
+)
 EXPOSURE = Column("exposure", pl.Int32(), "number of the exposure of its item, from 0")
 STEP = Column("step", pl.Int64(), "batch that holds it; visible from state step + 1", "steps")
 STATE = Column("t", pl.Int64(), "study updates done; 0 is the state before the first", "steps")
@@ -137,6 +143,33 @@ PLAN = Table(
     raw=True,
 )
 
+RUNS = Table(
+    "inject_runs",
+    "Training runs of a study: what each of them was made of.",
+    (
+        RUN,
+        SEED,
+        Column("condition", pl.String(), "runs that differ in their seed alone share it"),
+        Column("role", pl.String(), "main, sham (other items injected) or background (nothing)"),
+        Column("model", pl.String(), "model that is trained on"),
+        Column("revision", pl.String(), "its revision; null if it has none", "", True),
+        Column("checkpoint_step", pl.Int64(), "its step; null if unknown", "steps", True),
+        Column("parameters", pl.Int64(), "its size; null if unknown", "parameters", True),
+        Column("batch", pl.Int64(), "rows of a step", "rows"),
+        Column("length", pl.Int64(), "tokens of a row", "tokens"),
+        Column(
+            "match", pl.String(), "none, share or count; null outside batch contrasts", "", True
+        ),
+        Column("lr_rule", pl.String(), "equal, sqrt or linear in the batch; null", "", True),
+        Column("lr", pl.Float64(), "first learning rate; null if unknown", "", True),
+        Column("lr_schedule", pl.String(), "constant, cosine, ...; null if unknown", "", True),
+        Column("optimizer", pl.String(), "restored, fresh or fresh_burn_in"),
+        Column("beta1", pl.Float64(), "momentum; 0 for none"),
+    ),
+    key=("run_id",),
+    raw=True,
+)
+
 DOSE = Table(
     "inject_dose",
     "How much of every step is injected.",
@@ -204,6 +237,25 @@ LOG = Table(
         Column("flags", STRINGS, "boundary_merge, not_finite, ...; may be empty"),
     ),
     key=("run_id", "t", "probe_id"),
+    raw=True,
+)
+
+CEILING = Table(
+    "inject_ceiling",
+    "Readings of every probe with the item's original passage before it.",
+    (
+        RUN,
+        SEED,
+        PROBE,
+        ITEM,
+        PROBE_LANG,
+        DEPTH,
+        Column("sum_logprob", pl.Float64(), "sum over the target's tokens", "nats", True),
+        Column("mean_logprob", pl.Float64(), "mean over them", "nats per token"),
+        Column("first_rank", pl.Int64(), "rank of the first token; 0 is the best", "", True),
+        Column("greedy_exact", pl.Boolean(), "whether the model says the target", "", True),
+    ),
+    key=("run_id", "probe_id"),
     raw=True,
 )
 

@@ -21,6 +21,8 @@ from polylore.facts.fictional.tables import Fiction, checked
 from polylore.tables import inject, raw
 
 COMPANION = "companion"
+TWO_HOP, BRIDGE = "two_hop_background", "bridge"
+"""Depths of probes whose second fact only the background states, and of that fact alone."""
 TOLERANCE = 0.10
 """How far the length of a variant may be from the original's."""
 _TRIES = 400
@@ -39,16 +41,27 @@ class FictionConfig(Config):
     """Facts of every item, each of another relation; its companion has one more."""
     paraphrases: int = Field(default=9, ge=0)
     """Variants of every passage, besides the original."""
+    first: int = Field(default=0, ge=0)
+    """Number of the first item; items of other numbers have other names."""
     seed: int = 0
     """Decides everything drawn."""
     name_form: Literal["shared", "native", "both"] = "shared"
     """Write names in Latin letters everywhere, in each language's own script, or half and half."""
 
+    background_hops: bool = False
+    """Also ask for what only the background says of an item's object (two hops), and for that
+    itself; for models that know it, such as the country of a city."""
+
     @model_validator(mode="after")
     def _names_suffice(self) -> Self:
-        if 2 * (self.n + self.n_control) > CAPACITY:
+        if 2 * (self.first + self.n + self.n_control) > CAPACITY:
             raise ValueError(f"there are names for {CAPACITY // 2} items")
         return self
+
+    @property
+    def numbers(self) -> range:
+        """Numbers of the items; the last `n_control` are never injected."""
+        return range(self.first, self.first + self.n + self.n_control)
 
 
 @dataclass(frozen=True)
@@ -80,7 +93,7 @@ def make_fiction(packs: Sequence[Pack], config: FictionConfig) -> Fiction:
     if len({pack.lang for pack in packs}) != len(packs) or not packs:
         raise ConfigError("Fictional items need language packs, one for each language.")
     items, passages, probes = [], [], []
-    for number in range(config.n + config.n_control):
+    for number in config.numbers:
         names = {pack.lang: _names(pack, config, number) for pack in packs}
         items.append(
             {
@@ -88,7 +101,7 @@ def make_fiction(packs: Sequence[Pack], config: FictionConfig) -> Fiction:
                 "source": "polylore grammar",
                 "seed": config.seed,
                 "subject_type": "person",
-                "control": number >= config.n,
+                "control": number >= config.first + config.n,
                 "meta": json.dumps({"names": {k: v[0] for k, v in names.items()}}, sort_keys=True),
             }
         )
@@ -109,7 +122,7 @@ def make_fiction(packs: Sequence[Pack], config: FictionConfig) -> Fiction:
 def fictional_facts(packs: Sequence[Pack], config: FictionConfig) -> pl.DataFrame:
     """The facts behind the items, parallel over languages; contract `tables.raw.FACTS`."""
     rows = []
-    for number in range(config.n + config.n_control):
+    for number in config.numbers:
         for pack in packs:
             for told in _Item(pack, config, number).stated():
                 objects = pack.relations[told.relation].objects
@@ -220,7 +233,7 @@ class _Item:
 
     def passages(self) -> list[Row]:
         """Rows of PASSAGES."""
-        covered = [row["probe_id"] for row in self.probes()]
+        covered = [row["probe_id"] for row in self._asked()]
         return [
             {
                 "passage_id": f"{item_name(self.number)}/{self.pack.lang}/{n}",
@@ -238,7 +251,30 @@ class _Item:
     # Probes.
 
     def probes(self) -> list[Row]:
-        """Rows of PROBES: three depths."""
+        """Rows of PROBES."""
+        return [*self._asked(), *(self._hops() if self.config.background_hops else [])]
+
+    def _hops(self) -> list[Row]:
+        """By way of an object to what the background says of it, and from the object alone."""
+        bridge = self.pack.bridge
+        if bridge is None:
+            raise ConfigError(
+                f"Pack {self.pack.lang} says nothing of the background; give it a bridge, or set "
+                "background_hops off."
+            )
+        told = next((t for t in self.facts if t.relation == bridge.relation), None)
+        value = None if told is None else bridge.values[told.concept]
+        # Where a passage holds the value, there would be one hop less.
+        if told is None or value is None or any(value in text for text in self.texts()):
+            return []
+        others = [other for other in bridge.values.values() if other != value]
+        fact = _Told(f"{bridge.relation}_bridge", {"r": ""}, self.subject, value, told.concept)
+        hop = self._probe(TWO_HOP, fact, bridge.probe, fact.forms, self.subject, others=others)
+        known = self._probe(BRIDGE, fact, bridge.cloze, fact.forms, told.obj, others=others)
+        return [hop, known]
+
+    def _asked(self) -> list[Row]:
+        """Three depths of what the passages state."""
         pack, rows = self.pack, []
         wording_of = {told.relation: n for told, n in self.original}
         for told in self.facts:
@@ -252,11 +288,20 @@ class _Item:
         return rows
 
     def _probe(
-        self, depth: str, told: _Told, text: str, forms: dict[str, str], subject: str, n: int = 0
+        self,
+        depth: str,
+        told: _Told,
+        text: str,
+        forms: dict[str, str],
+        subject: str,
+        n: int = 0,
+        others: list[str] | None = None,
     ) -> Row:
         prefix, joiner, suffix = self.pack.ask(text, forms, subject)
         name = item_name(self.number)
-        others = [o for o in self.pack.relations[told.relation].objects.values() if o != told.obj]
+        if others is None:
+            objects = self.pack.relations[told.relation].objects.values()
+            others = [other for other in objects if other != told.obj]
         others.sort(key=lambda o: drawn(self.config.seed, "distractor", name, told.relation, o))
         return {
             "probe_id": f"{name}/{self.pack.lang}/{depth}/{told.relation}/{n}",
@@ -271,10 +316,10 @@ class _Item:
             "suffix": suffix or None,
             "score_span": "target_suffix" if suffix else "target",
             "accepted": [],
-            "target_type": "place" if told.relation in ("country", "city") else "term",
+            "target_type": "place" if told.relation.startswith(("country", "city")) else "term",
             "name_form": _form(self.config, self.number, self.pack),
-            "hops": 2 if depth == "compositional" else 1,
+            "hops": 2 if depth in ("compositional", TWO_HOP) else 1,
             "distractors": others[:_DISTRACTORS],
-            "single_sentence": depth != "compositional",
+            "single_sentence": depth in ("memorization", "semantic"),
             "target_in_prefix": told.obj.casefold() in prefix.casefold(),
         }
