@@ -92,7 +92,8 @@ CONTROLS = Table(
             "quantity",
             pl.String(),
             "noise_sd, expected_false, paper_false, default_false, not_learned, "
-            "not_learned_control, start, ceiling, ceiling_exact, sham_drift, background_drift",
+            "not_learned_control, not_finite, start, ceiling, ceiling_exact, sham_drift, "
+            "background_drift",
         ),
         Column("value", pl.Float64(), "the number; null with a reason", "", True),
         LO,

@@ -101,6 +101,11 @@ def analyse(
     return made
 
 
+def window(config: InjectAnalyseConfig, beta1: float) -> int:
+    """Steps after an exposure in which a gain may peak."""
+    return config.window or window_of(beta1)
+
+
 def _draws(raw: RawRuns, conditions: list[str], config: InjectAnalyseConfig) -> ItemDraws | None:
     """One set of draws for all conditions, so that differences between them are paired."""
     if not config.resamples:
@@ -122,7 +127,7 @@ def _condition(
     runs = raw.of(condition)
     log, exposures = raw.table("inject_log", runs), raw.exposures(runs)
     about = raw.runs.filter(condition=condition).row(0, named=True)
-    length = config.window or window_of(about["beta1"])
+    length = window(config, about["beta1"])
 
     def measured(rows: pl.DataFrame, score: pl.Expr = SCORE, kernels: bool = True) -> Readout:
         return Readout.of(
