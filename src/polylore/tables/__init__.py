@@ -3,6 +3,7 @@
 from polylore.tables import (
     align,
     align_lint,
+    arms,
     compared,
     derived,
     fiction,
@@ -39,6 +40,7 @@ _MODULES = (
     align,
     align_lint,
     fiction,
+    arms,
     inject,
     injection,
 )
@@ -57,6 +59,7 @@ __all__ = [
     "Table",
     "align",
     "align_lint",
+    "arms",
     "compared",
     "derived",
     "fiction",
