@@ -5,11 +5,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from polylore.cli.conduct import conduct
 from polylore.cli.options import config_options, read_config
 from polylore.cli.output import show_frame
 from polylore.cli.progress import progress_display
+from polylore.errors import ConfigError
 from polylore.facts.fiction.config import WorldConfig
 from polylore.studies.align.asking.config import AlignEvaluateConfig
+from polylore.studies.align.conducting.config import ConductScoreConfig
 from polylore.studies.align.config import AlignRescoreConfig, AlignScoreConfig
 
 if TYPE_CHECKING:
@@ -19,6 +22,9 @@ if TYPE_CHECKING:
 @click.group()
 def align() -> None:
     """Performance, consistency and conductivity across languages."""
+
+
+align.add_command(conduct)
 
 
 @align.command()
@@ -54,14 +60,27 @@ def evaluate(
 def report(folder: Path, settings: tuple[str, ...], quiet: bool, **flags: Any) -> None:
     """Score the answers of a run again and write its report; no model is needed.
 
-    Settings not given stay as they were.
+    Settings not given stay as they were. Of a run of `align conduct` only --draws and --seed count.
     """
+    from polylore.runs import RunFolder
+    from polylore.studies.align.conducting import study as conducting
     from polylore.studies.align.publish import publish
     from polylore.studies.align.rescore import open_align_run, score
 
+    run = RunFolder.load(folder)
+    before = run.manifest.get("analysis", {})
+    if run.manifest.get("kind") == conducting.KIND:
+        known = {"opt_draws", "opt_seed"}
+        other = sorted(name for name, value in flags.items() if value and name not in known)
+        if other or settings:
+            raise ConfigError(f"{folder} is a run of `align conduct`; give it --draws and --seed.")
+        asked = read_config(ConductScoreConfig, None, (), flags, base=before.get("conduct"))
+        with run.lock(), progress_display(quiet) as progress:
+            conducting.score(run, asked)
+            click.echo(f"Report: {publish(run, progress)}")
+        return
     run = open_align_run(folder)
-    before = run.manifest.get("analysis", {}).get("score")
-    config = read_config(AlignScoreConfig, None, settings, flags, base=before)
+    config = read_config(AlignScoreConfig, None, settings, flags, base=before.get("score"))
     with run.lock(), progress_display(quiet) as progress:
         score(run, config, progress=progress)
         publish(run, progress)

@@ -26,6 +26,17 @@ class TargetLanguage(Config):
         return self
 
 
+class FormConfig(Config):
+    """What stands around a question about an invented fact, and around its answer."""
+
+    before: str = ""
+    """Text before the question, such as an instruction."""
+    between: str = "\n"
+    """Text between question and answer."""
+    end: str = "\n"
+    """Text after the answer in training; asked models stop at a newline or end of text."""
+
+
 class WorldConfig(Config):
     """A generated world. The defaults are the published design: preset clika."""
 

@@ -2,21 +2,10 @@
 
 import polars as pl
 
-from polylore.config import Config
+from polylore.facts.fiction.config import FormConfig
 from polylore.facts.fiction.slots import OBJECT, SUBJECT, wordings
 from polylore.facts.fiction.world import World
 from polylore.tables.fiction import FICTION_TESTS
-
-
-class FormConfig(Config):
-    """What stands around a question and its answer."""
-
-    before: str = ""
-    """Text before the question, such as an instruction."""
-    between: str = "\n"
-    """Text between question and answer."""
-    end: str = "\n"
-    """Text after the answer in training; asked models stop at a newline or end of text."""
 
 
 def question(prompt: str, text: str, form: FormConfig) -> str:

@@ -17,20 +17,24 @@ LOST = 0.5
 
 def findings(context: AlignContext) -> tuple[Finding, ...]:
     """Trust first, then consistency, conductivity and comparisons."""
-    found = [_usable(context), *_consistent(context), *_conducted(context), *_claimed(context)]
-    return tuple(found)
+    parts = (_usable, _consistent, _conducted, _claimed)
+    return tuple(finding for part in parts for finding in part(context))
 
 
-def _usable(context: AlignContext) -> Finding:
-    trust = context.tables["align_trust"]
+def _usable(context: AlignContext) -> list[Finding]:
+    trust = context.table("align_trust")
+    if trust is None:
+        return []
     usable = int(trust["usable"].sum())
     reasons = trust.filter(~pl.col("usable"))["reason"].value_counts(sort=True)
     first = f" Most often: {reasons['reason'][0]}." if reasons.height else ""
-    return Finding(
-        f"{usable} of {trust.height} cells can be used.",
-        None,
-        f"A cell is a model in one set and language; the first page says why.{first}",
-    )
+    return [
+        Finding(
+            f"{usable} of {trust.height} cells can be used.",
+            None,
+            f"A cell is a model in one set and language; the first page says why.{first}",
+        )
+    ]
 
 
 def _consistent(context: AlignContext) -> list[Finding]:

@@ -9,7 +9,10 @@ from polylore.studies.align.pages import build_report
 from polylore.studies.outputs import write_outputs
 
 Progress = Callable[[int, int, str], None]
-_INNER = ("align_parsed", "align_questions", "align_items", "align_prompts", "facts")
+_INNER = (
+    "align_parsed", "align_questions", "align_items", "align_prompts", "facts",
+    "fiction_facts", "fiction_rows", "fiction_tests",
+)  # fmt: skip
 """Tables that the report does not need."""
 
 

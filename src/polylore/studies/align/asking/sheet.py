@@ -22,7 +22,7 @@ from polylore.models import (
 )
 from polylore.models.spans import tail, token_ids
 from polylore.studies.align.asking.config import AlignAskConfig
-from polylore.studies.trace.config import ExecutionConfig
+from polylore.studies.trace.config import WorkConfig
 from polylore.tables import align
 
 Row = dict[str, Any]
@@ -170,9 +170,7 @@ class Sheet:
         ]  # fmt: skip
         return sum(tokens.values()), sum(broken)
 
-    def ask(
-        self, lm: LanguageModel, system: Row, execution: ExecutionConfig
-    ) -> dict[str, pl.DataFrame]:
+    def ask(self, lm: LanguageModel, system: Row, execution: WorkConfig) -> dict[str, pl.DataFrame]:
         """Raw rows of one unit.
 
         Args:

@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from polylore.config import Config
-from polylore.facts.fiction.form import FormConfig
+from polylore.facts.fiction.config import FormConfig
 from polylore.studies.series import SeriesConfig
 from polylore.studies.trace.config import WorkConfig
 

@@ -7,8 +7,10 @@ from polylore.report import Block, Chart, Page, TableView, shapes
 from polylore.studies.align.context import AlignContext, slug
 
 
-def performance_page(context: AlignContext) -> Page:
-    """Always there: a run without cells has no report."""
+def performance_page(context: AlignContext) -> Page | None:
+    """None where no sets were asked."""
+    if context.table("align_cells") is None:
+        return None
     blocks: list[Block] = [
         chart for name in context.datasets if (chart := _map(context, name)) is not None
     ]

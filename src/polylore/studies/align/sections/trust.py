@@ -14,8 +14,10 @@ _STATUSES = {
 }  # fmt: skip
 
 
-def trust_page(context: AlignContext) -> Page:
-    """Always there: it is the first page."""
+def trust_page(context: AlignContext) -> Page | None:
+    """The first page; None where no sets were asked."""
+    if context.table("align_trust") is None:
+        return None
     blocks: list[Block] = []
     warnings = _warnings(context)
     if warnings:
