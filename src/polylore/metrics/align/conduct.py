@@ -112,6 +112,18 @@ def _sampled(graded: Graded, weights_DN: Array, right_t: Array, named_t: Array) 
     }
 
 
+def cd_draws(graded: Graded, draws: int, seed: int) -> Array:
+    """Conductivity of one run: the estimate, then one value per draw of subjects; (1 + D,).
+
+    Runs with the same number of facts share their draws, so their differences keep the pairing.
+    """
+    n = len(graded.right_s)
+    generator = np.random.default_rng(seed)
+    weights = generator.multinomial(n, np.full(n, 1 / n), size=draws).astype(float)
+    every = np.concatenate([np.ones((1, n)), weights])
+    return _sampled(graded, every, graded.right_t, graded.named_t)["cd"]
+
+
 def _number(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
 
