@@ -92,6 +92,19 @@ class Asker:
             self._conduct[target] = ConductSheet(world, self.config.eval.conduct)
         return self._conduct[target]
 
+    def languages(self) -> list[str]:
+        """Languages that sets are asked in."""
+        prompts = self.material.prompts
+        return [] if prompts is None else prompts["lang"].unique(maintain_order=True).to_list()
+
+    def components(self, node: Node) -> list[str]:
+        """Components of the gate that an injection trains."""
+        if node.arm is None or node.kind != "inject":
+            return []
+        worlds = self.material.taught(node.arm)
+        found = {one: None for target in node.targets for one in taught(worlds[target])}
+        return list(found)
+
     def gate(self, answers: pl.DataFrame, node: Node) -> dict[str, float]:
         """Share right of every trained component, the lowest over targets.
 

@@ -23,15 +23,9 @@ from polylore.studies.align.arms.sizes import Sizes, sizes_of
 from polylore.studies.align.arms.tree import Node, ancestors
 from polylore.training.adapters.lora import Lora
 from polylore.training.config import TokenizerConfig, TrainConfig
-from polylore.training.continued import (
-    ContinueConfig,
-    RateConfig,
-    Start,
-    continue_training,
-    open_start,
-    read_updates,
-)
-from polylore.training.continued.config import ExecutionConfig
+from polylore.training.continued.config import ContinueConfig, ExecutionConfig, RateConfig
+from polylore.training.continued.loop import continue_training, read_updates
+from polylore.training.continued.start import Start, open_start
 from polylore.training.model import new_model
 from polylore.training.tokenizer import open_tokenizer
 
@@ -268,6 +262,8 @@ class Desk:
         )  # fmt: skip
         about["target"] = job.node.target
         about["design"]["source"] = job.node.source
+        about["asked"] = self.asker.languages()
+        about["components"] = self.asker.components(job.node)
         by_language = spent(read) if read.height else {}
         ends = start.digest if job.node.kind == "none" else open_start(folder).digest
         about["spent"] = {**cost, "by_language": by_language}
