@@ -5,6 +5,7 @@ from polylore.tables import (
     align_lint,
     arms,
     compared,
+    continued,
     derived,
     fiction,
     inject,
@@ -43,6 +44,7 @@ _MODULES = (
     arms,
     inject,
     injection,
+    continued,
 )
 
 ALL: dict[str, Table] = {
@@ -61,6 +63,7 @@ __all__ = [
     "align_lint",
     "arms",
     "compared",
+    "continued",
     "derived",
     "fiction",
     "inject",
