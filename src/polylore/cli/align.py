@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from polylore.cli.arms import compare, run
 from polylore.cli.conduct import conduct
 from polylore.cli.options import config_options, read_config
 from polylore.cli.output import show_frame
@@ -24,7 +25,8 @@ def align() -> None:
     """Performance, consistency and conductivity across languages."""
 
 
-align.add_command(conduct)
+for command in (run, compare, conduct):
+    align.add_command(command)
 
 
 @align.command()

@@ -91,7 +91,7 @@ class _Pair:
         key = (tongue.lang, purpose)
         if key not in self._wordings:
             total = self.config.train_wordings + self.config.test_wordings
-            self._wordings[key] = wording_words(tongue, self.config.seed, purpose, total)
+            self._wordings[key] = _words(tongue, self.config.seed, purpose, total)
         return self._wordings[key]
 
     def world(self) -> World:
@@ -255,8 +255,8 @@ class _Pair:
                 }
 
 
-def wording_words(tongue: Tongue, seed: int, purpose: str, n: int) -> list[tuple[str, ...]]:
-    """Words of n wordings of one purpose, no two alike; fewer of them are the first ones."""
+def _words(tongue: Tongue, seed: int, purpose: str, n: int) -> list[tuple[str, ...]]:
+    """Words of n wordings, no two alike."""
     generator = draw(seed, tongue.lang, "wordings", purpose)
     made: dict[tuple[str, ...], None] = {}
     while len(made) < n:

@@ -15,7 +15,6 @@ import polars as pl
 
 from polylore.errors import ConfigError
 from polylore.facts.fiction.config import PrimerConfig, WorldConfig
-from polylore.facts.fiction.generate import wording_words
 from polylore.facts.fiction.tongue import WORDS, Tongue, draw, tongues
 from polylore.tables.arms import MATERIAL
 
@@ -153,22 +152,18 @@ class Primer:
                         yield row | {"part": "start"}
 
     def _translations(self) -> Iterator[Row]:
-        """Names in both directions, in the wordings in which the world's names are translated."""
-        world = self.world
-        total = world.train_wordings + world.test_wordings
+        """Names in both directions; a word between them tells the language, as long as a fact."""
         source = self.tongues[0]
         for target in self.tongues[1:]:
             for a, b in ((source, target), (target, source)):
-                asked = wording_words(a, world.seed, f"translate {b.lang}", total)
+                ((word, _),) = _pairs(b, self.config.seed, f"names from {a.lang}", 1)
                 for subject in range(min(self.config.translated, self.config.subjects)):
-                    for words in asked[: world.train_wordings]:
-                        ask = f"{' '.join(words).capitalize()}: {self.name(a, subject)}"
-                        yield {
-                            "part": "start",
-                            "lang": SEVERAL,
-                            "prompt": "",
-                            "response": f"{ask} {self.name(b, subject)}.",
-                        }
+                    yield {
+                        "part": "start",
+                        "lang": SEVERAL,
+                        "prompt": "",
+                        "response": f"{self.name(a, subject)} {word} {self.name(b, subject)}.",
+                    }
 
     def _instructions(self) -> Iterator[Row]:
         for tongue in self.tongues:

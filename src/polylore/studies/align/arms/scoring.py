@@ -118,6 +118,30 @@ def score_arms(
     return made
 
 
+def effects_of(
+    run: RunFolder,
+    config: ArmsConfig,
+    sets: Sets,
+    manifests: Sequence[Manifest],
+    arm: str,
+    minus: str,
+) -> pl.DataFrame:
+    """Differences between two arms; table ALIGN_EFFECTS."""
+    made = {name: run.table(name) for name in ("align_parsed", "align_free", "align_trust")
+            if run.has_table(name)}  # fmt: skip
+    answered = _layouts(made, sets.items)
+    about = next(m for m in manifests if m["arm"] == arm)
+    one = Judged(
+        Pair(arm, minus, ""), True, about["target"], frozenset(_languages(about)), ()
+    )
+    seeds = _systems(answered, manifests)
+    flagged = _flagged(made["align_trust"])
+    scored = [_scores(layout, config) for layout in answered]
+    return pl.concat([EFFECTS.empty(), *_effects(scored, seeds, [one], config, flagged)]).filter(
+        (pl.col("arm") == arm) & (pl.col("minus") == minus)
+    )
+
+
 def _set_tables(
     run: RunFolder, config: ArmsConfig, sets: Sets, progress: Progress | None
 ) -> dict[str, pl.DataFrame]:

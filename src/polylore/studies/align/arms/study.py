@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from polylore.config import difference
-from polylore.errors import ConfigError, RunError
+from polylore.errors import ConfigError, DataError, RunError
 from polylore.runs import RunFolder, run_batches
 from polylore.studies.align.arms.config import START, ArmsConfig, ArmsScoreConfig
 from polylore.studies.align.arms.manifest import read_manifest
 from polylore.studies.align.arms.material import Material, gather
 from polylore.studies.align.arms.plan import Plan, make_plan, refuse_too_large
-from polylore.studies.align.arms.scoring import score_arms
+from polylore.studies.align.arms.scoring import effects_of, score_arms
 from polylore.studies.align.arms.siblings import Manifest, Pair, usual_pairs
 from polylore.studies.align.arms.tree import Node, ancestors, grow
 from polylore.studies.align.arms.work import ARMS, INIT, Desk, Job, is_done, train_job
@@ -248,6 +250,18 @@ def _refuse_other_arms(run: RunFolder, config: ArmsConfig) -> None:
 
 def _rank() -> int:
     return int(os.environ.get("RANK", "0"))
+
+
+def compare_arms(run: RunFolder, config: ArmsConfig, arm: str, minus: str) -> pl.DataFrame:
+    """Differences of two arms in every set and group of languages; table ALIGN_EFFECTS.
+
+    Raises:
+        DataError: they were not asked the same sets.
+    """
+    material = gather(config)
+    if material.sets is None:
+        raise DataError(f"{run.path} asked no sets, so there is nothing to compare them in.")
+    return effects_of(run, config, material.sets, manifests(run), arm, minus)
 
 
 def check_pair(found: Sequence[Manifest], arm: str, minus: str, factor: str) -> dict[str, Any]:

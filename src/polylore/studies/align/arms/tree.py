@@ -123,7 +123,7 @@ def ancestors(node: Node, nodes: Sequence[Node]) -> list[Node]:
     """The nodes that it goes on from, the nearest first."""
     by_name = {one.name: one for one in nodes}
     found = []
-    while node.parent != START:
+    while node.arm is not None and node.parent != START:
         node = by_name[node.parent]
         found.append(node)
     return found
