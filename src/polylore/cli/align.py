@@ -12,6 +12,7 @@ from polylore.cli.output import show_frame
 from polylore.cli.progress import progress_display
 from polylore.errors import ConfigError
 from polylore.facts.fiction.config import WorldConfig
+from polylore.studies.align.arms.config import ArmsScoreConfig
 from polylore.studies.align.asking.config import AlignEvaluateConfig
 from polylore.studies.align.conducting.config import ConductScoreConfig
 from polylore.studies.align.config import AlignRescoreConfig, AlignScoreConfig
@@ -62,9 +63,11 @@ def evaluate(
 def report(folder: Path, settings: tuple[str, ...], quiet: bool, **flags: Any) -> None:
     """Score the answers of a run again and write its report; no model is needed.
 
-    Settings not given stay as they were. Of a run of `align conduct` only --draws and --seed count.
+    Settings not given stay as they were. Of a run of `align conduct` only --draws and --seed count,
+    of one of `align run` --margins, too.
     """
     from polylore.runs import RunFolder
+    from polylore.studies.align.arms import study as arms
     from polylore.studies.align.conducting import study as conducting
     from polylore.studies.align.publish import publish
     from polylore.studies.align.rescore import open_align_run, score
@@ -79,6 +82,20 @@ def report(folder: Path, settings: tuple[str, ...], quiet: bool, **flags: Any) -
         asked = read_config(ConductScoreConfig, None, (), flags, base=before.get("conduct"))
         with run.lock(), progress_display(quiet) as progress:
             conducting.score(run, asked)
+            click.echo(f"Report: {publish(run, progress)}")
+        return
+    if run.manifest.get("kind") == arms.KIND:
+        known = {"opt_draws", "opt_seed", "opt_margins"}
+        other = sorted(name for name, value in flags.items() if value and name not in known)
+        if other or settings:
+            raise ConfigError(
+                f"{folder} is a run of `align run`; give it --draws, --seed and --margins."
+            )
+        run, trained = arms.open_arms_run(folder)
+        how = read_config(ArmsScoreConfig, None, (), flags, base=before.get("arms"))
+        trained = trained.model_copy(update={"score": how})
+        with run.lock(), progress_display(quiet) as progress:
+            arms.score(run, trained, progress=progress)
             click.echo(f"Report: {publish(run, progress)}")
         return
     run = open_align_run(folder)

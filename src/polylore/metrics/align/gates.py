@@ -79,7 +79,7 @@ def passed(
 ) -> dict[str, bool | None]:
     """gate_pass and gate_paper of one run: null where a component was not asked.
 
-    What was trained but is no component of the gate (facts of type 1 in the target) does not count.
+    Null, too, where nothing was trained. What was trained but is no component of the gate (facts of type 1 in the target) does not count.
     """
     rows = table
     for name in RUN_KEY:
@@ -88,7 +88,7 @@ def passed(
 
     def judge(names: Collection[str]) -> bool | None:
         found = [by_name.get(name) for name in names]
-        return None if None in found else all(found)
+        return None if None in found or not found else all(found)
 
     wanted = [name for name in COMPONENTS if name in trained]
     return {"gate_pass": judge(wanted), "gate_paper": judge(PAPER)}

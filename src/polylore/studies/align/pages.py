@@ -8,13 +8,14 @@ from polylore.errors import DataError
 from polylore.report import Page, Report
 from polylore.studies.align.context import AlignContext
 from polylore.studies.align.findings import findings
+from polylore.studies.align.sections.arms import arms_page
 from polylore.studies.align.sections.claims import claims_page
 from polylore.studies.align.sections.conduct import conductivity_page
 from polylore.studies.align.sections.consistency import consistency_page
 from polylore.studies.align.sections.performance import performance_page
 from polylore.studies.align.sections.trust import trust_page
 
-_PARTS = (trust_page, performance_page, consistency_page, conductivity_page, claims_page)
+_PARTS = (trust_page, arms_page, performance_page, consistency_page, conductivity_page, claims_page)
 
 
 def build_report(

@@ -11,7 +11,7 @@ from polylore.studies.outputs import write_outputs
 Progress = Callable[[int, int, str], None]
 _INNER = (
     "align_parsed", "align_questions", "align_items", "align_prompts", "facts",
-    "fiction_facts", "fiction_rows", "fiction_tests",
+    "fiction_facts", "fiction_rows", "fiction_tests", "align_exposure",
 )  # fmt: skip
 """Tables that the report does not need."""
 

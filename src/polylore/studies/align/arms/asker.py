@@ -1,19 +1,19 @@
 """What a model of an arm is asked at one moment: sets, invented facts, held-out text; raw rows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import polars as pl
 import torch
 
-from polylore.facts.fiction.world import World
 from polylore.metrics.align.gates import gates
 from polylore.models import LanguageModel
 from polylore.models.forward import evaluation
 from polylore.studies.align.arms.config import ArmsConfig
 from polylore.studies.align.arms.material import Material
 from polylore.studies.align.arms.recipe import Kitchen
+from polylore.studies.align.arms.shuffled import told_facts
 from polylore.studies.align.arms.tokenised import Document
 from polylore.studies.align.arms.tree import Node
 from polylore.studies.align.asking.sheet import Sheet, sheet_of
@@ -21,7 +21,6 @@ from polylore.studies.align.conducting.score import taught
 from polylore.studies.align.conducting.sheet import ConductSheet
 from polylore.studies.trace.config import ExecutionConfig
 from polylore.tables.arms import HELD_OUT_LOSS
-from polylore.tables.fiction import FICTION_FACTS
 
 Row = dict[str, Any]
 ROWS_AT_ONCE = 256
@@ -125,23 +124,6 @@ class Asker:
 def arm_name(node: Node) -> str:
     """Name of an arm in tables of conductivity, which name its target themselves."""
     return node.name.removesuffix(f"/{node.targets[0]}") if len(node.targets) == 1 else node.name
-
-
-def told_facts(world: World) -> pl.DataFrame:
-    """Facts as the training rows tell them; table FICTION_FACTS."""
-    rows = world.rows.filter(pl.col("block").str.starts_with("source_"))
-    said = dict(rows.select("fact_id", "answer").iter_rows())
-    names = {
-        (answer, lang): text
-        for answer, lang, text in world.facts.select("answer", "lang", "object").iter_rows()
-    }
-    told: list[Mapping[str, Any]] = [
-        row | {"answer": said[row["fact_id"]], "object": names[said[row["fact_id"]], row["lang"]]}
-        if row["fact_id"] in said
-        else row
-        for row in world.facts.iter_rows(named=True)
-    ]
-    return FICTION_FACTS.build(told)
 
 
 def _loss(lm: LanguageModel, documents: Sequence[Document]) -> tuple[float, int]:

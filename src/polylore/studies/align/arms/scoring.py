@@ -26,6 +26,8 @@ from polylore.metrics.align.layout import Layout, cluster_weights, layouts
 from polylore.runs import RunFolder
 from polylore.studies.align.arms.config import ArmsConfig
 from polylore.studies.align.arms.manifest import arms_table, budgets_table
+from polylore.studies.align.arms.sets import INSTRUCTED
+from polylore.studies.align.arms.shuffled import with_taught_gates
 from polylore.studies.align.arms.siblings import Manifest, Pair, siblings_table
 from polylore.studies.align.asking.sets import Sets
 from polylore.studies.align.conducting.score import conduct_tables
@@ -63,6 +65,7 @@ def score_arms(
     manifests: Sequence[Manifest],
     pairs: Sequence[Pair],
     *,
+    shuffled: Mapping[str, Mapping[str, World]],
     allow_confounded: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, pl.DataFrame]:
@@ -75,6 +78,7 @@ def score_arms(
         worlds: invented worlds by target.
         manifests: of all finished trainings.
         pairs: comparisons.
+        shuffled: worlds with permuted answers, by run_id and target.
         allow_confounded: judge arms that are no siblings, too; their rows say so.
         progress: called with (done, total, what).
     """
@@ -110,7 +114,8 @@ def score_arms(
             answers, worlds.values(), trained=trained, draws=config.score.draws,
             seed=config.score.seed,
         )  # fmt: skip
-        rows += _conducted(answers, worlds, compared, config)
+        made |= with_taught_gates(made, answers, shuffled, manifests)
+        rows += _conducted(answers, worlds, compared, manifests, config)
     made["align_claims"] = family(rows)
     for name, frame in made.items():
         run.write_table(name, frame)
@@ -257,12 +262,20 @@ def _claims(
                     contrast, shared_languages(one, contrast, [dataset]), config.pivot
                 )
                 for claim in pair.claims:
-                    if claim.group in groups:
+                    if claim.group in groups and _about(dataset, pair, config):
                         rows += judged(
                             one, contrast, dataset, [dataset], groups[claim.group], claim,
                             config.score.margins, config.score.seed,
                         )  # fmt: skip
     return rows
+
+
+def _about(dataset: str, pair: Judged, config: ArmsConfig) -> bool:
+    """Whether a claim is about a set: of a primer's, questions are for instruction tuning alone."""
+    if config.eval.sets is not None:
+        return True
+    tuned = any(claim.group.startswith("lang:") for claim in pair.claims)
+    return tuned == dataset.startswith(INSTRUCTED)
 
 
 def _judged(
@@ -324,6 +337,7 @@ def _conducted(
     answers: pl.DataFrame,
     worlds: Mapping[str, World],
     compared: Sequence[Judged],
+    manifests: Sequence[Manifest],
     config: ArmsConfig,
 ) -> list[dict[str, Any]]:
     """Claim P4: conductivity is poor, and treatments before the injection hardly improve it."""
@@ -338,7 +352,15 @@ def _conducted(
     )
     if not config.score.draws:
         return []
-    injected = answers.filter(pl.col("step") > 0)
+    # The ceiling and the control of permuted answers say nothing about conduction.
+    shown = [
+        m["run_id"]
+        for m in manifests
+        if m["kind"] == "inject"
+        and not m["design"]["parallel_exposure"]
+        and not m["design"]["shuffled"]
+    ]
+    injected = answers.filter(pl.col("run_id").is_in(shown))
     if not injected.height:
         return []
     found = carried(injected, facts, valid, draws=config.score.draws, seed=config.score.seed)

@@ -11,6 +11,7 @@ import polars as pl
 
 from polylore.config import difference
 from polylore.errors import ConfigError, DataError, RunError
+from polylore.facts.fiction.world import World
 from polylore.runs import RunFolder, run_batches
 from polylore.studies.align.arms.config import START, ArmsConfig, ArmsScoreConfig
 from polylore.studies.align.arms.manifest import read_manifest
@@ -135,9 +136,19 @@ def score(
     found = manifests(run)
     score_arms(
         run, config, material.sets, material.worlds, found, pairs(config, found),
-        allow_confounded=allow_confounded, progress=progress,
+        shuffled=_shuffled(config, material, found), allow_confounded=allow_confounded,
+        progress=progress,
     )  # fmt: skip
     run.annotate("analysis", {"score": {"pivot": config.pivot}, "arms": config.score.plain()})
+
+
+def _shuffled(
+    config: ArmsConfig, material: Material, found: Sequence[Manifest]
+) -> dict[str, dict[str, World]]:
+    """Worlds of the arms that were taught permuted answers, by run and target."""
+    arms = {arm.name: material.taught(arm) for arm in config.arms if arm.shuffled}
+    named = {m["run_id"]: m["arm"].rpartition(">")[2].partition("/")[0] for m in found}
+    return {run_id: arms[name] for run_id, name in named.items() if name in arms}
 
 
 def open_arms_run(
