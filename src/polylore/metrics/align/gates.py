@@ -79,7 +79,8 @@ def passed(
 ) -> dict[str, bool | None]:
     """gate_pass and gate_paper of one run: null where a component was not asked.
 
-    Null, too, where nothing was trained. What was trained but is no component of the gate (facts of type 1 in the target) does not count.
+    Null, too, where nothing was trained. What was trained but is no component of the gate (facts of
+    type 1 in the target) does not count.
     """
     rows = table
     for name in RUN_KEY:

@@ -66,9 +66,7 @@ def find_targets(model: torch.nn.Module, wanted: str | Sequence[str]) -> list[st
         # GPT-2 calls the fused projection c_attn, and a cross-attention's q_attn beside it.
     else:
         ends = (wanted,) if isinstance(wanted, str) else tuple(wanted)
-        found = [
-            name for name in layers if any(name == e or name.endswith(f".{e}") for e in ends)
-        ]
+        found = [name for name in layers if any(name == e or name.endswith(f".{e}") for e in ends)]
         absent = [e for e in ends if not any(n == e or n.endswith(f".{e}") for n in layers)]
         if absent:
             found = []

@@ -8,8 +8,8 @@ from polylore.config import Config
 from polylore.facts.fiction.config import Direction, PrimerConfig, WorldConfig
 from polylore.studies.align.asking.config import AlignAskConfig, AlignSetsConfig
 from polylore.studies.align.conducting.config import ConductAskConfig
-from polylore.training.config import ModelConfig
 from polylore.training.adapters.config import LoraConfig
+from polylore.training.config import ModelConfig
 
 Kind = Literal["none", "cpt", "mix", "itune", "inject", "seq"]
 Match = Literal["total", "target"]

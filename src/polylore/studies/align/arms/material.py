@@ -69,9 +69,7 @@ class Material:
                 f"Arm {arm.name} needs other training rows than {self.data.worlds} holds; let the "
                 "world be made here with data.world, or write one with `polylore align world`."
             )
-        return {
-            target: _translating(world, arm) for target, world in self.worlds.items()
-        }
+        return {target: _translating(world, arm) for target, world in self.worlds.items()}
 
     def digest(self) -> str:
         """Hash of all of it."""

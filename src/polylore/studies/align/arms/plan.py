@@ -80,9 +80,7 @@ class Plan:
         return made
 
 
-def make_plan(
-    config: ArmsConfig, kitchen: Kitchen, nodes: Sequence[Node], start: Path
-) -> Plan:
+def make_plan(config: ArmsConfig, kitchen: Kitchen, nodes: Sequence[Node], start: Path) -> Plan:
     """Estimate memory and time of every training.
 
     Time is measured on three updates of the start model where it is small and trained on a CPU.

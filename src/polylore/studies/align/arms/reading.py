@@ -1,4 +1,4 @@
-"""Asking an arm while it is trained: the gate and the curve of an injection, sets at their times."""
+"""Asking an arm while it is trained: gate and curve of an injection, sets at their times."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass

@@ -234,9 +234,7 @@ class Kitchen:
                 given, learned = example(row["prompt"], row["input"], row["response"], form)
                 fact = row["fact_id"] if lang != SEVERAL else None
                 texts.setdefault(block, []).append((given, learned, lang, fact))
-        return [
-            one for block, own in texts.items() for one in self.reader.documents(own, block)
-        ]
+        return [one for block, own in texts.items() for one in self.reader.documents(own, block)]
 
 
 def _scaled(ratio: Mapping[str, float], total: float) -> dict[str, float]:

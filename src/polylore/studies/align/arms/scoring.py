@@ -107,9 +107,9 @@ def score_arms(
     answers = run.read("fiction_answers")
     if answers.height:
         show(2, 3, "scoring invented facts")
-        trained = {
-            m["run_id"]: _trained(m) for m in manifests if m["kind"] == "inject"
-        } | {m["run_id"]: () for m in manifests if m["kind"] != "inject"}
+        trained = {m["run_id"]: _trained(m) for m in manifests if m["kind"] == "inject"} | {
+            m["run_id"]: () for m in manifests if m["kind"] != "inject"
+        }
         made |= conduct_tables(
             answers, worlds.values(), trained=trained, draws=config.score.draws,
             seed=config.score.seed,
@@ -136,9 +136,7 @@ def effects_of(
             if run.has_table(name)}  # fmt: skip
     answered = _layouts(made, sets.items)
     about = next(m for m in manifests if m["arm"] == arm)
-    one = Judged(
-        Pair(arm, minus, ""), True, about["target"], frozenset(_languages(about)), ()
-    )
+    one = Judged(Pair(arm, minus, ""), True, about["target"], frozenset(_languages(about)), ())
     seeds = _systems(answered, manifests)
     flagged = _flagged(made["align_trust"])
     scored = [_scores(layout, config) for layout in answered]
@@ -170,7 +168,7 @@ def _set_tables(
 
 
 def _layouts(made: Mapping[str, pl.DataFrame], items: pl.DataFrame) -> list[Layout]:
-    """One layout per set: options by the first way of `HEADLINES` there is, free answers as text."""
+    """One layout per set: options by the first of `HEADLINES` there is, free answers as text."""
     found: list[Layout] = []
     parsed = made["align_parsed"]
     for dataset in items["dataset"].unique(maintain_order=True):
@@ -231,9 +229,7 @@ def _effects(
     pairs = {(one.pair.arm, one.pair.minus): one for one in compared}
     for arm in arms:
         if arm != "none" and ("none" in arms) and (arm, "none") not in pairs:
-            pairs[arm, "none"] = Judged(
-                Pair(arm, "none", "training"), True, None, frozenset(), ()
-            )
+            pairs[arm, "none"] = Judged(Pair(arm, "none", "training"), True, None, frozenset(), ())
     for one in scored:
         dataset = next(iter(one.values), None)
         contrasts = [_contrast(pair, str(dataset), seeds) for pair in pairs.values()]

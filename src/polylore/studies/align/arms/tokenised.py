@@ -91,9 +91,7 @@ def cut(document: Document, length: int) -> list[Document]:
         ids = document.ids[at : at + length]
         start = max(document.start - at, 1)
         if start < len(ids):
-            pieces.append(
-                Document(ids, start, document.lang, document.block, document.fact_id)
-            )
+            pieces.append(Document(ids, start, document.lang, document.block, document.fact_id))
     return pieces
 
 

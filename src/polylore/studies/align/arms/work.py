@@ -230,7 +230,6 @@ class Desk:
 
     def _ask_start(self, job: Job, start: Start, budget: Budget, folder: Path) -> None:
         """The arm that trains nothing: the start model, asked like all others."""
-        node, seed = job.node, job.seed
         reader = self._reader(job, budget, _NOTHING)
         reader.inherited = tuple(self.material.worlds)
         reader.ask(load_model(start.folder), 0, last=True)
