@@ -121,7 +121,13 @@ SIBLINGS = Table(
         Column("siblings", pl.Boolean(), "whether nothing else does, and budgets match"),
         Column("differs", pl.List(pl.String()), "all that differs, declared or not"),
         Column("beyond", pl.List(pl.String()), "what differs and was not declared"),
-        Column("budget", pl.Float64(), "largest relative difference of budgets", "share", True),
+        Column(
+            "budget",
+            pl.Float64(),
+            "largest relative difference of budgets; null until a gate",
+            "share",
+            True,
+        ),
     ),
     key=("arm", "minus"),
 )

@@ -57,13 +57,9 @@ def find_targets(model: torch.nn.Module, wanted: str | Sequence[str]) -> list[st
     if wanted == "auto":
         found = list(layers)
     elif wanted == "paper":
-        found = []
-        for names in PAPER:
-            ends = {name.rpartition(".")[2] for name in layers}
-            if ends.issuperset(names):
-                found = [name for name in layers if name.rpartition(".")[2] in names]
-                break
-        # GPT-2 calls the fused projection c_attn, and a cross-attention's q_attn beside it.
+        last = {name.rpartition(".")[2] for name in layers}
+        names = next((names for names in PAPER if last.issuperset(names)), ())
+        found = [name for name in layers if name.rpartition(".")[2] in names]
     else:
         ends = (wanted,) if isinstance(wanted, str) else tuple(wanted)
         found = [name for name in layers if any(name == e or name.endswith(f".{e}") for e in ends)]

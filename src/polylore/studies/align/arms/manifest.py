@@ -18,8 +18,8 @@ NAME = "arm.json"
 PARTS = ("start", "text", "question")
 """Blocks of documents that are no invented facts."""
 DESIGN = (
-    "lang", "ratio", "new", "replay", "match", "target", "source", "targets", "design",
-    "translate", "parallel_exposure", "shuffled",
+    "lang", "ratio", "new", "replay", "match", "target", "design", "translate",
+    "parallel_exposure", "shuffled",
 )  # fmt: skip
 
 

@@ -55,7 +55,9 @@ def compare_pair(pair: Pair, manifests: Sequence[Manifest]) -> dict[str, Any]:
         raise ConfigError(f"{pair.arm} and {pair.minus} have no training seed in common.")
     differs: dict[str, None] = {}
     beyond: dict[str, None] = {}
-    worst = None if pair.factor == "training" else 0.0
+    # Injections run until they pass; what is equal then is the gate and its cap.
+    gated = any("gate" in one[shared[0]]["budget"]["until"] for one in (arm, minus))
+    worst = None if gated or pair.factor == "training" else 0.0
     for seed in shared:
         for sentence in difference(identity(minus[seed]), identity(arm[seed])):
             differs[sentence] = None
@@ -63,8 +65,7 @@ def compare_pair(pair: Pair, manifests: Sequence[Manifest]) -> dict[str, Any]:
                 beyond[sentence] = None
         if worst is not None:
             worst = max(worst, *budget_gaps(arm[seed], minus[seed]).values())
-    gated = "gate" in arm[shared[0]]["budget"]["until"]
-    if worst is not None and worst > MATCHED and not gated:
+    if worst is not None and worst > MATCHED:
         beyond[f"budgets differ by {worst:.1%}"] = None
     return {
         "arm": pair.arm,
@@ -121,7 +122,8 @@ def usual_pairs(manifests: Sequence[Manifest]) -> Iterator[Pair]:
     arms = {m["arm"]: m for m in manifests if m["kind"] != "start"}
     texts = {n: m for n, m in arms.items() if m["kind"] in ("cpt", "mix") and _first(m)}
     for name in texts:
-        if name != "base_mix" and "base_mix" in arms:
+        total = _matched(texts[name]) == "total"
+        if name != "base_mix" and "base_mix" in arms and total:
             yield Pair(name, "base_mix", "data")
     for name, mix in texts.items():
         for other, cpt in texts.items():
@@ -133,6 +135,11 @@ def usual_pairs(manifests: Sequence[Manifest]) -> Iterator[Pair]:
             yield Pair(name, "none", "training")
         elif manifest["kind"] == "inject":
             yield from _injections(name, manifest, arms)
+
+
+def _matched(manifest: Manifest) -> str:
+    """How its budget is matched: total or target."""
+    return str(manifest["budget"]["match"])
 
 
 def _injections(name: str, manifest: Manifest, arms: Mapping[str, Manifest]) -> Iterator[Pair]:
