@@ -115,9 +115,7 @@ def test_an_injection_replays_the_same_share_of_every_update(workshop, tmp_path:
     batch = rows.rows(0, range(8))
     learned = np.where(batch.labels == BLANK, tokenizer.pad_token_id, batch.labels)
     said = [tokenizer.decode(row, skip_special_tokens=True) for row in learned]
-    answers = {
-        tokenizer.decode(tokenizer(text)["input_ids"]) for text in world.rows["response"]
-    }
+    answers = {tokenizer.decode(tokenizer(text)["input_ids"]) for text in world.rows["response"]}
     own = [text for text, new in zip(said, injected[:8], strict=True) if new]
     assert own
     assert set(own) <= answers

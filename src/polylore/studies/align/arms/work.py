@@ -11,6 +11,7 @@ import polars as pl
 from polylore.errors import ConfigError
 from polylore.files import atomic_path, write_json
 from polylore.models import load_model
+from polylore.models.checking import quiet
 from polylore.runs import RunFolder
 from polylore.studies.align.arms.asker import Asker
 from polylore.studies.align.arms.config import START, ArmsConfig
@@ -124,7 +125,7 @@ class Desk:
                 )
             from polylore.facts.fiction.tokens import write_part_tokenizer
 
-            with atomic_path(folder) as temporary:
+            with atomic_path(folder) as temporary, quiet():
                 write_part_tokenizer(primer.vocabulary(), temporary)
                 sizes = TrainConfig(seed=seed, model=fresh, tokenizer=TokenizerConfig(),
                                     context=min(96, fresh.max_positions))  # fmt: skip
