@@ -204,8 +204,8 @@ def test_lora_trains_few_weights_and_leaves_an_ordinary_model(small, tmp_path: P
         {"name": "few", "kind": "inject", "targets": "qab", "updates": 2, "method": "lora",
          "lora": {"targets": "paper", "rank": 2, "dropout": 0.0}},
     ]  # fmt: skip
-    config = small(arms=arms, train={"seeds": [0]},
-                   compare=[{"arm": "few/qab", "minus": "full/qab", "factor": "method"}])  # fmt: skip
+    compare = [{"arm": "few/qab", "minus": "full/qab", "factor": "method"}]
+    config = small(arms=arms, train={"seeds": [0]}, compare=compare)
     run = study.run_arms(config, tmp_path / "run", report=False)
     arms = run.table("align_arms")
     trained = dict(arms.select("arm", "trainable").iter_rows())
@@ -258,7 +258,7 @@ def test_the_report_shows_arms_and_is_made_of_tables_alone(finished) -> None:
     run, _, out = finished
     tables = {name: run.table(name) for name in run.table_names()}
     made = build_report(tables, pivot="qaa")
-    page = next(page for page in made.pages if page.anchor == "arms")
+    page = next(page for page in made.pages if page.id == "arms")
     titles = [block.title for block in page.blocks if hasattr(block, "title")]
     assert titles == ["Trainings", "Siblings", "Budgets by language", "Text that no model was told"]
     refused = CliRunner().invoke(cli, ["align", "report", str(out), "--pivot", "qab"])
