@@ -62,6 +62,7 @@ def align_tables(
     option_scores: pl.DataFrame | None = None,
     *,
     facts: pl.DataFrame | None = None,
+    exposure: pl.DataFrame | None = None,
     rules: Rules | None = None,
     progress: Progress | None = None,
 ) -> dict[str, pl.DataFrame]:
@@ -73,6 +74,8 @@ def align_tables(
         questions: table ALIGN_QUESTIONS, for the lenient parser.
         option_scores: table ALIGN_OPTION_SCORES; its means over rotations become answers.
         facts: table FACTS, for other accepted names in free-form sets.
+        exposure: fact_id, lang and seen (boolean), and model and step if it differs by them: what
+            training told; adds rows of consistency per class of exposure.
         rules: what decides the numbers.
         progress: called with (done, total, what).
 
@@ -98,7 +101,7 @@ def align_tables(
             answers = pl.concat([answers, averaged_answers(option_scores)])
     parsed = parse_answers(answers, items, questions)
     heads = pl.concat([letters(parsed), habits(grades)], how="diagonal")
-    made = _Made(rules, heads)
+    made = _Made(rules, heads, _by_item(exposure, items))
     wanted = [*rules.parsers, *([SCORES] if (parsed["status"] == "scored").any() else [])]
     for number, parser in enumerate(wanted, 1):
         show(min(number, total - 2), total, f"grading ({parser})")
@@ -125,8 +128,10 @@ def align_tables(
 class _Made:
     """Tables in the making."""
 
-    def __init__(self, rules: Rules, heads: pl.DataFrame) -> None:
-        self.rules, self.heads = rules, heads
+    def __init__(
+        self, rules: Rules, heads: pl.DataFrame, exposure: pl.DataFrame | None = None
+    ) -> None:
+        self.rules, self.heads, self.exposure = rules, heads, exposure
         self.cells: list[pl.DataFrame] = []
         self.pairs: list[pl.DataFrame] = []
         self.weights: dict[str, Array] = {}
@@ -150,10 +155,22 @@ class _Made:
             bad = set(cells.filter("degenerate").select(*align.SYSTEM_KEY, "lang").iter_rows())
             self.cells.append(cells)
             self.pairs.append(
-                consistency(layout, weights, pivot=rules.pivot, pairs=rules.pairs, degenerate=bad)
+                consistency(
+                    layout,
+                    weights,
+                    pivot=rules.pivot,
+                    pairs=rules.pairs,
+                    degenerate=bad,
+                    exposure=self._exposure(layout),
+                )
             )
             if layout.parser in (self.main, SCORES, NAMES):
                 self.judged.append(layout)
+
+    def _exposure(self, layout: Layout) -> pl.DataFrame | None:
+        if self.exposure is None:
+            return None
+        return self.exposure.filter(pl.col("dataset") == layout.dataset)
 
     def _weights(self, layout: Layout) -> Array | None:
         """The same draws for every parser."""
@@ -229,6 +246,14 @@ class _Made:
     def _drawn(self, layout: Layout) -> Array:
         weights = self._weights(layout)
         return cluster_weights(layout, 0, self.rules.seed) if weights is None else weights
+
+
+def _by_item(exposure: pl.DataFrame | None, items: pl.DataFrame) -> pl.DataFrame | None:
+    """Exposure of the items whose facts it knows."""
+    if exposure is None:
+        return None
+    keys = items.select("dataset", "item", "fact_id")
+    return exposure.join(keys, on="fact_id", how="inner", maintain_order="left").drop_nulls("seen")
 
 
 def _stacked(parts: Sequence[pl.DataFrame], table: Table) -> pl.DataFrame:
