@@ -18,7 +18,6 @@ from polylore.facts.worlds import WorldConfig, make_world, save_world
 from polylore.files import write_parquet
 from polylore.models import LanguageModel, load_model
 from polylore.runs import RunFolder
-from polylore.studies.align.asking import work
 from polylore.studies.align.asking.batches import plan_batches
 from polylore.studies.align.asking.config import AlignEvaluateConfig
 from polylore.studies.align.asking.study import evaluate

@@ -11,6 +11,7 @@ from polylore.metrics.align.consistency import Pairs, consistency
 from polylore.metrics.align.effects import Contrast, contrast_of, effects, scores
 from polylore.metrics.align.free import NAMES, free_layouts, grade_free, habits
 from polylore.metrics.align.layout import Layout, cluster_weights, layouts
+from polylore.metrics.align.letters import letter_counts
 from polylore.metrics.align.norms import with_norms
 from polylore.metrics.align.parsed import parse_answers
 from polylore.metrics.align.parsers import PARSERS
@@ -80,8 +81,8 @@ def align_tables(
         progress: called with (done, total, what).
 
     Returns:
-        align_parsed, align_cells, align_consistency, align_parse_audit, align_trust, with free-form
-        sets align_free, and with comparisons align_effects and align_claims.
+        align_parsed, align_cells, align_consistency, align_letters, align_parse_audit, align_trust,
+        with free-form sets align_free, and with comparisons align_effects and align_claims.
 
     Raises:
         DataError: answers to unknown items, a reference at chance, or an absent model.
@@ -113,6 +114,7 @@ def align_tables(
         "align_parsed": parsed,
         "align_cells": cells,
         "align_consistency": _with_rotations(pairs, parsed, items, option_scores, rules),
+        "align_letters": letter_counts(parsed, items),
         "align_parse_audit": parse_audit(parsed, items),
         "align_trust": trust(cells.filter(pl.col("parser").is_in([made.main, SCORES, NAMES]))),
     }
