@@ -31,7 +31,9 @@ for command in (run, compare, conduct):
 
 
 @align.command()
-@config_options(AlignEvaluateConfig, positional="models", short=["execution.executor"])
+@config_options(
+    AlignEvaluateConfig, positional="models", short=["execution.executor", "execution.jobs"]
+)
 @click.option("--out", "-o", default="runs/align", show_default=True, help="Run folder.")
 @click.option("--no-report", is_flag=True, help="Tables only.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress display.")

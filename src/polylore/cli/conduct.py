@@ -14,7 +14,9 @@ SHOWN = ("arm", "step", "source", "target", "n", "acc_s", "acc_t", "cd", "cd_lo"
 
 
 @click.command()
-@config_options(AlignConductConfig, positional="models", short=["execution.executor"])
+@config_options(
+    AlignConductConfig, positional="models", short=["execution.executor", "execution.jobs"]
+)
 @click.option("--out", "-o", default="runs/align/conduct", show_default=True, help="Run folder.")
 @click.option("--no-report", is_flag=True, help="Tables only.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress display.")

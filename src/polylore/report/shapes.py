@@ -114,7 +114,7 @@ def areas(
 
 def panels(layers: Sequence[Any], field: str, order: Sequence[str], height: int = 100) -> Any:
     """Small multiples: one panel per value of `field`, in the given order, sharing both axes."""
-    header = alt.Header(title=None)
+    header = alt.Header(title=None, labelLimit=165)  # else a long name runs into its neighbour
     chart = alt.layer(*layers, data=rows()).properties(height=height, width=150)
     facet = alt.Facet(f"{field}:N", sort=list(order), title=None, header=header)
     # Flush: marks that touch a panel's edge must not push its neighbours out of line.

@@ -5,6 +5,7 @@ import polars as pl
 
 from polylore.report import Block, Chart, Page, TableView, interval, shapes
 from polylore.studies.align.context import AlignContext, slug
+from polylore.studies.align.sections.hops import hop_chart, learning_chart
 
 _HOPS = {"p_h1": "name", "p_h2": "fact", "p_h3": "answer", "p_all": "all three"}
 
@@ -19,12 +20,36 @@ def conductivity_page(context: AlignContext) -> Page | None:
         _matrix(str(arm), str(design), own)
         for (arm, design), own in rows.group_by(["arm", "design"], maintain_order=True)
     ]
-    blocks.append(_table(found))
+    last = rows.filter(pl.col("step") == pl.col("step").max().over("run_id"))
+    blocks += [c for c in (hop_chart(last), learning_chart(context, rows)) if c is not None]
+    blocks += [_table(found), *_gates(context)]
     lead = (
         "Of the facts known in the language they were taught in: which are known in the other, "
         "beyond what the model's own answers would hit by chance?"
     )
     return Page("conductivity", "Conductivity", lead, tuple(blocks))
+
+
+def _gates(context: AlignContext) -> list[Block]:
+    gates = context.table("align_gates")
+    if gates is None:
+        return []
+    return [
+        TableView(
+            "align-gates",
+            "What was learned",
+            "Share right of every component, and whether that passes the gate. Only what a run "
+            "trained counts for its own gate; the published gate also asks for translations into "
+            "the target, which the published rows do not teach.",
+            gates.with_columns(
+                pl.col("passed", "trained").replace_strict({True: "yes", False: "no"}, default=None)
+            ),
+            {"arm": "Arm", "seed": "Seed", "step": "Step", "source": "Source", "target": "Target",
+             "component": "Component", "n": "Probes", "value": "Right", "threshold": "Gate",
+             "passed": "Passed", "trained": "Trained"},
+            {"source": "lang", "target": "lang", "value": "share"},
+        )
+    ]  # fmt: skip
 
 
 def _matrix(arm: str, design: str, rows: pl.DataFrame) -> Chart:
