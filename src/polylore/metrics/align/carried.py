@@ -19,6 +19,8 @@ Row = dict[str, Any]
 POOR = 0.5
 """Half of what a perfect carry-over would be."""
 LEVEL = "conductivity"
+EQUAL = "conductivity at equal updates"
+"""Names of levels in claims: when gates passed, and at the last step of both arms."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +75,28 @@ def poor(one: Carried, margins: Sequence[float], seed: int) -> list[Row]:
     return _judged(about, values - POOR, margins, seed, up=False)
 
 
+def equally_long(answers: pl.DataFrame, arm: str, minus: str) -> pl.DataFrame:
+    """Answers of two arms, of each training seed at the last step that both were asked at.
+
+    Args:
+        answers: table FICTION_ANSWERS; arms are asked at the same steps until their gates pass.
+        arm, minus: the arms.
+    """
+    own = answers.filter(pl.col("arm").is_in([arm, minus]))
+    asked = own.select("arm", "seed", "target", "step").unique()
+    both = asked.group_by("seed", "target", "step").agg(n=pl.col("arm").n_unique())
+    last = both.filter(pl.col("n") == 2).group_by("seed", "target").agg(pl.col("step").max())
+    return own.join(last, on=["seed", "target", "step"], how="semi", maintain_order="left")
+
+
 def improved(
-    arm: Carried, minus: Carried, margins: Sequence[float], seed: int, *, siblings: bool
+    arm: Carried,
+    minus: Carried,
+    margins: Sequence[float],
+    seed: int,
+    *,
+    siblings: bool,
+    level: str = LEVEL,
 ) -> list[Row]:
     """The claim that the arm conducts better than another one."""
     shared = [number for number in arm.by_seed if number in minus.by_seed]
@@ -85,7 +107,7 @@ def improved(
         "claim": "the treatment before the injection makes facts carry over better",
         "arm": arm.arm,
         "minus": minus.arm,
-        "level": LEVEL,
+        "level": level,
         "group": f"{arm.source}>{arm.target}",
         "siblings": siblings,
     }

@@ -20,6 +20,10 @@ def _one_is_a_list(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
+def _sources(value: Any) -> Any:
+    return {"sources": value} if isinstance(value, list) else value
+
+
 Several = Annotated[list[str], BeforeValidator(_one_is_a_list)]
 
 
@@ -80,6 +84,8 @@ class ArmsTrainConfig(Config):
 
     global_batch: int = Field(default=128, ge=1)
     """Rows per update, over all processes and micro-batches."""
+    optimizer: Literal["adamw"] = "adamw"
+    """Optimizer; every arm begins with fresh moments."""
     learning_rate: float = Field(default=1.5e-3, gt=0)
     """Peak rate."""
     schedule: Literal["constant", "linear", "cosine"] = "cosine"
@@ -203,8 +209,8 @@ class ComparisonConfig(Config):
 class ArmsEvalConfig(Config):
     """What is asked of every arm, and when."""
 
-    sets: AlignSetsConfig | None = None
-    """Parallel sets; by default those of the primer."""
+    sets: Annotated[AlignSetsConfig, BeforeValidator(_sources)] | None = None
+    """Parallel sets, or a list of their sources; by default those of the primer."""
     ask: AlignAskConfig = AlignAskConfig()
     """How sets are put before a model."""
     conduct: ConductAskConfig = ConductAskConfig()

@@ -61,7 +61,6 @@ def describe(
         "targets": list(node.targets),
         "train": {
             **train,
-            "optimizer": "adamw",
             "learning_rate": rate or config.train.learning_rate,
             "global_batch": budget.batch,
         },

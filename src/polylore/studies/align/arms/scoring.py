@@ -10,7 +10,15 @@ from polylore.facts.choices.from_facts import FREE
 from polylore.facts.fiction.lint import valid_facts
 from polylore.facts.fiction.world import World
 from polylore.metrics.align.analysis import HEADLINES, Rules, align_tables
-from polylore.metrics.align.carried import Carried, carried, improved, poor
+from polylore.metrics.align.carried import (
+    EQUAL,
+    LEVEL,
+    Carried,
+    carried,
+    equally_long,
+    improved,
+    poor,
+)
 from polylore.metrics.align.claims import Claim, family, judged
 from polylore.metrics.align.effects import (
     Contrast,
@@ -359,19 +367,26 @@ def _conducted(
     injected = answers.filter(pl.col("run_id").is_in(shown))
     if not injected.height:
         return []
-    found = carried(injected, facts, valid, draws=config.score.draws, seed=config.score.seed)
-    by_key: dict[tuple[str, str], Carried] = {(c.arm, c.target): c for c in found}
+    score = config.score
+
+    def by_key(own: pl.DataFrame) -> dict[tuple[str, str], Carried]:
+        found = carried(own, facts, valid, draws=score.draws, seed=score.seed)
+        return {(one.arm, one.target): one for one in found}
+
+    passed = by_key(injected)
     rows: list[dict[str, Any]] = []
-    for one in found:
-        rows += poor(one, config.score.margins, config.score.seed)
+    for one in passed.values():
+        rows += poor(one, score.margins, score.seed)
     for pair in compared:
         if pair.pair.factor != "start":
             continue
         arm, _, target = pair.pair.arm.rpartition("/")
         minus = pair.pair.minus.rpartition("/")[0]
-        if (arm, target) in by_key and (minus, target) in by_key:
-            rows += improved(
-                by_key[arm, target], by_key[minus, target], config.score.margins,
-                config.score.seed, siblings=pair.siblings,
-            )  # fmt: skip
+        equal = by_key(equally_long(injected, arm, minus))
+        for level, found in ((LEVEL, passed), (EQUAL, equal)):
+            if (arm, target) in found and (minus, target) in found:
+                rows += improved(
+                    found[arm, target], found[minus, target], score.margins, score.seed,
+                    siblings=pair.siblings, level=level,
+                )  # fmt: skip
     return rows

@@ -1,6 +1,5 @@
 """`align run`: every arm trained from one start, asked on the way, compared with its siblings."""
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -20,7 +19,17 @@ from polylore.studies.align.arms.plan import Plan, make_plan, refuse_too_large
 from polylore.studies.align.arms.scoring import effects_of, score_arms
 from polylore.studies.align.arms.siblings import Manifest, Pair, usual_pairs
 from polylore.studies.align.arms.tree import Node, ancestors, grow
-from polylore.studies.align.arms.work import ARMS, INIT, Desk, Job, is_done, train_job
+from polylore.studies.align.arms.work import (
+    ARMS,
+    INIT,
+    Desk,
+    Job,
+    is_done,
+    is_main,
+    processes,
+    train_job,
+    wait,
+)
 
 Progress = Callable[[int, int, str], None]
 KIND = "align-arms"
@@ -44,14 +53,17 @@ def prepare(config: ArmsConfig, out: str | Path) -> Prepared:
         PolyloreError: bad input, or a folder of another run.
     """
     material = gather(config)
-    nodes = grow(config, material.source, list(material.worlds))
+    texts = (material.texts["part"] == "start").any()
+    nodes = grow(config, material.source, list(material.worlds), texts=bool(texts))
     if config.start.fresh is not None:
         nodes.insert(0, Node(START, None, INIT))
-    main = _rank() == 0
-    run = RunFolder.open(out, KIND, config.question(), {"material": material.digest()})
-    if main:
+    identity = (out, KIND, config.question(), {"material": material.digest()})
+    if is_main():
+        run = RunFolder.open(*identity)
         _refuse_other_arms(run, config)
-    return Prepared(config, material, tuple(nodes), run)
+        Desk(run, config)  # also makes the first weights, if there are to be any
+    wait()
+    return Prepared(config, material, tuple(nodes), RunFolder.load(out))
 
 
 def plan(prepared: Prepared) -> Plan:
@@ -61,9 +73,7 @@ def plan(prepared: Prepared) -> Plan:
         PolyloreError: an arm that cannot be made.
     """
     desk = Desk(prepared.run, prepared.config)
-    config = prepared.config
-    start = desk.start(START, config.train.seeds[0])
-    return make_plan(config, desk.kitchen, prepared.nodes, start.folder)
+    return make_plan(prepared.config, desk.kitchen, prepared.nodes, desk.base())
 
 
 def run_arms(
@@ -95,7 +105,7 @@ def run_arms(
         PolyloreError: bad input, in one sentence; nothing that is finished is lost.
     """
     prepared = prepare(config, out)
-    run, main = prepared.run, _rank() == 0
+    run, main = prepared.run, is_main()
     with run.lock() if main else nullcontext():
         costs = plan(prepared)
         if main:
@@ -196,7 +206,7 @@ def pairs(config: ArmsConfig, found: Sequence[Manifest]) -> list[Pair]:
 def _train(prepared: Prepared, progress: Progress | None) -> None:
     """Wave by wave: what goes on from nothing unfinished is trained together."""
     config, run = prepared.config, prepared.run
-    jobs = 1 if int(os.environ.get("WORLD_SIZE", "1")) > 1 else config.execution.jobs
+    jobs = 1 if processes() > 1 else config.execution.jobs
     for number, wave in enumerate(_waves(prepared.nodes), 1):
         todo = [
             Job(str(run.path.absolute()), node, seed, prepared.nodes, config)
@@ -257,10 +267,6 @@ def _refuse_other_arms(run: RunFolder, config: ArmsConfig) -> None:
                 f"{run.path} has another arm {arm.name} ({'; '.join(changes)}); give it another "
                 "name, or choose another folder."
             )
-
-
-def _rank() -> int:
-    return int(os.environ.get("RANK", "0"))
 
 
 def compare_arms(run: RunFolder, config: ArmsConfig, arm: str, minus: str) -> pl.DataFrame:

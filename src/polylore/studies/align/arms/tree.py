@@ -42,22 +42,30 @@ class Node:
 
     def folder(self, seed: int) -> str:
         """Its folder among the trainings."""
-        return f"{self.name.replace('>', '+').replace('/', '@')}/seed-{seed}"
+        return folder_of(self.name, seed)
 
 
-def grow(config: ArmsConfig, source: str | None, targets: Sequence[str]) -> list[Node]:
+def folder_of(name: str, seed: int) -> str:
+    """Folder of a node by its name."""
+    return f"{name.replace('>', '+').replace('/', '@')}/seed-{seed}"
+
+
+def grow(
+    config: ArmsConfig, source: str | None, targets: Sequence[str], *, texts: bool = True
+) -> list[Node]:
     """All trainings, every one behind the one that it goes on from; none and base_mix included.
 
     Args:
         config: the arms.
         source: source language of the invented worlds, if there are any.
         targets: their target languages.
+        texts: whether there is text of the start model's mixture, which base_mix needs.
 
     Raises:
         ConfigError: a stage that is no arm or a sequence itself, or an injection into a language
             that the worlds do not have.
     """
-    arms = _complete(config)
+    arms = _complete(config, texts)
     found: dict[str, Node] = {}
     for arm in arms.values():
         if arm.what != "seq":
@@ -80,12 +88,12 @@ def grow(config: ArmsConfig, source: str | None, targets: Sequence[str]) -> list
     return list(found.values())
 
 
-def _complete(config: ArmsConfig) -> dict[str, ArmConfig]:
+def _complete(config: ArmsConfig, texts: bool) -> dict[str, ArmConfig]:
     arms = {arm.name: arm for arm in config.arms}
     added: dict[str, ArmConfig] = {}
     if NONE not in arms:
         added[NONE] = ArmConfig(name=NONE, kind="none")
-    if BASE_MIX not in arms:
+    if BASE_MIX not in arms and texts:
         added[BASE_MIX] = ArmConfig(name=BASE_MIX, kind="mix", ratio="start")
     base = arms.get(BASE_MIX)
     if base is not None and base.kind is None:

@@ -1,17 +1,21 @@
 """One training of one arm with one seed: rows, training, questions, manifest."""
 
 import time
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+import torch
+from accelerate import PartialState
 
 from polylore.errors import ConfigError
 from polylore.files import atomic_path, write_json
 from polylore.models import load_model
 from polylore.models.checking import quiet
+from polylore.models.loading import load_tokenizer
 from polylore.runs import RunFolder
 from polylore.studies.align.arms.asker import Asker
 from polylore.studies.align.arms.config import START, ArmsConfig
@@ -21,7 +25,7 @@ from polylore.studies.align.arms.reading import ArmReader, unit_name
 from polylore.studies.align.arms.recipe import Budget, Kitchen
 from polylore.studies.align.arms.rows import ArmRows
 from polylore.studies.align.arms.sizes import Sizes, sizes_of
-from polylore.studies.align.arms.tree import Node, ancestors
+from polylore.studies.align.arms.tree import Node, ancestors, folder_of
 from polylore.training.adapters.lora import Lora
 from polylore.training.config import TokenizerConfig, TrainConfig
 from polylore.training.continued.config import ContinueConfig, ExecutionConfig, RateConfig
@@ -86,12 +90,10 @@ class Desk:
     def __init__(self, run: RunFolder, config: ArmsConfig) -> None:
         self.run, self.config = run, config
         self.material = gather(config)
-        start = self.start(START, config.train.seeds[0])
-        lm_tokenizer = load_tokenizer_of(start.folder)
-        self.kitchen = Kitchen(config, self.material, lm_tokenizer)
+        self.kitchen = Kitchen(config, self.material, load_tokenizer(self.base()))
         self.asker = Asker(config, self.material, self.kitchen)
 
-    def start(self, parent: str, seed: int, nodes: tuple[Node, ...] = ()) -> Start:
+    def start(self, parent: str, seed: int) -> Start:
         """The checkpoint that a training goes on from.
 
         Raises:
@@ -100,13 +102,16 @@ class Desk:
         given = self.config.start
         if given.fresh is None and parent == START:
             return open_start(str(given.path or given.model), revision=given.revision)
-        if parent == START and not nodes:
-            # Only the tokenizer is wanted, before anything is trained.
-            return open_start(self.first_weights(seed))
         if parent == INIT:
             return open_start(self.first_weights(seed))
-        folder = Node(parent, None, INIT).folder(seed)
-        return open_start(self.run.path / ARMS / folder)
+        return open_start(self.run.path / ARMS / folder_of(parent, seed))
+
+    def base(self) -> Path:
+        """Folder of a model with the tokenizer and the sizes of all arms."""
+        seed = self.config.train.seeds[0]
+        if self.config.start.fresh is not None:
+            return self.first_weights(seed)
+        return self.start(START, seed).folder
 
     def first_weights(self, seed: int) -> Path:
         """Folder of a model that has learned nothing, written if it is not there.
@@ -133,13 +138,17 @@ class Desk:
         return folder
 
     def make(self, job: Job, progress: Progress | None) -> None:
-        """Train, ask, write the manifest."""
+        """Train, ask, write the manifest; where several processes do, all of them end together."""
+        self._make(job, progress)
+        wait()
+
+    def _make(self, job: Job, progress: Progress | None) -> None:
         node, seed = job.node, job.seed
         folder = self.run.path / ARMS / node.folder(seed)
         begun = time.perf_counter()
-        start = self.start(node.parent, seed, job.nodes)
+        start = self.start(node.parent, seed)
         budget = self.kitchen.budget(node)
-        main = _main_process()
+        main = is_main()
         if node.kind == "none":
             if main:
                 self._ask_start(job, start, budget, folder)
@@ -149,15 +158,8 @@ class Desk:
         if node.arm is not None and node.arm.method == "lora":
             adapt = Lora(node.arm.lora, seed)
         reader = self._reader(job, budget, rows)
-        continue_training(
-            start,
-            rows,
-            folder,
-            self._how(node, seed, budget),
-            readers=[] if node.arm is None else [reader],
-            adapt=adapt,
-            progress=progress,
-        )
+        readers = [] if node.arm is None else [reader]
+        self._train(start, rows, folder, self._how(node, seed, budget), readers, adapt, progress)
         if not main:
             return
         updates = read_updates(folder)
@@ -180,8 +182,38 @@ class Desk:
     def _rows(self, node: Node, seed: int, folder: Path, main: bool) -> ArmRows:
         if main and not (folder / "data" / "rows.json").is_file():
             self.kitchen.write(node, seed, folder / "data")
-        _wait()
+        wait()
         return ArmRows(folder / "data")
+
+    def _train(
+        self,
+        start: Start,
+        rows: ArmRows,
+        folder: Path,
+        how: ContinueConfig,
+        readers: Sequence[ArmReader],
+        adapt: Lora | None,
+        progress: Progress | None,
+    ) -> None:
+        """Train; where memory does not suffice, in smaller parts, which changes no result."""
+        while True:
+            try:
+                continue_training(
+                    start, rows, folder, how, readers=readers, adapt=adapt, progress=progress
+                )
+                return
+            except torch.OutOfMemoryError:
+                part = how.execution.per_device or rows.batch_size // processes()
+                if part % 2 or processes() > 1:
+                    raise
+                warnings.warn(
+                    f"{folder.parent.name} does not fit with {part} rows at once; it goes on with "
+                    f"{part // 2} and twice as many parts.",
+                    stacklevel=2,
+                )
+                torch.accelerator.empty_cache()
+                smaller = how.execution.model_copy(update={"per_device": part // 2})
+                how = how.model_copy(update={"execution": smaller})
 
     def _how(self, node: Node, seed: int, budget: Budget) -> ContinueConfig:
         train, execution = self.config.train, self.config.execution
@@ -281,24 +313,20 @@ class _Nothing:
 _NOTHING: Any = _Nothing()
 
 
-def load_tokenizer_of(folder: Path) -> Any:
-    """The tokenizer beside a checkpoint.
-
-    Raises:
-        ModelError: there is none.
-    """
-    from polylore.models.loading import load_tokenizer
-
-    return load_tokenizer(folder)
+def _state() -> PartialState:
+    return PartialState(cpu=not torch.accelerator.is_available())
 
 
-def _main_process() -> bool:
-    from accelerate import PartialState
+def is_main() -> bool:
+    """Whether this process writes files."""
+    return bool(_state().is_main_process)
 
-    return bool(PartialState().is_main_process)
+
+def processes() -> int:
+    """Processes that train together."""
+    return int(_state().num_processes)
 
 
-def _wait() -> None:
-    from accelerate import PartialState
-
-    PartialState().wait_for_everyone()
+def wait() -> None:
+    """Let all processes come to the same place."""
+    _state().wait_for_everyone()
