@@ -74,9 +74,7 @@ def test_a_difference_keeps_its_pairing() -> None:
 
 
 def test_arms_are_also_compared_at_equal_updates() -> None:
-    rows = pl.concat(
-        [answers("a", 0, 0.2, 5), answers("a", 0, 0.9, 10), answers("b", 0, 0.2, 5)]
-    )
+    rows = pl.concat([answers("a", 0, 0.2, 5), answers("a", 0, 0.9, 10), answers("b", 0, 0.2, 5)])
     kept = equally_long(rows, "a", "b")
     assert kept["step"].unique().to_list() == [5]
     assert set(kept["arm"]) == {"a", "b"}

@@ -73,6 +73,12 @@ def plan(prepared: Prepared) -> Plan:
         PolyloreError: an arm that cannot be made.
     """
     desk = Desk(prepared.run, prepared.config)
+    for node in prepared.nodes:
+        if prepared.config.execution.shard and desk.kitchen.budget(node).gate:
+            raise ConfigError(
+                f"Arm {node.name} ends when its gate passes, but weights that are spread over "
+                "processes are only asked afterwards; give the arm updates or epochs."
+            )
     return make_plan(prepared.config, desk.kitchen, prepared.nodes, desk.base())
 
 

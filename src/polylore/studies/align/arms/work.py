@@ -103,6 +103,9 @@ class Desk:
         if given.fresh is None and parent == START:
             return open_start(str(given.path or given.model), revision=given.revision)
         if parent == INIT:
+            if is_main():
+                self.first_weights(seed)
+            wait()
             return open_start(self.first_weights(seed))
         return open_start(self.run.path / ARMS / folder_of(parent, seed))
 
