@@ -9,7 +9,8 @@ from polylore.metrics.align.hops import Book, books
 from polylore.tables.fiction import GATES, RUN_KEY
 
 THRESHOLD = 0.9
-COMPONENTS = ("source_0", "source_1", "target_0", "translate_ts", "translate_st")
+COMPONENTS = ("source_0", "source_1", "target_0", "target_1", "translate_ts", "translate_st")
+"""What can be asked: facts of a type in a language, and translations in a direction."""
 TRAINED = ("source_0", "source_1", "target_0", "translate_ts")
 """What the published design trains."""
 PAPER = ("source_0", "source_1", "target_0", "translate_st")
@@ -77,10 +78,7 @@ def _components(answers: pl.DataFrame, book: Book) -> dict[str, list[bool]]:
 def passed(
     table: pl.DataFrame, run: Mapping[str, Any], trained: Collection[str]
 ) -> dict[str, bool | None]:
-    """gate_pass and gate_paper of one run: null where a component was not asked.
-
-    What was trained but is no component of the gate (facts of type 1 in the target) does not count.
-    """
+    """gate_pass and gate_paper of one run: null where a component was not asked."""
     rows = table
     for name in RUN_KEY:
         rows = rows.filter(pl.col(name) == run[name])
