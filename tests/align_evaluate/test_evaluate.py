@@ -20,6 +20,8 @@ from polylore.models import LanguageModel, load_model
 from polylore.runs import RunFolder
 from polylore.studies.align.asking.batches import plan_batches
 from polylore.studies.align.asking.config import AlignEvaluateConfig
+from polylore.studies.align.asking.plan import plan
+from polylore.studies.align.asking.sheet import sheet_of
 from polylore.studies.align.asking.study import evaluate
 from polylore.studies.align.config import AlignScoreConfig
 from polylore.studies.align.rescore import open_align_run, score
@@ -284,6 +286,28 @@ def test_exposure_of_other_facts_is_refused(done: RunFolder, tmp_path: Path) -> 
             RunFolder.load(tmp_path / "run"),
             AlignScoreConfig(exposure=str(tmp_path / "exposure.parquet")),
         )
+
+
+def test_costs_are_said_before_anything_is_asked(
+    make: Make, series: Path, done: RunFolder, tmp_path: Path
+) -> None:
+    rows = plan(make(), tmp_path / "run")
+    said = dict(zip(rows["name"], rows["value"], strict=True))
+    assert said["units"] == 2 * 2  # checkpoints x languages
+    assert said["tiny: checkpoints"] == 2
+    assert said["prompts, letter_ll"] == 12 * 2 * 4  # items x languages x orders
+    lm = load_model(series / "step_10")
+    sheets = [sheet_of(done.table("align_questions"), done.table("align_prompts"), "city", lang,
+                       make().ask) for lang in ("en", "de")]  # fmt: skip
+    every = sum(len(one.ids) for sheet in sheets for one in sheet.tokenised(lm).scored.strings)
+    assert every / 10 < said["tiny: scored"] / 2 < every
+    size = sum(weight.numel() for weight in lm.model.parameters())
+    tokens = said["tiny: scored"] + said["tiny: answers"]
+    assert said["all models"] == pytest.approx(2 * size * tokens / 1e9)
+    assert not (tmp_path / "run").exists()
+    left = plan(make(), done.path)
+    assert left.filter(name="units")["value"].item() == 0
+    assert left.filter(name="all models")["value"].item() == 0
 
 
 def test_plain_refusals(make: Make, series: Path, tmp_path: Path) -> None:

@@ -35,12 +35,14 @@ for command in (run, compare, conduct):
     AlignEvaluateConfig, positional="models", short=["execution.executor", "execution.jobs"]
 )
 @click.option("--out", "-o", default="runs/align", show_default=True, help="Run folder.")
+@click.option("--dry-run", is_flag=True, help="Say what it would cost, and ask nothing.")
 @click.option("--no-report", is_flag=True, help="Tables only.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress display.")
 def evaluate(
     study: str | None,
     settings: tuple[str, ...],
     out: str,
+    dry_run: bool,
     no_report: bool,
     quiet: bool,
     **flags: Any,
@@ -51,6 +53,12 @@ def evaluate(
     by naming them in it.
     """
     config = read_config(AlignEvaluateConfig, study, settings, flags, positional="models")
+    if dry_run:
+        from polylore.studies.align.asking.plan import plan
+
+        show_frame(plan(config, out), header=False)
+        click.echo("Nothing was asked.")
+        return
     from polylore.studies.align.asking.study import evaluate as run_evaluate
 
     with progress_display(quiet) as progress:

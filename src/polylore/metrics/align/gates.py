@@ -9,7 +9,8 @@ from polylore.metrics.align.hops import Book, books
 from polylore.tables.fiction import GATES, RUN_KEY
 
 THRESHOLD = 0.9
-COMPONENTS = ("source_0", "source_1", "target_0", "translate_ts", "translate_st")
+COMPONENTS = ("source_0", "source_1", "target_0", "target_1", "translate_ts", "translate_st")
+"""What can be asked: facts of a type in a language, and translations in a direction."""
 TRAINED = ("source_0", "source_1", "target_0", "translate_ts")
 """What the published design trains."""
 PAPER = ("source_0", "source_1", "target_0", "translate_st")

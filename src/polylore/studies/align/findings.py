@@ -86,6 +86,11 @@ def _conducted(context: AlignContext) -> list[Finding]:
         & (pl.col("scoring") == "default")
         & (pl.col("step") == pl.col("step").max().over("run_id"))
     )
+    gates = context.table("align_gates")
+    if gates is not None:
+        # What was taught in the target, too, is the ceiling and no conduction.
+        told = gates.filter(pl.col("trained") & (pl.col("component") == "target_1"))
+        rows = rows.join(told.select("run_id", "target"), on=["run_id", "target"], how="anti")
     passed = rows.filter(pl.col("gate_pass").fill_null(False))
     # "Poor" is a claim about an upper end, so both ends change sides.
     cases = [

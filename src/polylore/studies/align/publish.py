@@ -17,7 +17,7 @@ _INNER = (
 
 
 def publish(run: RunFolder, progress: Progress | None = None) -> Path:
-    """Write `report.html`, `figures/`, and every derived table as Parquet and CSV.
+    """Write `report.html`, `figures/`, `latex/`, and every derived table as Parquet and CSV.
 
     Raises:
         DataError: the run was not scored.
@@ -31,7 +31,7 @@ def publish(run: RunFolder, progress: Progress | None = None) -> Path:
     def build() -> Report:
         return build_report(frames, pivot=pivot, provenance=_provenance(run))
 
-    return write_outputs(run, build, frames, progress)
+    return write_outputs(run, build, frames, progress, latex=True)
 
 
 def _provenance(run: RunFolder) -> dict[str, str]:

@@ -170,6 +170,13 @@ class Sheet:
         ]  # fmt: skip
         return sum(tokens.values()), sum(broken)
 
+    def cost(self, lm: LanguageModel) -> tuple[int, int]:
+        """Tokens that scoring reads, common beginnings once, and those of answers at most."""
+        made = self.tokenised(lm)
+        scored = sum(map(len, made.scored.arranged("packed", lm.context)[0]))
+        scored += sum(len(one.ids) for one in made.null.strings)
+        return scored, sum(map(len, made.written.ids)) + sum(made.caps)
+
     def ask(self, lm: LanguageModel, system: Row, execution: WorkConfig) -> dict[str, pl.DataFrame]:
         """Raw rows of one unit.
 

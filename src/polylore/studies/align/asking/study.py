@@ -44,13 +44,11 @@ def evaluate(
         PolyloreError: bad input, in one sentence; nothing that is finished is lost.
     """
     sets = load_sets(config.sets, config.score.pivot)
-    prompts = _prompts(config, sets)
+    prompts = build_all(config, sets)
     checkpoints, gaps, notes = resolve_all(config.models, config.names, config.series)
     run = RunFolder.open(out, KIND, config.question(), {"sets": sets.digest()})
     store = config.series.store(str(run.path.resolve()))
-    parts: list[Part] = list(
-        prompts.select("dataset", "lang").unique(maintain_order=True).iter_rows()
-    )
+    parts = parts_of(prompts)
     with run.lock():
         if run.has_table("checkpoints"):
             refuse_changed_weights(run, checkpoints)
@@ -107,7 +105,17 @@ def evaluate(
     return run
 
 
-def _prompts(config: AlignEvaluateConfig, sets: Sets) -> pl.DataFrame:
+def parts_of(prompts: pl.DataFrame) -> list[Part]:
+    """Every set and language that is asked."""
+    return list(prompts.select("dataset", "lang").unique(maintain_order=True).iter_rows())
+
+
+def build_all(config: AlignEvaluateConfig, sets: Sets) -> pl.DataFrame:
+    """Table ALIGN_PROMPTS: everything that will be asked.
+
+    Raises:
+        ConfigError: nothing can be asked in the modes given.
+    """
     free = sets.items["n_options"] == 0
     made = []
     for manner in config.ask.manners():

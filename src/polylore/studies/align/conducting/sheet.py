@@ -14,6 +14,7 @@ import polars as pl
 from polylore.errors import ConfigError
 from polylore.facts.fiction.form import all_tests, question, stems
 from polylore.facts.fiction.world import World
+from polylore.metrics.align.gates import COMPONENTS
 from polylore.metrics.align.hops import Book
 from polylore.models import (
     LanguageModel,
@@ -31,8 +32,6 @@ from polylore.studies.trace.config import WorkConfig
 from polylore.tables.fiction import FICTION_ANSWERS
 
 Row = dict[str, Any]
-COMPONENTS = ("source_0", "source_1", "target_0", "target_1", "translate_ts", "translate_st")
-"""What can be asked: facts of a type in a language, and translations in a direction."""
 SPARE = 2
 """An answer may be this many tokens longer than the longest that was taught."""
 

@@ -20,9 +20,9 @@ COMPONENTS = {
     "source_0": "taught in both, source",
     "source_1": "taught in source, source",
     "target_0": "taught in both, target",
-    "translate_ts": "names and answers → source",
-    "translate_st": "names and answers → target",
-    "acc_t": "taught in source, target",
+    "translate_ts": "translation → source",
+    "translate_st": "translation → target",
+    "target_1": "taught in source, target",
 }
 PANELS = 24
 
@@ -78,18 +78,14 @@ def hop_chart(found: pl.DataFrame) -> Chart | None:
     )  # fmt: skip
 
 
-def learning_chart(context: AlignContext, found: pl.DataFrame) -> Chart | None:
+def learning_chart(context: AlignContext) -> Chart | None:
     """Gate components and facts of type 1 in the target over updates; None without steps."""
     gates = context.table("align_gates")
     if gates is None:
         return None
     key = ["run_id", "arm", "seed", "step", "source", "target"]
-    curves = pl.concat(
-        [
-            gates.filter("trained").select(*key, "component", "value"),
-            found.select(*key, component=pl.lit("acc_t"), value="acc_t"),
-        ]
-    ).drop_nulls("value")
+    wanted = pl.col("trained") | (pl.col("component") == "target_1")
+    curves = gates.filter(wanted).select(*key, "component", "value").drop_nulls("value")
     several = curves.filter(pl.col("step").n_unique().over("run_id") > 1)
     if not several.height:
         return None
