@@ -98,6 +98,19 @@ def test_models_are_asked_sets_facts_and_held_out_text(finished) -> None:
     assert not gates["trained"].any()
 
 
+def test_consistency_is_split_by_what_training_told(finished) -> None:
+    run, _, _ = finished
+    pairs = run.table("align_consistency").filter(
+        dataset="facts", lang="qab", mode="text_ll", model="none/seed0"
+    )
+    sizes = dict(pairs.select("exposure_class", "n").iter_rows())
+    told = set(run.table("align_exposure").filter(run_id="none/seed0", lang="qab")["fact_id"])
+    pivot = set(run.table("align_exposure").filter(run_id="none/seed0", lang="qaa")["fact_id"])
+    assert sizes["all"] == 8
+    assert sizes.get("both", 0) == len(told & pivot)
+    assert sizes.get("pivot_only", 0) == len(pivot - told)
+
+
 def test_effects_and_claims_are_drawn_over_seeds(finished) -> None:
     run, _, _ = finished
     effects = run.table("align_effects")

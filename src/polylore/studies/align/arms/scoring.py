@@ -1,25 +1,14 @@
 """From the raw rows of arms to every table: cells, effects, claims, conductivity, gates."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
 from polylore.facts.choices.from_facts import FREE
-from polylore.facts.fiction.lint import valid_facts
 from polylore.facts.fiction.world import World
 from polylore.metrics.align.analysis import HEADLINES, Rules, align_tables
-from polylore.metrics.align.carried import (
-    EQUAL,
-    LEVEL,
-    Carried,
-    carried,
-    equally_long,
-    improved,
-    poor,
-)
-from polylore.metrics.align.claims import Claim, family, judged
+from polylore.metrics.align.claims import family, judged
 from polylore.metrics.align.effects import (
     Contrast,
     Scores,
@@ -32,9 +21,15 @@ from polylore.metrics.align.effects import (
 from polylore.metrics.align.free import NAMES, free_layouts
 from polylore.metrics.align.layout import Layout, cluster_weights, layouts
 from polylore.runs import RunFolder
+from polylore.studies.align.arms.comparisons import (
+    Judged,
+    comparisons,
+    is_about,
+    languages_of,
+)
+from polylore.studies.align.arms.conduction import conduction_claims
 from polylore.studies.align.arms.config import ArmsConfig
 from polylore.studies.align.arms.manifest import arms_table, budgets_table
-from polylore.studies.align.arms.sets import INSTRUCTED
 from polylore.studies.align.arms.shuffled import with_taught_gates
 from polylore.studies.align.arms.siblings import Manifest, Pair, siblings_table
 from polylore.studies.align.asking.sets import Sets
@@ -42,27 +37,6 @@ from polylore.studies.align.conducting.score import conduct_tables
 from polylore.tables.align import EFFECTS, SYSTEM_KEY
 
 Progress = Callable[[int, int, str], None]
-HELPS = Claim("continued pretraining helps its target language", "target", up=True)
-COSTS = (
-    Claim("continued pretraining costs the pivot", "pivot", up=False),
-    Claim("continued pretraining costs the other languages", "others_out", up=False),
-)
-SPARES = (
-    Claim("mixed pretraining spares the pivot", "pivot", up=True),
-    Claim("mixed pretraining spares other languages in the mix", "others_in", up=True),
-    Claim("mixed pretraining spares languages outside the mix", "others_out", up=True),
-)
-
-
-@dataclass(frozen=True)
-class Judged:
-    """One comparison of arms: what may be claimed about it."""
-
-    pair: Pair
-    siblings: bool
-    target: str | None
-    inside: frozenset[str]
-    claims: tuple[Claim, ...]
 
 
 def score_arms(
@@ -98,7 +72,7 @@ def score_arms(
         "align_loss": run.read("align_loss"),
         "align_exposure": run.read("align_exposure"),
     }
-    compared = list(_judged(pairs, made["align_siblings"], manifests, allow_confounded))
+    compared = list(comparisons(pairs, made["align_siblings"], manifests, allow_confounded))
     rows: list[dict[str, Any]] = []
     if sets is not None:
         show(0, 3, "scoring the sets")
@@ -123,7 +97,7 @@ def score_arms(
             seed=config.score.seed,
         )  # fmt: skip
         made |= with_taught_gates(made, answers, shuffled, manifests)
-        rows += _conducted(answers, worlds, compared, manifests, config)
+        rows += conduction_claims(answers, worlds, compared, manifests, config)
     made["align_claims"] = family(rows)
     for name, frame in made.items():
         run.write_table(name, frame)
@@ -144,7 +118,7 @@ def effects_of(
             if run.has_table(name)}  # fmt: skip
     answered = _layouts(made, sets.items)
     about = next(m for m in manifests if m["arm"] == arm)
-    one = Judged(Pair(arm, minus, ""), True, about["target"], frozenset(_languages(about)), ())
+    one = Judged(Pair(arm, minus, ""), True, about["target"], frozenset(languages_of(about)), ())
     seeds = _systems(answered, manifests)
     flagged = _flagged(made["align_trust"])
     scored = [_scores(layout, config) for layout in answered]
@@ -170,9 +144,29 @@ def _set_tables(
         sets.questions,
         run.read("align_option_scores"),
         facts=sets.facts,
+        # What an earlier training told is only known where the start model was trained here.
+        exposure=None if config.start.fresh is None else seen(run.read("align_exposure"), sets),
         rules=rules,
         progress=progress,
     )
+
+
+def seen(exposure: pl.DataFrame, sets: Sets) -> pl.DataFrame:
+    """Which facts were told to which model in which language, and which were not.
+
+    Args:
+        exposure: table EXPOSURE.
+        sets: what is asked.
+
+    Returns:
+        model, step, fact_id, lang, seen.
+    """
+    models = exposure.select("run_id", "step").unique(maintain_order=True)
+    asked = sets.facts.select("fact_id", "lang").unique(maintain_order=True)
+    told = exposure.select("run_id", "step", "fact_id", "lang", seen=pl.col("count") > 0)
+    keys = ["run_id", "step", "fact_id", "lang"]
+    every = models.join(asked, how="cross").join(told, on=keys, how="left", maintain_order="left")
+    return every.with_columns(pl.col("seen").fill_null(False)).rename({"run_id": "model"})
 
 
 def _layouts(made: Mapping[str, pl.DataFrame], items: pl.DataFrame) -> list[Layout]:
@@ -266,66 +260,12 @@ def _claims(
                     contrast, shared_languages(one, contrast, [dataset]), config.pivot
                 )
                 for claim in pair.claims:
-                    if claim.group in groups and _about(dataset, pair, config):
+                    if claim.group in groups and is_about(dataset, pair, config):
                         rows += judged(
                             one, contrast, dataset, [dataset], groups[claim.group], claim,
                             config.score.margins, config.score.seed,
                         )  # fmt: skip
     return rows
-
-
-def _about(dataset: str, pair: Judged, config: ArmsConfig) -> bool:
-    """Whether a claim is about a set: of a primer's, questions are for instruction tuning alone."""
-    if config.eval.sets is not None:
-        return True
-    tuned = any(claim.group.startswith("lang:") for claim in pair.claims)
-    return tuned == dataset.startswith(INSTRUCTED)
-
-
-def _judged(
-    pairs: Sequence[Pair],
-    table: pl.DataFrame,
-    manifests: Sequence[Manifest],
-    allow_confounded: bool,
-) -> Iterator[Judged]:
-    """Comparisons that may be judged, each with its claims."""
-    proven = {(arm, minus): ok for arm, minus, ok in table.select(
-        "arm", "minus", "siblings").iter_rows()}  # fmt: skip
-    by_name = {m["arm"]: m for m in manifests}
-    for pair in pairs:
-        ok = proven[pair.arm, pair.minus]
-        if not ok and not allow_confounded:
-            continue
-        arm, minus = by_name[pair.arm], by_name[pair.minus]
-        target, inside = arm["target"], frozenset(_languages(arm))
-        claims: tuple[Claim, ...] = ()
-        if arm["kind"] == "cpt":
-            claims = (HELPS, *COSTS)
-        elif arm["kind"] == "mix" and minus["kind"] == "cpt":
-            target, claims = minus["target"], SPARES
-        elif arm["kind"] == "itune":
-            spoken = sorted(inside)
-            claims = tuple(
-                Claim(f"instruction tuning in {', '.join(spoken)} helps {lang}", f"lang:{lang}",
-                      up=True)
-                for lang in sorted(_asked_languages(manifests))
-            )  # fmt: skip
-        yield Judged(pair, ok, target, inside, claims)
-
-
-def _asked_languages(manifests: Sequence[Manifest]) -> set[str]:
-    return {lang for m in manifests for lang in m["asked"]}
-
-
-def _languages(manifest: Manifest) -> set[str]:
-    """Languages whose text an arm was meant to read."""
-    design = manifest["design"]
-    ratio = design.get("ratio")
-    if isinstance(ratio, dict):
-        return set(ratio)
-    return set(design.get("lang") or ()) | {
-        lang for lang, own in manifest["spent"]["by_language"].items() if ratio and own
-    }
 
 
 def _trained(manifest: Manifest) -> tuple[str, ...]:
@@ -335,58 +275,3 @@ def _trained(manifest: Manifest) -> tuple[str, ...]:
 def _flagged(trust: pl.DataFrame) -> dict[tuple[object, ...], str]:
     rows = trust.filter(~pl.col("usable")).select(*SYSTEM_KEY, "dataset", "lang", "reason")
     return {tuple(row[:-1]): str(row[-1]) for row in rows.iter_rows()}
-
-
-def _conducted(
-    answers: pl.DataFrame,
-    worlds: Mapping[str, World],
-    compared: Sequence[Judged],
-    manifests: Sequence[Manifest],
-    config: ArmsConfig,
-) -> list[dict[str, Any]]:
-    """Claim P4: conductivity is poor, and treatments before the injection hardly improve it."""
-    facts = pl.concat([world.facts for world in worlds.values()]).unique(maintain_order=True)
-    valid = pl.concat(
-        [
-            valid_facts(world).with_columns(
-                source=pl.lit(world.source), target=pl.lit(world.target)
-            )
-            for world in worlds.values()
-        ]
-    )
-    if not config.score.draws:
-        return []
-    # The ceiling and the control of permuted answers say nothing about conduction.
-    shown = [
-        m["run_id"]
-        for m in manifests
-        if m["kind"] == "inject"
-        and not m["design"]["parallel_exposure"]
-        and not m["design"]["shuffled"]
-    ]
-    injected = answers.filter(pl.col("run_id").is_in(shown))
-    if not injected.height:
-        return []
-    score = config.score
-
-    def by_key(own: pl.DataFrame) -> dict[tuple[str, str], Carried]:
-        found = carried(own, facts, valid, draws=score.draws, seed=score.seed)
-        return {(one.arm, one.target): one for one in found}
-
-    passed = by_key(injected)
-    rows: list[dict[str, Any]] = []
-    for one in passed.values():
-        rows += poor(one, score.margins, score.seed)
-    for pair in compared:
-        if pair.pair.factor != "start":
-            continue
-        arm, _, target = pair.pair.arm.rpartition("/")
-        minus = pair.pair.minus.rpartition("/")[0]
-        equal = by_key(equally_long(injected, arm, minus))
-        for level, found in ((LEVEL, passed), (EQUAL, equal)):
-            if (arm, target) in found and (minus, target) in found:
-                rows += improved(
-                    found[arm, target], found[minus, target], score.margins, score.seed,
-                    siblings=pair.siblings, level=level,
-                )  # fmt: skip
-    return rows
