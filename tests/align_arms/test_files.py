@@ -61,7 +61,7 @@ def test_arms_from_files(files, tmp_path: Path) -> None:
     by_lang = dict(budget.select("lang", "input_tokens").iter_rows())
     assert abs(by_lang["qaa"] - 24) <= 12  # a quarter is replayed, half of it in either language
     rows = ArmRows(run.path / "arms" / "inj@qac" / "seed-3" / "data")
-    assert set(rows.read["block"]) == {"source_0", "source_1", "target_0"}
+    assert set(rows.read["block"]) <= {"source_0", "source_1", "target_0"}
     gates = run.table("align_gates").filter(arm="inj", component="translate_ts")
     assert not gates["trained"].any()
     assert set(run.table("align_loss")["lang"]) == {"qaa", "qab"}
