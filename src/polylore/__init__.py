@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 __all__ = [
+    "AlignConductConfig",
+    "AlignEvaluateConfig",
+    "AlignRescoreConfig",
     "ComposeConfig",
     "CountConfig",
     "FactSet",
@@ -20,11 +23,14 @@ __all__ = [
     "TrainConfig",
     "__version__",
     "compose",
+    "conduct",
     "count",
+    "evaluate",
     "generate",
     "load_facts",
     "load_model",
     "read_series",
+    "rescore",
     "score",
     "trace",
     "train",
@@ -37,6 +43,12 @@ _ROOMS = {
     "facts": ("FactSet", "load_facts"),
     "models": ("generate", "load_model", "read_series", "score"),
     "runs": ("RunFolder",),
+    "studies.align.asking.config": ("AlignEvaluateConfig",),
+    "studies.align.asking.study": ("evaluate",),
+    "studies.align.conducting.config": ("AlignConductConfig",),
+    "studies.align.conducting.study": ("conduct",),
+    "studies.align.config": ("AlignRescoreConfig",),
+    "studies.align.rescore": ("rescore",),
     "studies.count.config": ("CountConfig",),
     "studies.count.study": ("count",),
     "studies.trace.config": ("TraceConfig",),
@@ -54,6 +66,12 @@ if TYPE_CHECKING:
     from polylore.facts import FactSet, load_facts
     from polylore.models import generate, load_model, read_series, score
     from polylore.runs import RunFolder
+    from polylore.studies.align.asking.config import AlignEvaluateConfig
+    from polylore.studies.align.asking.study import evaluate
+    from polylore.studies.align.conducting.config import AlignConductConfig
+    from polylore.studies.align.conducting.study import conduct
+    from polylore.studies.align.config import AlignRescoreConfig
+    from polylore.studies.align.rescore import rescore
     from polylore.studies.count.config import CountConfig
     from polylore.studies.count.study import count
     from polylore.studies.trace.config import TraceConfig

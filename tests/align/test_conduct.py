@@ -175,9 +175,9 @@ def test_published_scoring_finds_names_in_names():
 def test_gates():
     table = gates(answers(one_answer, terms=False), world(), trained={"r": ("source_0",)})
     found = {r["component"]: r for r in table.iter_rows(named=True)}
-    assert [found[c]["n"] for c in found] == [20, 20, 20, 40, 4]
-    assert [found[c]["value"] for c in found] == [1, 1, 0.25, 1, 0]
-    assert [found[c]["passed"] for c in found] == [True, True, False, True, False]
+    assert [found[c]["n"] for c in found] == [20, 20, 20, 20, 40, 4]
+    assert [found[c]["value"] for c in found] == [1, 1, 0.25, 0.25, 1, 0]
+    assert [found[c]["passed"] for c in found] == [True, True, False, False, True, False]
     assert [c for c in found if found[c]["trained"]] == ["source_0"]
     unasked = answers(perfect).filter(probe="fact")
     table = gates(unasked, world()).filter(component="translate_ts")

@@ -123,6 +123,22 @@ def test_a_model_that_only_sees_the_first_slot():
     assert cell["acc"] == pytest.approx(25, abs=8)
     found = made["align_consistency"].row(0, named=True)
     assert (found["co_crossrot"], found["pos_inflation"]) == (0, 1)
+    letters = made["align_letters"].filter(lang="de")
+    assert letters.select("letter", "n", "gold").rows() == [
+        ("A", 800, 200), ("B", 0, 200), ("C", 0, 200), ("D", 0, 200)]  # fmt: skip
+
+
+def test_letters_of_written_answers():
+    gold = np.array([0, 0, 1, 2])
+    texts = ["A", " A. Paris", "I do not know", ""]
+    answers = ANSWERS.validate(
+        pl.DataFrame({"item": range(4), "raw_output": texts}).with_columns(
+            lang=pl.lit("en"), **{name: pl.lit(value) for name, value in BASE.items()}
+        )
+    )
+    made = align_tables(answers, make_items(gold, 4), rules=QUICK)["align_letters"]
+    assert made.select("letter", "n", "gold", "total").rows() == [
+        ("A", 2, 2, 4), ("B", 0, 1, 4), ("C", 0, 1, 4), ("F", 1, 0, 4), ("I", 1, 0, 4)]  # fmt: skip
 
 
 def test_averaging_takes_the_order_away():

@@ -9,16 +9,23 @@ from typing import Any
 import polars as pl
 import pytest
 import torch
+from click.testing import CliRunner
 from transformers import PreTrainedTokenizerFast
 
-from polylore.errors import ConfigError, ModelError, RunError
+from polylore.cli.main import cli
+from polylore.errors import ConfigError, DataError, ModelError, RunError
 from polylore.facts.worlds import WorldConfig, make_world, save_world
+from polylore.files import write_parquet
 from polylore.models import LanguageModel, load_model
 from polylore.runs import RunFolder
-from polylore.studies.align.asking import work
+from polylore.studies.align.asking.batches import plan_batches
 from polylore.studies.align.asking.config import AlignEvaluateConfig
+from polylore.studies.align.asking.plan import plan
+from polylore.studies.align.asking.sheet import sheet_of
 from polylore.studies.align.asking.study import evaluate
+from polylore.studies.align.config import AlignScoreConfig
 from polylore.studies.align.rescore import open_align_run, score
+from polylore.tables import raw
 
 Make = Callable[..., AlignEvaluateConfig]
 RAW = ("align_answers", "align_option_scores", "align_tokens")
@@ -234,6 +241,75 @@ def test_facts_are_asked_as_choices_and_freely(make: Make, tmp_path: Path) -> No
     }  # fmt: skip
 
 
+def read_of(fact: int, lang: str, step: int, count: int = 1) -> dict[str, object]:
+    return {"source": "corpus", "fact_id": f"city:{fact}", "lang": lang, "step_lo": step,
+            "step_hi": step, "doc_lang": lang, "count": count, "unit": "document", "exact": True,
+            "exposure_kind": "exact", "lang_conditioned": True, "policy_id": "made"}  # fmt: skip
+
+
+def test_consistency_is_split_by_what_training_told(
+    make: Make, done: RunFolder, tmp_path: Path
+) -> None:
+    rows = [read_of(fact, "en", 1) for fact in range(10)]
+    rows += [read_of(fact, "de", 1) for fact in range(4)]
+    rows += [read_of(fact, "de", 15) for fact in range(4, 9)]
+    write_parquet(raw.EXPOSURE.build(rows), tmp_path / "exposure.parquet")
+    shutil.copytree(done.path, tmp_path / "run")
+    run = RunFolder.load(tmp_path / "run")
+    wanted = ["align", "report", str(run.path), "--exposure", str(tmp_path / "exposure.parquet")]
+    assert CliRunner().invoke(cli, [*wanted, "-q"]).exit_code == 0
+    pairs = run.table("align_consistency").filter(parser="scores", mode="letter_ll", pivot="en")
+    sizes = {
+        step: dict(rows.select("exposure_class", "n").iter_rows())
+        for (step,), rows in pairs.group_by(["step"])
+    }
+    # Ten facts were read in English; German ones came in two portions.
+    assert sizes == {
+        10: {"all": 12, "both": 4, "pivot_only": 6, "neither": 2},
+        20: {"all": 12, "both": 9, "pivot_only": 1, "neither": 2},
+    }
+    classes = pairs.filter(step=10)
+    whole = classes.filter(exposure_class="all")["both"].item()
+    assert classes.filter(pl.col("exposure_class") != "all")["both"].sum() == whole
+    # What was kept serves later scorings; the file is not needed again.
+    (tmp_path / "exposure.parquet").unlink()
+    score(run, AlignScoreConfig(draws=0))
+    assert set(run.table("align_consistency")["exposure_class"]) == set(sizes[10])
+
+
+def test_exposure_of_other_facts_is_refused(done: RunFolder, tmp_path: Path) -> None:
+    other = [read_of(0, "en", 1) | {"fact_id": "elsewhere"}]
+    write_parquet(raw.EXPOSURE.build(other), tmp_path / "exposure.parquet")
+    shutil.copytree(done.path, tmp_path / "run")
+    with pytest.raises(DataError, match="none of the facts that were asked, such as city:0"):
+        score(
+            RunFolder.load(tmp_path / "run"),
+            AlignScoreConfig(exposure=str(tmp_path / "exposure.parquet")),
+        )
+
+
+def test_costs_are_said_before_anything_is_asked(
+    make: Make, series: Path, done: RunFolder, tmp_path: Path
+) -> None:
+    rows = plan(make(), tmp_path / "run")
+    said = dict(zip(rows["name"], rows["value"], strict=True))
+    assert said["units"] == 2 * 2  # checkpoints x languages
+    assert said["tiny: checkpoints"] == 2
+    assert said["prompts, letter_ll"] == 12 * 2 * 4  # items x languages x orders
+    lm = load_model(series / "step_10")
+    sheets = [sheet_of(done.table("align_questions"), done.table("align_prompts"), "city", lang,
+                       make().ask) for lang in ("en", "de")]  # fmt: skip
+    every = sum(len(one.ids) for sheet in sheets for one in sheet.tokenised(lm).scored.strings)
+    assert every / 10 < said["tiny: scored"] / 2 < every
+    size = sum(weight.numel() for weight in lm.model.parameters())
+    tokens = said["tiny: scored"] + said["tiny: answers"]
+    assert said["all models"] == pytest.approx(2 * size * tokens / 1e9)
+    assert not (tmp_path / "run").exists()
+    left = plan(make(), done.path)
+    assert left.filter(name="units")["value"].item() == 0
+    assert left.filter(name="all models")["value"].item() == 0
+
+
 def test_plain_refusals(make: Make, series: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no set atlantis; there are city"):
         evaluate(make(sets=make().sets.plain() | {"only": ["atlantis"]}), tmp_path / "a")
@@ -272,7 +348,7 @@ def test_another_question_needs_another_folder(make: Make, done: RunFolder) -> N
 
 def test_units_survive_a_lost_worker(make: Make, done: RunFolder) -> None:
     """A batch that comes again finds its units written and asks nothing."""
-    batches = work.plan_batches(
+    batches = plan_batches(
         done, done.table("checkpoints"), [("city", "en"), ("city", "de")], make().ask,
         make().execution, make().series.store(),
     )  # fmt: skip

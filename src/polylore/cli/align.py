@@ -5,11 +5,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from polylore.cli.arms import compare, run
+from polylore.cli.conduct import conduct
 from polylore.cli.options import config_options, read_config
 from polylore.cli.output import show_frame
 from polylore.cli.progress import progress_display
+from polylore.errors import ConfigError
 from polylore.facts.fiction.config import WorldConfig
+from polylore.studies.align.arms.config import ArmsScoreConfig
 from polylore.studies.align.asking.config import AlignEvaluateConfig
+from polylore.studies.align.conducting.config import ConductScoreConfig
 from polylore.studies.align.config import AlignRescoreConfig, AlignScoreConfig
 
 if TYPE_CHECKING:
@@ -21,15 +26,23 @@ def align() -> None:
     """Performance, consistency and conductivity across languages."""
 
 
+for command in (run, compare, conduct):
+    align.add_command(command)
+
+
 @align.command()
-@config_options(AlignEvaluateConfig, positional="models", short=["execution.executor"])
+@config_options(
+    AlignEvaluateConfig, positional="models", short=["execution.executor", "execution.jobs"]
+)
 @click.option("--out", "-o", default="runs/align", show_default=True, help="Run folder.")
+@click.option("--dry-run", is_flag=True, help="Say what it would cost, and ask nothing.")
 @click.option("--no-report", is_flag=True, help="Tables only.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress display.")
 def evaluate(
     study: str | None,
     settings: tuple[str, ...],
     out: str,
+    dry_run: bool,
     no_report: bool,
     quiet: bool,
     **flags: Any,
@@ -40,6 +53,12 @@ def evaluate(
     by naming them in it.
     """
     config = read_config(AlignEvaluateConfig, study, settings, flags, positional="models")
+    if dry_run:
+        from polylore.studies.align.asking.plan import plan
+
+        show_frame(plan(config, out), header=False)
+        click.echo("Nothing was asked.")
+        return
     from polylore.studies.align.asking.study import evaluate as run_evaluate
 
     with progress_display(quiet) as progress:
@@ -54,14 +73,43 @@ def evaluate(
 def report(folder: Path, settings: tuple[str, ...], quiet: bool, **flags: Any) -> None:
     """Score the answers of a run again and write its report; no model is needed.
 
-    Settings not given stay as they were.
+    Settings not given stay as they were. Of a run of `align conduct` only --draws and --seed count,
+    of one of `align run` --margins, too.
     """
+    from polylore.runs import RunFolder
+    from polylore.studies.align.arms import study as arms
+    from polylore.studies.align.conducting import study as conducting
     from polylore.studies.align.publish import publish
     from polylore.studies.align.rescore import open_align_run, score
 
+    run = RunFolder.load(folder)
+    before = run.manifest.get("analysis", {})
+    if run.manifest.get("kind") == conducting.KIND:
+        known = {"opt_draws", "opt_seed"}
+        other = sorted(name for name, value in flags.items() if value and name not in known)
+        if other or settings:
+            raise ConfigError(f"{folder} is a run of `align conduct`; give it --draws and --seed.")
+        asked = read_config(ConductScoreConfig, None, (), flags, base=before.get("conduct"))
+        with run.lock(), progress_display(quiet) as progress:
+            conducting.score(run, asked)
+            click.echo(f"Report: {publish(run, progress)}")
+        return
+    if run.manifest.get("kind") == arms.KIND:
+        known = {"opt_draws", "opt_seed", "opt_margins"}
+        other = sorted(name for name, value in flags.items() if value and name not in known)
+        if other or settings:
+            raise ConfigError(
+                f"{folder} is a run of `align run`; give it --draws, --seed and --margins."
+            )
+        run, trained = arms.open_arms_run(folder)
+        how = read_config(ArmsScoreConfig, None, (), flags, base=before.get("arms"))
+        trained = trained.model_copy(update={"score": how})
+        with run.lock(), progress_display(quiet) as progress:
+            arms.score(run, trained, progress=progress)
+            click.echo(f"Report: {publish(run, progress)}")
+        return
     run = open_align_run(folder)
-    before = run.manifest.get("analysis", {}).get("score")
-    config = read_config(AlignScoreConfig, None, settings, flags, base=before)
+    config = read_config(AlignScoreConfig, None, settings, flags, base=before.get("score"))
     with run.lock(), progress_display(quiet) as progress:
         score(run, config, progress=progress)
         publish(run, progress)

@@ -1,7 +1,8 @@
-"""Reports: one self-contained HTML file, figures as SVG and PNG, tables as Parquet and CSV."""
+"""Reports: one self-contained HTML file, figures as SVG and PNG, tables as Parquet, CSV, LaTeX."""
 
 from polylore.report.export import export_figures, export_tables
 from polylore.report.html import render, write_html
+from polylore.report.latex import export_latex
 from polylore.report.model import (
     ROWS,
     Block,
@@ -32,6 +33,7 @@ __all__ = [
     "TableView",
     "Verdict",
     "export_figures",
+    "export_latex",
     "export_tables",
     "interval",
     "judge",

@@ -42,7 +42,7 @@ def export_figures(
     for chart in report.charts():
         spec = figure(chart)
         for name in formats:
-            path = Path(folder) / f"{_safe(chart.id)}.{name}"
+            path = Path(folder) / f"{safe_name(chart.id)}.{name}"
             with atomic_path(path) as temporary:
                 temporary.write_bytes(_draw(spec, name))
             written.append(path)
@@ -88,7 +88,7 @@ def export_tables(frames: Mapping[str, pl.DataFrame], folder: str | Path) -> lis
     """
     written = []
     for name, frame in frames.items():
-        base = Path(folder) / _safe(name)
+        base = Path(folder) / safe_name(name)
         parquet, text = base.with_suffix(".parquet"), base.with_suffix(".csv")
         write_parquet(frame, parquet)
         with atomic_path(text) as temporary:
@@ -113,7 +113,12 @@ def flat(frame: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _safe(name: str) -> str:
+def safe_name(name: str) -> str:
+    """The name, if it can be that of a file.
+
+    Raises:
+        DataError: it cannot.
+    """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
         raise DataError(
             f"'{name}' cannot be a file name: use letters, digits, hyphens and underscores."

@@ -114,7 +114,7 @@ def areas(
 
 def panels(layers: Sequence[Any], field: str, order: Sequence[str], height: int = 100) -> Any:
     """Small multiples: one panel per value of `field`, in the given order, sharing both axes."""
-    header = alt.Header(title=None)
+    header = alt.Header(title=None, labelLimit=165)  # else a long name runs into its neighbour
     chart = alt.layer(*layers, data=rows()).properties(height=height, width=150)
     facet = alt.Facet(f"{field}:N", sort=list(order), title=None, header=header)
     # Flush: marks that touch a panel's edge must not push its neighbours out of line.
@@ -195,11 +195,22 @@ def heat_map(
     cells = alt.Chart(rows()).mark_rect().encode(x=x, y=y, color=colour, tooltip=_tips(tips))
     if mark is None:
         return plain(cells.properties(height=max(40, row * rows_count)))
-    text = (
-        alt.Chart(rows()).mark_text(fontSize=11, style="on-ramp").encode(x=x, y=y, text=f"{mark}:N")
-    )
-    both = alt.layer(cells, text, data=rows())
+    low, high = domain
+    # On dark cells words are written in the colour of the page.
+    dark = f"isValid(datum['{value}']) && datum['{value}'] > {low + DARK * (high - low)}"
+    texts = [
+        alt.Chart(rows())
+        .transform_filter(condition)
+        .mark_text(fontSize=11, style=style)
+        .encode(x=x, y=y, text=f"{mark}:N")
+        for condition, style in ((f"!({dark})", "on-ramp"), (dark, "on-dark"))
+    ]
+    both = alt.layer(cells, *texts, data=rows())
     return plain(both.properties(height=max(40, row * rows_count)))
+
+
+DARK = 0.55
+"""Share of the ramp from which on a cell is dark."""
 
 
 def spans(

@@ -13,7 +13,7 @@ from polylore.config import digest
 FORMAT = 1
 _PACKAGES = (
     "polylore", "torch", "transformers", "tokenizers", "safetensors", "polars", "numpy", "babel",
-    "vllm",
+    "vllm", "peft",
 )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from polylore.files import atomic_path
-from polylore.report import Report, export_figures, export_tables, write_html
+from polylore.report import Report, export_figures, export_latex, export_tables, write_html
 from polylore.runs import RunFolder
 
 Progress = Callable[[int, int, str], None]
@@ -21,6 +21,8 @@ def write_outputs(
     build: Callable[[], Report],
     frames: Mapping[str, pl.DataFrame],
     progress: Progress | None = None,
+    *,
+    latex: bool = False,
 ) -> Path:
     """Write `report.html`, `figures/` and `tables/`; returns the report's path.
 
@@ -29,6 +31,7 @@ def write_outputs(
         build: makes the report.
         frames: tables by name.
         progress: called with (done, total, what).
+        latex: also write `latex/`, the report's tables for a paper.
     """
     show = progress or (lambda done, total, what: None)
     show(0, 3, "writing the report")
@@ -45,5 +48,10 @@ def write_outputs(
         shutil.rmtree(folder, ignore_errors=True)
         export_figures(report, folder)
         folder.mkdir(exist_ok=True)
+    if latex:
+        with atomic_path(run.path / "latex") as folder:
+            shutil.rmtree(folder, ignore_errors=True)
+            export_latex(report, folder)
+            folder.mkdir(exist_ok=True)
     show(3, 3, "writing the report")
     return path

@@ -3,6 +3,7 @@
 from polylore.tables import (
     align,
     align_lint,
+    arms,
     compared,
     continued,
     derived,
@@ -41,6 +42,7 @@ _MODULES = (
     align,
     align_lint,
     fiction,
+    arms,
     inject,
     injection,
     injection_evidence,
@@ -61,6 +63,7 @@ __all__ = [
     "Table",
     "align",
     "align_lint",
+    "arms",
     "compared",
     "continued",
     "derived",

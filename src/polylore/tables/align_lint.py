@@ -1,8 +1,8 @@
-"""Contracts of the linter of parallel sets and invented worlds (`align`, section 3.8)."""
+"""Contracts of what speaks against sets and answers: lint (`align`, 3.8) and letters (2.5)."""
 
 import polars as pl
 
-from polylore.tables.align import ALIGN_LANG, DATASET
+from polylore.tables.align import ALIGN_LANG, DATASET, SYSTEM, SYSTEM_KEY
 from polylore.tables.contract import Column, Table
 
 CHECK = Column("check", pl.String(), "name of the check")
@@ -51,4 +51,19 @@ BASELINES = Table(
         Column("acc", pl.Float64(), "its accuracy", "percent"),
     ),
     key=("dataset", "lang", "baseline"),
+)
+
+LETTERS = Table(
+    "align_letters",
+    "Which letters a system answers with; of scored letters, over all orders of the options.",
+    (
+        *SYSTEM,
+        DATASET,
+        ALIGN_LANG,
+        Column("letter", pl.String(), "first character of an answer, or the letter scored highest"),
+        Column("n", pl.Int64(), "answers with it", "answers"),
+        Column("gold", pl.Int64(), "questions with it as their answer", "answers"),
+        Column("total", pl.Int64(), "answers of the cell", "answers"),
+    ),
+    key=(*SYSTEM_KEY, "dataset", "lang", "letter"),
 )

@@ -155,7 +155,10 @@ GATES = Table(
     (
         *RUN,
         Column(
-            "component", pl.String(), "source_0, source_1, target_0, translate_ts, translate_st"
+            "component",
+            pl.String(),
+            "source_0, source_1, target_0, target_1 (conduction, unless it was trained), "
+            "translate_ts, translate_st",
         ),
         Column("n", pl.Int64(), "probes", "probes"),
         _share("value", "share right; null if not asked"),

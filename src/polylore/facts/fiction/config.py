@@ -26,6 +26,17 @@ class TargetLanguage(Config):
         return self
 
 
+class FormConfig(Config):
+    """What stands around a question about an invented fact, and around its answer."""
+
+    before: str = ""
+    """Text before the question, such as an instruction."""
+    between: str = "\n"
+    """Text between question and answer."""
+    end: str = "\n"
+    """Text after the answer in training; asked models stop at a newline or end of text."""
+
+
 class WorldConfig(Config):
     """A generated world. The defaults are the published design: preset clika."""
 
@@ -83,3 +94,27 @@ class WorldConfig(Config):
             )
         check_language(self.source)
         return self
+
+
+class PrimerConfig(Config):
+    """Ordinary facts in the languages of an invented world: what a small start model grows up on.
+
+    The defaults are those of the acceptance experiment (specification of `align`, section 9.6).
+    """
+
+    subjects: int = Field(default=200, ge=2)
+    """Subjects, named with the same parts as the invented ones, but by other names."""
+    relations: int = Field(default=3, ge=1)
+    """Relations; every subject has a fact of each."""
+    objects: int = Field(default=15, ge=4)
+    """Objects per relation, one part each."""
+    wordings: int = Field(default=4, ge=2)
+    """Wordings of a relation in a language; each fact is told in all but one, which tests it."""
+    told: float = Field(default=0.5, ge=0, le=1)
+    """Share of the facts that the start model reads in each language but the source."""
+    translated: int = Field(default=100, ge=0)
+    """Subjects whose names are translated between the source and each other language."""
+    instructed: float = Field(default=0.5, gt=0, lt=1)
+    """Share of the facts that instruction tuning asks about; the others test it."""
+    seed: int = 0
+    """Seed of everything drawn."""

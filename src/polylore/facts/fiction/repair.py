@@ -59,7 +59,7 @@ def _retold(wording: Wording, answers: dict[int, str], turn: bool) -> dict[int, 
     """Sentences of a wording about the same facts; those that do not follow it stay as they are."""
     skeleton = wording.skeleton
     said = skeleton.translate({0: OBJECT, 1: SUBJECT}) if turn else skeleton
-    new = Wording(wording.block, wording.template, said, wording.rows)
+    new = Wording(wording.block, wording.relation, wording.template, said, wording.rows)
     columns = ("row", "response", "subject", "taught", "answer")
     return {
         row: new.say(subject, answers[answer])

@@ -18,6 +18,7 @@ class Wording:
     """One way of telling facts in one language."""
 
     block: str
+    relation: str
     template: int
     skeleton: str
     """The sentence with SUBJECT and OBJECT in its slots; without OBJECT if no row names it."""
@@ -32,13 +33,15 @@ class Wording:
 def taught_answers(world: World, lang: str) -> dict[int, str]:
     """Name of every answer as the training rows have it: that of the translation rows.
 
-    It may differ from the name in the facts, which tests ask for.
+    It may differ from the name in the facts, which tests ask for. What is never translated has the
+    name that the facts give it.
     """
     column = "response" if lang == world.source else "input"
     rows = world.rows.filter(
         (pl.col("block") == "translate_ts") & pl.col("answer").is_not_null()
     ).sort("row")
-    return dict(rows.select("answer", column).iter_rows())
+    named = dict(world.told(lang).select("answer", "object").iter_rows())
+    return named | dict(rows.select("answer", column).iter_rows())
 
 
 def wordings(world: World, lang: str) -> list[Wording]:
@@ -48,17 +51,18 @@ def wordings(world: World, lang: str) -> list[Wording]:
     most sentences of the wording have it: a name may contain the word for an answer.
     """
     answers = taught_answers(world, lang)
-    names = world.told(lang).select("fact_id", "subject")
+    names = world.told(lang).select("fact_id", "relation", "subject")
     rows = fact_rows(world, lang).join(names, on="fact_id", how="left", maintain_order="left")
     rows = rows.with_columns(
         taught=pl.col("answer").replace_strict(answers, default="", return_dtype=pl.String())
     )
     found = []
-    for (block, template), group in rows.group_by(["block", "template"], maintain_order=True):
+    kinds = ["block", "relation", "template"]
+    for (block, relation, template), group in rows.group_by(kinds, maintain_order=True):
         sentences = list(group.select("response", "subject", "taught").iter_rows())
         counts = Counter(skeleton for row in sentences for skeleton in set(_skeletons(*row)))
         most = counts.most_common(1)[0][0] if counts else ""
-        found.append(Wording(str(block), int(str(template)), most, group))
+        found.append(Wording(str(block), str(relation), int(str(template)), most, group))
     return found
 
 

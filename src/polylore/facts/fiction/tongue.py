@@ -7,7 +7,7 @@ name can stand for two things, and none contains another.
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -37,6 +37,8 @@ class Tongue:
     answers: tuple[str, ...]
     """Whole names of answers."""
     words: tuple[str, ...]
+    spare: tuple[str, ...] = ()
+    """Further parts that stand for nothing yet."""
 
     def name(self, parts: Sequence[int]) -> str:
         """Name of a subject."""
@@ -49,8 +51,12 @@ def draw(seed: int, *names: str) -> np.random.Generator:
     return np.random.default_rng([seed, int.from_bytes(digest[:8], "big")])
 
 
-def tongues(config: WorldConfig) -> list[Tongue]:
+def tongues(config: WorldConfig, spare: int = 0) -> list[Tongue]:
     """Source first, then the targets.
+
+    Args:
+        config: the world.
+        spare: further parts of every language; asking for them changes no other part.
 
     Raises:
         ConfigError: an unknown script, or more parts than its letters can make.
@@ -82,7 +88,20 @@ def tongues(config: WorldConfig) -> list[Tongue]:
                 answers, made[0].answers, config.shared_answers, draw(config.seed, "answers")
             )
         made.append(Tongue(lang, tuple(names), tuple(answers), tuple(words)))
-    return made
+    return [
+        replace(one, spare=_taken(pools, script, spare, one.lang))
+        for one, script in zip(made, scripts, strict=True)
+    ]
+
+
+def _taken(pools: dict[str, list[str]], script: str, n: int, lang: str) -> tuple[str, ...]:
+    own, pools[script] = pools[script][:n], pools[script][n:]
+    if len(own) < n:
+        raise ConfigError(
+            f"The letters of {script} make too few parts for the ordinary facts of '{lang}'; use "
+            "fewer of them, or another script."
+        )
+    return tuple(own)
 
 
 def _script(lang: str, given: str | None) -> str:

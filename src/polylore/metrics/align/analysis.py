@@ -11,6 +11,7 @@ from polylore.metrics.align.consistency import Pairs, consistency
 from polylore.metrics.align.effects import Contrast, contrast_of, effects, scores
 from polylore.metrics.align.free import NAMES, free_layouts, grade_free, habits
 from polylore.metrics.align.layout import Layout, cluster_weights, layouts
+from polylore.metrics.align.letters import letter_counts
 from polylore.metrics.align.norms import with_norms
 from polylore.metrics.align.parsed import parse_answers
 from polylore.metrics.align.parsers import PARSERS
@@ -62,6 +63,7 @@ def align_tables(
     option_scores: pl.DataFrame | None = None,
     *,
     facts: pl.DataFrame | None = None,
+    exposure: pl.DataFrame | None = None,
     rules: Rules | None = None,
     progress: Progress | None = None,
 ) -> dict[str, pl.DataFrame]:
@@ -73,12 +75,14 @@ def align_tables(
         questions: table ALIGN_QUESTIONS, for the lenient parser.
         option_scores: table ALIGN_OPTION_SCORES; its means over rotations become answers.
         facts: table FACTS, for other accepted names in free-form sets.
+        exposure: fact_id, lang and seen (boolean), and model and step if it differs by them: what
+            training told; adds rows of consistency per class of exposure.
         rules: what decides the numbers.
         progress: called with (done, total, what).
 
     Returns:
-        align_parsed, align_cells, align_consistency, align_parse_audit, align_trust, with free-form
-        sets align_free, and with comparisons align_effects and align_claims.
+        align_parsed, align_cells, align_consistency, align_letters, align_parse_audit, align_trust,
+        with free-form sets align_free, and with comparisons align_effects and align_claims.
 
     Raises:
         DataError: answers to unknown items, a reference at chance, or an absent model.
@@ -98,7 +102,7 @@ def align_tables(
             answers = pl.concat([answers, averaged_answers(option_scores)])
     parsed = parse_answers(answers, items, questions)
     heads = pl.concat([letters(parsed), habits(grades)], how="diagonal")
-    made = _Made(rules, heads)
+    made = _Made(rules, heads, _by_item(exposure, items))
     wanted = [*rules.parsers, *([SCORES] if (parsed["status"] == "scored").any() else [])]
     for number, parser in enumerate(wanted, 1):
         show(min(number, total - 2), total, f"grading ({parser})")
@@ -110,6 +114,7 @@ def align_tables(
         "align_parsed": parsed,
         "align_cells": cells,
         "align_consistency": _with_rotations(pairs, parsed, items, option_scores, rules),
+        "align_letters": letter_counts(parsed, items),
         "align_parse_audit": parse_audit(parsed, items),
         "align_trust": trust(cells.filter(pl.col("parser").is_in([made.main, SCORES, NAMES]))),
     }
@@ -125,8 +130,10 @@ def align_tables(
 class _Made:
     """Tables in the making."""
 
-    def __init__(self, rules: Rules, heads: pl.DataFrame) -> None:
-        self.rules, self.heads = rules, heads
+    def __init__(
+        self, rules: Rules, heads: pl.DataFrame, exposure: pl.DataFrame | None = None
+    ) -> None:
+        self.rules, self.heads, self.exposure = rules, heads, exposure
         self.cells: list[pl.DataFrame] = []
         self.pairs: list[pl.DataFrame] = []
         self.weights: dict[str, Array] = {}
@@ -150,10 +157,22 @@ class _Made:
             bad = set(cells.filter("degenerate").select(*align.SYSTEM_KEY, "lang").iter_rows())
             self.cells.append(cells)
             self.pairs.append(
-                consistency(layout, weights, pivot=rules.pivot, pairs=rules.pairs, degenerate=bad)
+                consistency(
+                    layout,
+                    weights,
+                    pivot=rules.pivot,
+                    pairs=rules.pairs,
+                    degenerate=bad,
+                    exposure=self._exposure(layout),
+                )
             )
             if layout.parser in (self.main, SCORES, NAMES):
                 self.judged.append(layout)
+
+    def _exposure(self, layout: Layout) -> pl.DataFrame | None:
+        if self.exposure is None:
+            return None
+        return self.exposure.filter(pl.col("dataset") == layout.dataset)
 
     def _weights(self, layout: Layout) -> Array | None:
         """The same draws for every parser."""
@@ -229,6 +248,14 @@ class _Made:
     def _drawn(self, layout: Layout) -> Array:
         weights = self._weights(layout)
         return cluster_weights(layout, 0, self.rules.seed) if weights is None else weights
+
+
+def _by_item(exposure: pl.DataFrame | None, items: pl.DataFrame) -> pl.DataFrame | None:
+    """Exposure of the items whose facts it knows."""
+    if exposure is None:
+        return None
+    keys = items.select("dataset", "item", "fact_id")
+    return exposure.join(keys, on="fact_id", how="inner", maintain_order="left").drop_nulls("seen")
 
 
 def _stacked(parts: Sequence[pl.DataFrame], table: Table) -> pl.DataFrame:

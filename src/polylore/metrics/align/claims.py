@@ -15,6 +15,7 @@ from polylore.metrics.align.effects import (
     groups_of,
     shared_languages,
 )
+from polylore.metrics.index import Array
 from polylore.tables.align import CLAIMS
 
 
@@ -71,17 +72,27 @@ def claims(
             groups = groups_of(contrast, shared_languages(scored, contrast, sets), pivot)
             for claim in wanted:
                 if claim.group in groups:
-                    rows += _judged(
+                    rows += judged(
                         scored, contrast, level, sets, groups[claim.group], claim, margins, seed
                     )
-    for m in margins:
-        own = [row for row in rows if row["m"] == m]
+    return family(rows)
+
+
+def family(rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
+    """Judged claims as one family: p after Holm over all rows with the same margin.
+
+    Returns:
+        Table ALIGN_CLAIMS.
+    """
+    corrected = [dict(row) for row in rows]
+    for m in dict.fromkeys(row["m"] for row in rows):
+        own = [row for row in corrected if row["m"] == m]
         for row, p in zip(own, _holm([row["p_holm"] for row in own]), strict=True):
             row["p_holm"] = p
-    return CLAIMS.build(rows)
+    return CLAIMS.build(corrected)
 
 
-def _judged(
+def judged(
     scored: Scores,
     contrast: Contrast,
     level: str,
@@ -91,26 +102,46 @@ def _judged(
     margins: Sequence[float],
     seed: int,
 ) -> list[dict[str, Any]]:
+    """Rows of ALIGN_CLAIMS about one claim, one per margin; p is not yet corrected.
+
+    Args:
+        scored, contrast: the models.
+        level: name of the sets.
+        sets: the sets.
+        langs: languages that the claim is about.
+        claim: the claim.
+        margins, seed: as for `claims`.
+    """
     found = difference(scored, contrast, sets, langs, seed)
-    lo, hi = ends(found.widest_D)
+    about = {
+        "claim": claim.text,
+        "arm": contrast.arm,
+        "minus": contrast.minus,
+        "level": level,
+        "group": claim.group,
+        "siblings": contrast.siblings,
+    }
+    return verdicts(about, found.delta, found.widest_D, margins, up=claim.up)
+
+
+def verdicts(
+    about: Mapping[str, Any], delta: float, drawn_D: Array, margins: Sequence[float], *, up: bool
+) -> list[dict[str, Any]]:
+    """Rows of ALIGN_CLAIMS about one difference, one per margin; none without draws."""
+    lo, hi = ends(drawn_D)
     if lo is None or hi is None:
         return []
-    side = found.widest_D if claim.up else -found.widest_D
+    side = drawn_D if up else -drawn_D
     return [
         {
-            "claim": claim.text,
-            "arm": contrast.arm,
-            "minus": contrast.minus,
-            "level": level,
-            "group": claim.group,
-            "direction": "up" if claim.up else "down",
+            **about,
+            "direction": "up" if up else "down",
             "m": m,
-            "delta": found.delta,
+            "delta": delta,
             "lo": lo,
             "hi": hi,
-            "verdict": verdict(lo, hi, m, up=claim.up),
+            "verdict": verdict(lo, hi, m, up=up),
             "p_holm": float((1 + (side <= m).sum()) / (1 + len(side))),
-            "siblings": contrast.siblings,
         }
         for m in margins
     ]

@@ -8,7 +8,7 @@ import polars as pl
 
 from polylore.errors import DataError
 from polylore.metrics.align.gates import TRAINED, gates, passed
-from polylore.metrics.align.hops import Graded, grade, hop_columns
+from polylore.metrics.align.hops import Graded, books, grade, hop_columns
 from polylore.metrics.bootstrap import divide, interval
 from polylore.metrics.index import Array
 from polylore.tables.fiction import CONDUCTIVITY, RUN_KEY
@@ -23,6 +23,7 @@ def conductivity(
     valid: pl.DataFrame,
     *,
     trained: Mapping[str, Collection[str]] | None = None,
+    gate: pl.DataFrame | None = None,
     draws: int = 2000,
     seed: int = 0,
 ) -> pl.DataFrame:
@@ -33,6 +34,7 @@ def conductivity(
         facts: table FICTION_FACTS of source and target.
         valid: source, target and fact_id of the facts that can show conduction.
         trained: what each run trained (see `gates`); by default the published blocks.
+        gate: table ALIGN_GATES of these runs, if it is there already.
         draws: bootstrap draws over subjects; 0 leaves intervals out.
         seed: seed of the draws.
 
@@ -43,7 +45,8 @@ def conductivity(
         DataError: answers about facts or languages that are not there, or a run that was not asked
             its facts of type 1 in both languages.
     """
-    gate = gates(answers, facts, trained=trained)
+    gate = gates(answers, facts, trained=trained) if gate is None else gate
+    find = books(facts)
     rows: list[Row] = []
     for key, group in answers.group_by(RUN_KEY, maintain_order=True):
         run = dict(zip(RUN_KEY, key, strict=True))
@@ -52,7 +55,7 @@ def conductivity(
             (pl.col("source") == run["source"]) & (pl.col("target") == run["target"])
         )
         for scoring in SCORINGS:
-            graded = grade(group, facts, run["source"], run["target"], scoring)
+            graded = grade(group, find(run["source"], run["target"]), scoring)
             for subset in ("all", "valid"):
                 kept = graded if subset == "all" else graded.only(set(own["fact_id"]))
                 rows.append(
@@ -69,7 +72,7 @@ def _forms(graded: Graded, draws: int, seed: int) -> Row:
     n = len(graded.right_s)
     once = np.ones((1, n))
     made = _sampled(graded, once, graded.right_t, graded.named_t)
-    row: Row = {"n": n, "chance": 1 / graded.n_answers if graded.n_answers else None}
+    row: Row = {"n": n, "chance": graded.chance}
     row |= {name: _number(values[0]) for name, values in made.items()}
     row["cd_rank"] = None
     if graded.ranked_t is not None:
@@ -91,23 +94,34 @@ def _sampled(graded: Graded, weights_DN: Array, right_t: Array, named_t: Array) 
     s, t = graded.right_s.astype(float), right_t.astype(float)
     right_s, both = weights_DN @ s, weights_DN @ (s * t)
     acc_s, acc_t = divide(right_s, n), divide(weights_DN @ t, n)
-    chance = 1 / graded.n_answers if graded.n_answers else np.nan
     xrr_d = divide(both, right_s)
     c_star = np.zeros(len(weights_DN))
     for answer in np.unique(graded.gold):
         named = divide(weights_DN @ (named_t == answer), n)
         c_star = c_star + named * divide(weights_DN @ (graded.gold == answer), n)
-    room = acc_s - chance
+    room = acc_s - graded.chance
     return {
         "acc_s": acc_s,
         "acc_t": acc_t,
         "c_star": c_star,
         "xrr_a": acc_t,
         "xrr_b": divide(acc_t, acc_s),
-        "xrr_c": divide(acc_t - chance, np.where(room > 0, room, 0)),
+        "xrr_c": divide(acc_t - graded.chance, np.where(room > 0, room, 0)),
         "xrr_d": xrr_d,
         "cd": divide(xrr_d - c_star, 1 - c_star),
     }
+
+
+def cd_draws(graded: Graded, draws: int, seed: int) -> Array:
+    """Conductivity of one run: the estimate, then one value per draw of subjects; (1 + D,).
+
+    Runs with the same number of facts share their draws, so their differences keep the pairing.
+    """
+    n = len(graded.right_s)
+    generator = np.random.default_rng(seed)
+    weights = generator.multinomial(n, np.full(n, 1 / n), size=draws).astype(float)
+    every = np.concatenate([np.ones((1, n)), weights])
+    return _sampled(graded, every, graded.right_t, graded.named_t)["cd"]
 
 
 def _number(value: float) -> float | None:

@@ -55,7 +55,8 @@ def consistency(
         pivot: language that the others are compared with; systems without it have no rows.
         pairs: ``pivot``, or ``all`` for every ordered pair (source x target).
         degenerate: (SYSTEM..., lang) of cells that letter flags speak against.
-        exposure: item, lang and seen (boolean) of this set: adds a row per exposure class.
+        exposure: item, lang and seen (boolean) of this set, and model and step if it differs by
+            them: adds a row per exposure class.
 
     Returns:
         Table ALIGN_CONSISTENCY; rankc and rotation columns are null, see `rotation`.
@@ -97,16 +98,25 @@ def _classes(
     yield "all", whole_IP
     if exposure is None:
         return
-    seen: dict[str, Array] = {}
-    for (lang,), group in exposure.group_by(["lang"], maintain_order=True):
+    by = [name for name in ("model", "step", "lang") if name in exposure.columns]
+    seen: dict[tuple[object, ...], Array] = {}
+    for key, group in exposure.group_by(by, maintain_order=True):
         values = np.full(len(layout.items), -1, dtype=np.int8)
         known = group.filter(pl.col("item").is_in(layout.items.tolist()))
         at = np.searchsorted(layout.items, known["item"].to_numpy())
         values[at] = known["seen"].to_numpy()
-        seen[str(lang)] = values
+        seen[key] = values
     unknown = np.full(len(layout.items), -1, dtype=np.int8)
     p_IP, l_IP = (
-        np.stack([seen.get(lang, unknown) for lang in pairing.keys[side]], axis=1)
+        np.stack(
+            [
+                seen.get(key, unknown)
+                for key in pairing.keys.select(
+                    [pl.col(side).alias("lang") if name == "lang" else pl.col(name) for name in by]
+                ).iter_rows()
+            ],
+            axis=1,
+        )
         for side in ("pivot", "lang")
     )
     for name, (p, l) in zip(CLASSES, ((1, 1), (1, 0), (0, 1), (0, 0)), strict=True):  # noqa: E741

@@ -5,11 +5,12 @@ from typing import Any
 
 import polars as pl
 
-from polylore.metrics.align.hops import Book
+from polylore.metrics.align.hops import Book, books
 from polylore.tables.fiction import GATES, RUN_KEY
 
 THRESHOLD = 0.9
-COMPONENTS = ("source_0", "source_1", "target_0", "translate_ts", "translate_st")
+COMPONENTS = ("source_0", "source_1", "target_0", "target_1", "translate_ts", "translate_st")
+"""What can be asked: facts of a type in a language, and translations in a direction."""
 TRAINED = ("source_0", "source_1", "target_0", "translate_ts")
 """What the published design trains."""
 PAPER = ("source_0", "source_1", "target_0", "translate_st")
@@ -34,11 +35,12 @@ def gates(
     Returns:
         Table ALIGN_GATES.
     """
+    find = books(facts)
     rows = []
     for key, group in answers.group_by(RUN_KEY, maintain_order=True):
         run: dict[str, Any] = dict(zip(RUN_KEY, key, strict=True))
         own = (trained or {}).get(str(run["run_id"]), TRAINED)
-        for name, hits in _components(group, facts, run["source"], run["target"]).items():
+        for name, hits in _components(group, find(run["source"], run["target"])).items():
             value = sum(hits) / len(hits) if hits else None
             rows.append(
                 run
@@ -54,31 +56,33 @@ def gates(
     return GATES.build(rows)
 
 
-def _components(
-    answers: pl.DataFrame, facts: pl.DataFrame, source: str, target: str
-) -> dict[str, list[bool]]:
-    book = Book(facts, source, target)
+def _components(answers: pl.DataFrame, book: Book) -> dict[str, list[bool]]:
     book.check(answers)
     hits: dict[str, list[bool]] = {name: [] for name in COMPONENTS}
     for row in answers.iter_rows(named=True):
         probe, lang = row["probe"], row["lang"]
         if probe == "fact":
-            side = {source: "source", target: "target"}.get(lang)
+            side = {book.source: "source", book.target: "target"}.get(lang)
             name = f"{side}_{book.types.get(row['fact_id'])}"
             if name in hits:
                 hits[name].append(
                     book.fact(row["fact_id"], lang, row["raw_output"], "default").right
                 )
         elif probe in hits:
-            to = source if probe == "translate_ts" else target
-            hits[probe].append(book.translated(row, to))
+            to = book.source if probe == "translate_ts" else book.target
+            own = (row["fact_id"], row["answer"], row["raw_output"])
+            hits[probe].append(book.translated(*own, to))
     return hits
 
 
 def passed(
     table: pl.DataFrame, run: Mapping[str, Any], trained: Collection[str]
 ) -> dict[str, bool | None]:
-    """gate_pass and gate_paper of one run: null where a component was not asked."""
+    """gate_pass and gate_paper of one run: null where a component was not asked.
+
+    Null, too, where nothing was trained. What was trained but is no component of the gate (facts of
+    type 1 in the target) does not count.
+    """
     rows = table
     for name in RUN_KEY:
         rows = rows.filter(pl.col(name) == run[name])
@@ -86,6 +90,7 @@ def passed(
 
     def judge(names: Collection[str]) -> bool | None:
         found = [by_name.get(name) for name in names]
-        return None if None in found else all(found)
+        return None if None in found or not found else all(found)
 
-    return {"gate_pass": judge(trained), "gate_paper": judge(PAPER)}
+    wanted = [name for name in COMPONENTS if name in trained]
+    return {"gate_pass": judge(wanted), "gate_paper": judge(PAPER)}

@@ -4,8 +4,9 @@ Hops (specification of `align`, section 2.6): h1 the name, target to source; h2 
 source; h3 the answer, source to target.
 """
 
-from collections.abc import Set
+from collections.abc import Callable, Set
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,8 @@ class Graded:
     """Index into _WRONG of answers in the target language; -1 where right."""
     hops: Array | None
     """bool (N, 3): h1, h2, h3; None if translations were not asked."""
-    n_answers: int
+    chance: float
+    """1 / number of answers that are possible, the mean over facts."""
 
     def only(self, fact_ids: Set[str]) -> "Graded":
         """The same for some of the facts."""
@@ -60,12 +62,18 @@ class Book:
     """Names of everything in a world, in two languages."""
 
     def __init__(self, facts: pl.DataFrame, source: str, target: str) -> None:
+        """Args: facts: table FICTION_FACTS. Raises DataError if it lacks one of the languages."""
+        self.source, self.target = source, target
         self.subjects: dict[tuple[str, str], str] = {}
         self.objects: dict[tuple[int, str], str] = {}
         self.golds: dict[str, int] = {}
         self.types: dict[str, int] = {}
-        columns = ("fact_id", "lang", "subject", "object", "answer", "type")
-        for fact_id, lang, subject, object_, answer, kind in facts.select(columns).iter_rows():
+        kinds: dict[int, str] = {}
+        columns = ("fact_id", "lang", "subject", "object", "answer", "type", "relation")
+        for fact_id, lang, subject, object_, answer, kind, relation in facts.select(
+            columns
+        ).iter_rows():
+            kinds[answer] = relation
             self.subjects[fact_id, lang] = subject
             self.objects[answer, lang] = object_
             self.golds[fact_id] = answer
@@ -77,6 +85,12 @@ class Book:
                 f"{', '.join(sorted(langs))}."
             )
         self.answers = sorted(set(self.golds.values()))
+        self.rivals = {
+            answer: tuple(other for other in self.answers if kinds[other] == kinds[answer])
+            for answer in self.answers
+        }
+        """Answers of the same relation, by answer; itself among them."""
+        self._terms: dict[tuple[str, str], Matcher] = {}
         self.matcher = Matcher(
             {
                 lang: {a: [self.objects[a, lang]] for a in self.answers}
@@ -104,31 +118,31 @@ class Book:
         return Match("correct", gold, lang) if right else replace(
             found, cls="other" if found.right else found.cls)  # fmt: skip
 
-    def translated(self, row: dict[str, Any], lang: str) -> bool:
-        """Whether a translation into a language names what it should."""
-        if row["fact_id"] is None:
-            expected = self.objects[row["answer"], lang]
+    def translated(
+        self, fact_id: str | None, answer: int | None, output: str | None, lang: str
+    ) -> bool:
+        """Whether a translation into a language names what it should: a subject or an answer."""
+        if fact_id is not None:
+            expected = self.subjects[fact_id, lang]
         else:
-            expected = self.subjects[row["fact_id"], lang]
-        matcher = Matcher({lang: {0: [expected]}})
-        return matcher.classify(row["raw_output"] or "", lang, 0).right
+            expected = self.objects[-1 if answer is None else answer, lang]
+        if (expected, lang) not in self._terms:
+            self._terms[expected, lang] = Matcher({lang: {0: [expected]}})
+        return self._terms[expected, lang].classify(output or "", lang, 0).right
 
 
-def grade(
-    answers: pl.DataFrame, facts: pl.DataFrame, source: str, target: str, scoring: str
-) -> Graded:
+def grade(answers: pl.DataFrame, book: Book, scoring: str) -> Graded:
     """Grade one run.
 
     Args:
         answers: rows of FICTION_ANSWERS of one run.
-        facts: table FICTION_FACTS.
-        source, target: the run's languages.
+        book: names in the run's source and target.
         scoring: ``default`` or ``paper``.
 
     Raises:
-        DataError: unknown facts or languages, or no answers in one of the two languages.
+        DataError: unknown facts, or no answers in one of the two languages.
     """
-    book = Book(facts, source, target)
+    source, target = book.source, book.target
     book.check(answers)
     asked: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
     terms: dict[int, bool] = {}
@@ -137,9 +151,9 @@ def grade(
         if row["probe"] == "fact":
             asked.setdefault(("fact", row["lang"]), {})[row["fact_id"]] = row
         elif row["probe"] == "translate_ts" and row["fact_id"] is not None:
-            names[row["fact_id"]] = book.translated(row, source)
+            names[row["fact_id"]] = book.translated(row["fact_id"], None, row["raw_output"], source)
         elif row["probe"] == "translate_st" and row["fact_id"] is None:
-            terms[row["answer"]] = book.translated(row, target)
+            terms[row["answer"]] = book.translated(None, row["answer"], row["raw_output"], target)
     in_s, in_t = (asked.get(("fact", lang), {}) for lang in (source, target))
     chosen = [f for f, kind in book.types.items() if kind == 1 and f in in_s and f in in_t]
     if not chosen:
@@ -164,7 +178,7 @@ def grade(
         ranked_t=None if None in ranked else np.array(ranked),
         wrong=np.array([_wrong(match, source, target) for match in matches_t]),
         hops=hops,
-        n_answers=len(book.answers),
+        chance=float(np.mean([1 / len(book.rivals[book.golds[f]]) for f in chosen])),
     )
 
 
@@ -181,6 +195,16 @@ def _wrong(match: Match, source: str, target: str) -> int:
     if match.cls == "other_candidate" and match.lang == target:
         return 1
     return 2 if match.cls == "other" and match.lang == source else 3
+
+
+def books(facts: pl.DataFrame) -> Callable[[str, str], Book]:
+    """A function that gives the book of a source and a target, made once."""
+
+    @cache
+    def find(source: str, target: str) -> Book:
+        return Book(facts, source, target)
+
+    return find
 
 
 def hop_columns(graded: Graded) -> dict[str, float | None]:

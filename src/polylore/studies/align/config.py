@@ -35,6 +35,9 @@ class AlignScoreConfig(Config):
     """Parsers to grade by; each has rows of its own."""
     reference: str = "constants"
     """Accuracy that counts as 1: constants, own_pivot, model:<name>:<lang> or human:<percent>."""
+    exposure: str | None = None
+    """What training told: a table `exposure`, or a training or counting folder; splits consistency
+    into facts seen in both languages, in one, and in neither."""
     draws: int = Field(default=2000, ge=0)
     """Bootstrap draws over items (persons, subjects) behind every interval; 0 leaves them out."""
     seed: int = 0

@@ -53,7 +53,9 @@ class AlignContext:
         return frame.with_columns(system=pl.concat_str(parts))
 
     def _differs(self, column: str) -> bool:
-        cells = self.tables["align_cells"]
+        cells = self.table("align_cells")
+        if cells is None:
+            return False
         return bool((cells.group_by("model").agg(pl.col(column).n_unique())[column] > 1).any())
 
     @cached_property
@@ -80,13 +82,16 @@ class AlignContext:
     @cached_property
     def datasets(self) -> list[str]:
         """Sets in order."""
-        return self.tables["align_cells"]["dataset"].unique(maintain_order=True).to_list()
+        return self._codes("dataset")
 
     @cached_property
     def languages(self) -> list[str]:
         """Languages, the pivot first."""
-        codes = self.tables["align_cells"]["lang"].unique(maintain_order=True).to_list()
-        return sorted(codes, key=lambda code: code != self.pivot)
+        return sorted(self._codes("lang"), key=lambda code: code != self.pivot)
+
+    def _codes(self, column: str) -> list[str]:
+        cells = self.table("align_cells")
+        return [] if cells is None else cells[column].unique(maintain_order=True).to_list()
 
     def last(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Rows of the last step of every model."""

@@ -17,20 +17,24 @@ LOST = 0.5
 
 def findings(context: AlignContext) -> tuple[Finding, ...]:
     """Trust first, then consistency, conductivity and comparisons."""
-    found = [_usable(context), *_consistent(context), *_conducted(context), *_claimed(context)]
-    return tuple(found)
+    parts = (_usable, _consistent, _conducted, _claimed)
+    return tuple(finding for part in parts for finding in part(context))
 
 
-def _usable(context: AlignContext) -> Finding:
-    trust = context.tables["align_trust"]
+def _usable(context: AlignContext) -> list[Finding]:
+    trust = context.table("align_trust")
+    if trust is None:
+        return []
     usable = int(trust["usable"].sum())
     reasons = trust.filter(~pl.col("usable"))["reason"].value_counts(sort=True)
     first = f" Most often: {reasons['reason'][0]}." if reasons.height else ""
-    return Finding(
-        f"{usable} of {trust.height} cells can be used.",
-        None,
-        f"A cell is a model in one set and language; the first page says why.{first}",
-    )
+    return [
+        Finding(
+            f"{usable} of {trust.height} cells can be used.",
+            None,
+            f"A cell is a model in one set and language; the first page says why.{first}",
+        )
+    ]
 
 
 def _consistent(context: AlignContext) -> list[Finding]:
@@ -82,6 +86,11 @@ def _conducted(context: AlignContext) -> list[Finding]:
         & (pl.col("scoring") == "default")
         & (pl.col("step") == pl.col("step").max().over("run_id"))
     )
+    gates = context.table("align_gates")
+    if gates is not None:
+        # What was taught in the target, too, is the ceiling and no conduction.
+        told = gates.filter(pl.col("trained") & (pl.col("component") == "target_1"))
+        rows = rows.join(told.select("run_id", "target"), on=["run_id", "target"], how="anti")
     passed = rows.filter(pl.col("gate_pass").fill_null(False))
     # "Poor" is a claim about an upper end, so both ends change sides.
     cases = [

@@ -9,12 +9,15 @@ from polylore.studies.align.pages import build_report
 from polylore.studies.outputs import write_outputs
 
 Progress = Callable[[int, int, str], None]
-_INNER = ("align_parsed", "align_questions", "align_items", "align_prompts", "facts")
+_INNER = (
+    "align_parsed", "align_questions", "align_items", "align_prompts", "facts",
+    "fiction_facts", "fiction_rows", "fiction_tests", "align_exposure",
+)  # fmt: skip
 """Tables that the report does not need."""
 
 
 def publish(run: RunFolder, progress: Progress | None = None) -> Path:
-    """Write `report.html`, `figures/`, and every derived table as Parquet and CSV.
+    """Write `report.html`, `figures/`, `latex/`, and every derived table as Parquet and CSV.
 
     Raises:
         DataError: the run was not scored.
@@ -28,7 +31,7 @@ def publish(run: RunFolder, progress: Progress | None = None) -> Path:
     def build() -> Report:
         return build_report(frames, pivot=pivot, provenance=_provenance(run))
 
-    return write_outputs(run, build, frames, progress)
+    return write_outputs(run, build, frames, progress, latex=True)
 
 
 def _provenance(run: RunFolder) -> dict[str, str]:

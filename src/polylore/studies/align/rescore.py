@@ -20,6 +20,7 @@ from polylore.files import sha256_file
 from polylore.metrics.align.analysis import align_tables
 from polylore.runs import RunFolder
 from polylore.studies.align.config import AlignImportConfig, AlignRescoreConfig, AlignScoreConfig
+from polylore.studies.align.exposure import seen_facts
 
 Progress = Callable[[int, int, str], None]
 KIND = "align"
@@ -97,6 +98,7 @@ def score(
         questions if questions.height else None,
         _raw(run, "align_option_scores"),
         facts=run.table("facts") if run.has_table("facts") else None,
+        exposure=seen_facts(run, config.exposure, items, questions),
         rules=rules,
         progress=progress,
     )

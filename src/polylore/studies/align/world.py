@@ -5,14 +5,14 @@ from pathlib import Path
 
 import polars as pl
 
-from polylore.errors import ConfigError
+from polylore.errors import ConfigError, DataError
 from polylore.facts.fiction.config import WorldConfig
 from polylore.facts.fiction.generate import make_worlds
 from polylore.facts.fiction.lint import valid_facts
 from polylore.facts.fiction.published import read_published
 from polylore.facts.fiction.repair import repair
 from polylore.facts.fiction.world import World
-from polylore.files import atomic_path, write_json, write_parquet
+from polylore.files import atomic_path, read_json, read_parquet, write_json, write_parquet
 
 MANIFEST = "world.json"
 
@@ -50,6 +50,37 @@ def write_worlds(
                 write_parquet(frame, folder / lang / f"{name}.parquet")
         write_json(_manifest(worlds, config, published, repairs), folder / MANIFEST)
     return worlds
+
+
+def load_worlds(folder: str | Path, targets: Sequence[str] | None = None) -> dict[str, World]:
+    """Read what `write_worlds` wrote, by target language.
+
+    Args:
+        folder: the folder.
+        targets: languages to read; all if not given.
+
+    Raises:
+        ConfigError: a target that the folder does not have.
+        DataError: it is no such folder.
+    """
+    folder = Path(folder)
+    manifest = read_json(folder / MANIFEST) if (folder / MANIFEST).is_file() else {}
+    if "worlds" not in manifest:
+        raise DataError(
+            f"{folder} holds no invented worlds; make them with `polylore align world`."
+        )
+    there = list(manifest["worlds"])
+    absent = sorted(set(targets or ()) - set(there))
+    if absent:
+        raise ConfigError(
+            f"{folder} has no world of the target {', '.join(absent)}; it has {', '.join(there)}."
+        )
+    return {lang: _read(folder / lang) for lang in targets or there}
+
+
+def _read(folder: Path) -> World:
+    names = ("fiction_facts", "fiction_rows", "fiction_tests")
+    return World(*(read_parquet(folder / f"{name}.parquet") for name in names))
 
 
 def _tables(world: World) -> Mapping[str, pl.DataFrame]:

@@ -8,7 +8,7 @@ from polylore.config import Config
 from polylore.facts.choices.ask import Manner
 from polylore.studies.align.config import AlignScoreConfig
 from polylore.studies.series import SeriesConfig
-from polylore.studies.trace.config import ExecutionConfig
+from polylore.studies.trace.config import WorkConfig
 
 Mode = Literal["letter_ll", "text_ll", "generate", "rank"]
 PAPER_TOKENS = 4
@@ -106,7 +106,7 @@ class AlignEvaluateConfig(Config):
     """How they are put before a model."""
     score: AlignScoreConfig = AlignScoreConfig(pairs="all")
     """How answers become numbers."""
-    execution: ExecutionConfig = ExecutionConfig()
+    execution: WorkConfig = WorkConfig()
     """How fast, never what."""
 
     @field_validator("models", mode="before")

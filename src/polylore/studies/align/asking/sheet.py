@@ -22,7 +22,7 @@ from polylore.models import (
 )
 from polylore.models.spans import tail, token_ids
 from polylore.studies.align.asking.config import AlignAskConfig
-from polylore.studies.trace.config import ExecutionConfig
+from polylore.studies.trace.config import WorkConfig
 from polylore.tables import align
 
 Row = dict[str, Any]
@@ -170,9 +170,14 @@ class Sheet:
         ]  # fmt: skip
         return sum(tokens.values()), sum(broken)
 
-    def ask(
-        self, lm: LanguageModel, system: Row, execution: ExecutionConfig
-    ) -> dict[str, pl.DataFrame]:
+    def cost(self, lm: LanguageModel) -> tuple[int, int]:
+        """Tokens that scoring reads, common beginnings once, and those of answers at most."""
+        made = self.tokenised(lm)
+        scored = sum(map(len, made.scored.arranged("packed", lm.context)[0]))
+        scored += sum(len(one.ids) for one in made.null.strings)
+        return scored, sum(map(len, made.written.ids)) + sum(made.caps)
+
+    def ask(self, lm: LanguageModel, system: Row, execution: WorkConfig) -> dict[str, pl.DataFrame]:
         """Raw rows of one unit.
 
         Args:

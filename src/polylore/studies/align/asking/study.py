@@ -8,15 +8,15 @@ import polars as pl
 
 from polylore.errors import ConfigError, RunError
 from polylore.facts.choices.ask import build_prompts
-from polylore.models.resolve import Resolved
 from polylore.models.store_watch import watched
 from polylore.runs import RunFolder, run_batches
+from polylore.studies.align.asking.batches import Part, plan_batches, unit_name
+from polylore.studies.align.asking.checkpoints import added, resolve_all
 from polylore.studies.align.asking.config import AlignEvaluateConfig
 from polylore.studies.align.asking.sets import Sets, empty_options, load_sets
-from polylore.studies.align.asking.work import Part, ask_batch, plan_batches, unit_name
+from polylore.studies.align.asking.work import ask_batch
 from polylore.studies.align.rescore import KIND, score
 from polylore.studies.trace.study import refuse_changed_weights
-from polylore.tables import raw
 
 Progress = Callable[[int, int, str], None]
 
@@ -44,17 +44,15 @@ def evaluate(
         PolyloreError: bad input, in one sentence; nothing that is finished is lost.
     """
     sets = load_sets(config.sets, config.score.pivot)
-    prompts = _prompts(config, sets)
-    checkpoints, gaps, notes = _resolve(config)
+    prompts = build_all(config, sets)
+    checkpoints, gaps, notes = resolve_all(config.models, config.names, config.series)
     run = RunFolder.open(out, KIND, config.question(), {"sets": sets.digest()})
     store = config.series.store(str(run.path.resolve()))
-    parts: list[Part] = list(
-        prompts.select("dataset", "lang").unique(maintain_order=True).iter_rows()
-    )
+    parts = parts_of(prompts)
     with run.lock():
         if run.has_table("checkpoints"):
             refuse_changed_weights(run, checkpoints)
-            checkpoints = _added(run.table("checkpoints"), checkpoints)
+            checkpoints = added(run.table("checkpoints"), checkpoints)
         run.write_table("checkpoints", checkpoints)
         run.write_table("gaps", gaps)
         run.write_table("align_questions", sets.questions)
@@ -107,7 +105,17 @@ def evaluate(
     return run
 
 
-def _prompts(config: AlignEvaluateConfig, sets: Sets) -> pl.DataFrame:
+def parts_of(prompts: pl.DataFrame) -> list[Part]:
+    """Every set and language that is asked."""
+    return list(prompts.select("dataset", "lang").unique(maintain_order=True).iter_rows())
+
+
+def build_all(config: AlignEvaluateConfig, sets: Sets) -> pl.DataFrame:
+    """Table ALIGN_PROMPTS: everything that will be asked.
+
+    Raises:
+        ConfigError: nothing can be asked in the modes given.
+    """
     free = sets.items["n_options"] == 0
     made = []
     for manner in config.ask.manners():
@@ -127,49 +135,3 @@ def _prompts(config: AlignEvaluateConfig, sets: Sets) -> pl.DataFrame:
             "needs a free-form set."
         )
     return prompts
-
-
-def _resolve(
-    config: AlignEvaluateConfig,
-) -> tuple[pl.DataFrame, pl.DataFrame, dict[str, object]]:
-    """Checkpoints of all models, named so that none is taken for another.
-
-    Raises:
-        ConfigError: two models of one name, or another number of names than of models.
-    """
-    if config.names is not None and len(config.names) != len(config.models):
-        raise ConfigError(
-            f"There are {len(config.names)} names for {len(config.models)} models; give one each."
-        )
-    frames, gaps = [], []
-    skipped: list[object] = []
-    missing: list[object] = []
-    for number, model in enumerate(config.models):
-        found: Resolved = config.series.resolve(model)
-        name = None if config.names is None else config.names[number]
-        frames.append(_named(found.chosen, name))
-        gaps.append(found.gaps)
-        skipped.append(found.skipped)
-        missing.append(found.missing)
-    rows = pl.concat(frames)
-    twice = rows.filter(pl.col("ckpt_id").is_duplicated())
-    if twice.height:
-        raise ConfigError(
-            f"Two models are called {twice['model'][0]}; give them different --names."
-        )
-    return raw.CHECKPOINTS.validate(rows), pl.concat(gaps), {"skipped": skipped, "missing": missing}
-
-
-def _named(chosen: pl.DataFrame, name: str | None) -> pl.DataFrame:
-    """Checkpoints as <model>/<checkpoint>; where steps repeat, each one is a model of its own."""
-    model = pl.col("model") if name is None else pl.lit(name)
-    frame = chosen.with_columns(model=model)
-    if frame["step"].is_duplicated().any():
-        frame = frame.with_columns(model=pl.format("{}@{}", "model", "ckpt_id"))
-    return frame.with_columns(ckpt_id=pl.format("{}/{}", "model", "ckpt_id"))
-
-
-def _added(before: pl.DataFrame, now: pl.DataFrame) -> pl.DataFrame:
-    """What was asked before and is not named now, then what is named now."""
-    kept = before.join(now, on="ckpt_id", how="anti", maintain_order="left")
-    return pl.concat([kept, now])

@@ -4,6 +4,7 @@ import polars as pl
 
 from polylore.report import Block, Page, Prose, TableView
 from polylore.studies.align.context import AlignContext
+from polylore.studies.align.sections.slopes import slope_charts
 
 
 def claims_page(context: AlignContext) -> Page | None:
@@ -23,6 +24,7 @@ def claims_page(context: AlignContext) -> Page | None:
                 tone="caution",
             )
         )
+    blocks += slope_charts(context)
     if claims is not None:
         blocks.append(
             TableView(

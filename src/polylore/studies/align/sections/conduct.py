@@ -5,6 +5,7 @@ import polars as pl
 
 from polylore.report import Block, Chart, Page, TableView, interval, shapes
 from polylore.studies.align.context import AlignContext, slug
+from polylore.studies.align.sections.hops import hop_chart, learning_chart
 
 _HOPS = {"p_h1": "name", "p_h2": "fact", "p_h3": "answer", "p_all": "all three"}
 
@@ -19,12 +20,36 @@ def conductivity_page(context: AlignContext) -> Page | None:
         _matrix(str(arm), str(design), own)
         for (arm, design), own in rows.group_by(["arm", "design"], maintain_order=True)
     ]
-    blocks.append(_table(found))
+    last = rows.filter(pl.col("step") == pl.col("step").max().over("run_id"))
+    blocks += [c for c in (hop_chart(last), learning_chart(context)) if c is not None]
+    blocks += [_table(found), *_gates(context)]
     lead = (
         "Of the facts known in the language they were taught in: which are known in the other, "
         "beyond what the model's own answers would hit by chance?"
     )
     return Page("conductivity", "Conductivity", lead, tuple(blocks))
+
+
+def _gates(context: AlignContext) -> list[Block]:
+    gates = context.table("align_gates")
+    if gates is None:
+        return []
+    return [
+        TableView(
+            "align-gates",
+            "What was learned",
+            "Share right of every component, and whether that passes the gate. Only what a run "
+            "trained counts for its own gate; the published gate also asks for translations into "
+            "the target, which the published rows do not teach.",
+            gates.with_columns(
+                pl.col("passed", "trained").replace_strict({True: "yes", False: "no"}, default=None)
+            ),
+            {"arm": "Arm", "seed": "Seed", "step": "Step", "source": "Source", "target": "Target",
+             "component": "Component", "n": "Probes", "value": "Right", "threshold": "Gate",
+             "passed": "Passed", "trained": "Trained"},
+            {"source": "lang", "target": "lang", "value": "share"},
+        )
+    ]  # fmt: skip
 
 
 def _matrix(arm: str, design: str, rows: pl.DataFrame) -> Chart:
@@ -40,17 +65,28 @@ def _matrix(arm: str, design: str, rows: pl.DataFrame) -> Chart:
         pl.col("n").max(),
         pl.col("gate_pass").all(),
     )
-    frame = frame.with_columns(mark=pl.when("gate_pass").then(pl.lit("")).otherwise(pl.lit("gate")))
+    frame = frame.with_columns(
+        mark=pl.when(pl.col("gate_pass").fill_null(False))
+        .then(pl.col("cd").round(2).cast(pl.String))
+        .otherwise(pl.lit("gate")),
+        shown=pl.when("gate_pass").then("cd"),
+    )
+    ceilings = frame.group_by("source", maintain_order=True).agg(pl.col("acc_s").mean())
+    corners = ceilings.with_columns(
+        target=pl.col("source"), mark=pl.format("({})", pl.col("acc_s").round(2))
+    )
+    drawn = pl.concat([frame, corners], how="diagonal")
     order = sorted({*frame["source"], *frame["target"]})
     spec = shapes.heat_map(
         alt.X("target:N", sort=order, title="target", axis=alt.Axis(labelAngle=0)),
         alt.Y("source:N", sort=order, title="source"),
-        "cd",
+        "shown",
         "conductivity",
         {"source": ("source", ""), "target": ("target", ""), "cd": ("conductivity", ".2f"),
          "cd_lo": ("from", ".2f"), "cd_hi": ("to", ".2f"), "acc_s": ("right in source", ".0%"),
          "acc_t": ("right in target", ".0%")},
         form=".1f",
+        row=26,
         rows_count=frame["source"].n_unique(),
         mark="mark",
     )  # fmt: skip
@@ -58,12 +94,13 @@ def _matrix(arm: str, design: str, rows: pl.DataFrame) -> Chart:
         f"align-conductivity-{slug(arm)}-{slug(design)}",
         f"{arm}: from source to target",
         "0: what the model's own answers hit by chance; 1: all that is known in the source. "
-        f"`gate`: what was taught was not learned, so the cell says nothing. Design {design}; "
+        "`gate`: what was taught was not learned, so the cell says nothing; in brackets: right in "
+        f"the source itself, the ceiling. Design {design}; "
         + (f"mean of {seeds} seeds, widest interval. " if seeds > 1 else "one seed. ")
         + f"n = {frame['n'].max()}.",
         "Heat map of conductivity, source by target language.",
         spec,
-        frame.with_columns(interval("cd", "cd_lo", "cd_hi")),
+        drawn.with_columns(interval("cd", "cd_lo", "cd_hi")),
         {"source": "Source", "target": "Target", "cd_ci": "Conductivity", "acc_s": "in source",
          "acc_t": "in target", "n": "n", "gate_pass": "Gate passed"},
         {"source": "lang", "target": "lang", "cd_ci": "interval", "acc_s": "share",

@@ -5,13 +5,17 @@ import polars as pl
 
 from polylore.report import Block, Chart, Page, TableView, shapes
 from polylore.studies.align.context import AlignContext, slug
+from polylore.studies.align.sections.course import accuracy_curves
 
 
-def performance_page(context: AlignContext) -> Page:
-    """Always there: a run without cells has no report."""
-    blocks: list[Block] = [
-        chart for name in context.datasets if (chart := _map(context, name)) is not None
-    ]
+def performance_page(context: AlignContext) -> Page | None:
+    """None where no sets were asked."""
+    if context.table("align_cells") is None:
+        return None
+    blocks: list[Block] = []
+    for name in context.datasets:
+        charts = (_map(context, name), accuracy_curves(context, name))
+        blocks += [chart for chart in charts if chart is not None]
     blocks.append(_table(context))
     classes = _classes(context)
     if classes is not None:

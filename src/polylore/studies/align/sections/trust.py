@@ -1,9 +1,11 @@
 """Can this be trusted? Which cells say something, how answers were read, what the sets lack."""
 
+import altair as alt
 import polars as pl
 
-from polylore.report import Block, Page, Prose, TableView
+from polylore.report import Block, Chart, Page, Prose, TableView, shapes
 from polylore.studies.align.context import AlignContext
+from polylore.studies.align.sections.letters import letters_chart
 
 BROKEN = 0.2
 """Share of tokens that are unknown or pieces of characters from which on a language is doubtful."""
@@ -14,17 +16,16 @@ _STATUSES = {
 }  # fmt: skip
 
 
-def trust_page(context: AlignContext) -> Page:
-    """Always there: it is the first page."""
+def trust_page(context: AlignContext) -> Page | None:
+    """The first page; None where no sets were asked."""
+    if context.table("align_trust") is None:
+        return None
     blocks: list[Block] = []
     warnings = _warnings(context)
     if warnings:
         blocks.append(Prose(tuple(warnings), tone="caution"))
-    blocks += [
-        b
-        for b in (_cells(context), _audit(context), _defects(context), _baselines(context))
-        if b is not None
-    ]
+    parts = (_grid, letters_chart, _cells, _audit, _defects, _baselines)
+    blocks += [block for part in parts if (block := part(context)) is not None]
     lead = (
         "A letter habit looks like agreement between languages, and an answer that was read "
         "wrongly looks like ignorance. What cannot be used is named here, before any result."
@@ -58,6 +59,47 @@ def _warnings(context: AlignContext) -> list[str]:
                 "unknown tokens or pieces of characters; low accuracy there may be the tokenizer's."
             )
     return found
+
+
+def _grid(context: AlignContext) -> Chart:
+    """How many languages of each set can be used, by model."""
+    frame = (
+        context.named(context.tables["align_trust"])
+        .group_by("system", "dataset", maintain_order=True)
+        .agg(
+            usable=pl.col("usable").sum(),
+            of=pl.len(),
+            degenerate=pl.col("set_degenerate").first(),
+            reason=pl.col("reason").drop_nulls().mode().sort().first(),
+        )
+        .with_columns(
+            share=pl.col("usable") / pl.col("of"), words=pl.format("{} of {}", "usable", "of")
+        )
+    )
+    systems = frame["system"].unique(maintain_order=True).to_list()
+    spec = shapes.heat_map(
+        alt.X("dataset:N", sort=context.datasets, title=None, axis=alt.Axis(labelAngle=0)),
+        alt.Y("system:N", sort=systems, title=None, axis=alt.Axis(labelLimit=200)),
+        "share",
+        "languages that can be used",
+        {"system": ("model", ""), "dataset": ("set", ""), "words": ("usable", ""),
+         "reason": ("most often", "")},
+        rows_count=len(systems),
+        row=22,
+    )  # fmt: skip
+    return Chart(
+        "align-usable",
+        "Languages that can be used",
+        "Of each set's languages, those whose answers say something; the table below names every "
+        "cell and the reason. Where half of a set's languages or more show one letter, its "
+        "consistency has no headline.",
+        "Heat map of the share of usable languages, model by set.",
+        spec,
+        frame,
+        {"system": "Model", "dataset": "Set", "words": "Usable", "reason": "Most often"},
+        {},
+        "half",
+    )
 
 
 def _cells(context: AlignContext) -> TableView:

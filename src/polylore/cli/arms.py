@@ -1,0 +1,103 @@
+"""`polylore align run` and `compare`: training arms that differ in one factor."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import click
+
+from polylore.cli.options import config_options, read_config
+from polylore.cli.progress import progress_display
+from polylore.errors import ConfigError
+from polylore.studies.align.arms.config import ArmsConfig
+from polylore.studies.align.arms.presets import built_in, config_file
+from polylore.studies.align.arms.siblings import MAY_DIFFER
+
+
+@click.command()
+@config_options(ArmsConfig)
+@click.option("--out", "-o", default="runs/arms", show_default=True, help="Run folder.")
+@click.option("--dry-run", is_flag=True, help="Say what it would cost, and train nothing.")
+@click.option("--allow-confounded", is_flag=True, help="Also judge arms that are no siblings.")
+@click.option("--force", is_flag=True, help="Train although memory will probably not suffice.")
+@click.option("--no-report", is_flag=True, help="Tables only.")
+@click.option("--quiet", "-q", is_flag=True, help="No progress display.")
+def run(
+    study: str | None,
+    settings: tuple[str, ...],
+    out: str,
+    dry_run: bool,
+    allow_confounded: bool,
+    force: bool,
+    no_report: bool,
+    quiet: bool,
+    **flags: Any,
+) -> None:
+    """Train sibling arms from one start checkpoint, ask them, and compare them.
+
+    STUDY.yaml says which; `align_cpu` and `align_cpu_tiny` are built in. Interrupted or not, the
+    same command goes on where it stopped; arms and seeds can be added. Under a launcher (torchrun,
+    accelerate launch) its processes train every arm together.
+    """
+    if study is None:
+        names = "; ".join(f"{name}: {what}" for name, what in built_in())
+        raise ConfigError(f"Give a YAML file of arms, or a built-in run ({names}).")
+    config = read_config(ArmsConfig, config_file(study), settings, flags)
+    from polylore.studies.align.arms.study import plan, prepare, run_arms
+
+    if dry_run:
+        with tempfile.TemporaryDirectory() as nowhere:
+            click.echo("\n".join(plan(prepare(config, Path(nowhere) / "run")).lines()))
+        return
+    with progress_display(quiet) as progress:
+        made = run_arms(
+            config, out, progress=progress, report=not no_report,
+            allow_confounded=allow_confounded, force=force,
+            tell=lambda line: click.echo(line, err=True),
+        )  # fmt: skip
+    arms = made.table("align_arms")
+    capped = arms.filter(arms["stopped"] == "cap")["run_id"].to_list()
+    if capped:
+        click.echo(f"gate never passed (kept, and marked): {', '.join(capped)}", err=True)
+    apart = made.table("align_siblings").filter(~made.table("align_siblings")["siblings"])
+    for arm, minus, beyond in apart.select("arm", "minus", "beyond").iter_rows():
+        click.echo(f"no siblings: {arm} and {minus} ({'; '.join(beyond[:3])})", err=True)
+    click.echo(f"Report: {made.path / 'report.html'}; {arms.height} trainings.")
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--arm", required=True, help="Arm that is judged.")
+@click.option("--minus", required=True, help="Arm that it is compared with.")
+@click.option(
+    "--factor",
+    type=click.Choice(list(MAY_DIFFER)),
+    default="data",
+    show_default=True,
+    help="What is declared to differ.",
+)
+@click.option("--allow-confounded", is_flag=True, help="Show differences all the same, marked.")
+def compare(folder: Path, arm: str, minus: str, factor: str, allow_confounded: bool) -> None:
+    """Print how the manifests of two arms differ, and what changes from one to the other.
+
+    Arms that differ in more than the declared factor are no siblings: nothing is compared unless
+    --allow-confounded says so.
+    """
+    from polylore.cli.output import show_frame
+    from polylore.studies.align.arms.study import check_pair, compare_arms, manifests, open_arms_run
+
+    opened, config = open_arms_run(folder)
+    found = check_pair(manifests(opened), arm, minus, factor)
+    for sentence in found["differs"]:
+        mark = "  NOT DECLARED" if sentence in found["beyond"] else ""
+        click.echo(f"{sentence}{mark}")
+    if found["budget"] is not None:
+        click.echo(f"budgets differ by {found['budget']:.2%} at most")
+    if not found["siblings"] and not allow_confounded:
+        raise ConfigError(
+            f"{arm} and {minus} are no siblings: more than {factor} differs "
+            f"({'; '.join(found['beyond'][:5])}); give --allow-confounded to compare them anyway."
+        )
+    if not found["siblings"]:
+        click.echo("CONFOUNDED: a difference is not the effect of one factor.")
+    show_frame(compare_arms(opened, config, arm, minus))

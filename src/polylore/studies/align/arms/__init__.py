@@ -1,0 +1,1 @@
+"""Training arms: siblings from one start checkpoint, of which one factor differs."""

@@ -1,0 +1,1 @@
+"""Models asked about invented facts: does what was taught in one language pass to another?"""

@@ -1,0 +1,1 @@
+"""Few weights instead of all: low-rank adapters on layers that are found by architecture."""

@@ -1,0 +1,82 @@
+"""Conductivity over training seeds and claims about it (`align`, 2.7 and claim P4)."""
+
+import polars as pl
+import pytest
+
+from polylore.metrics.align.carried import carried, equally_long, improved, poor
+from polylore.metrics.align.claims import family
+from polylore.tables.fiction import FICTION_ANSWERS, FICTION_FACTS
+
+NAMES = {"qaa": ("Bidlor", "Kafmen", "Rostuv"), "qab": ("Zepgal", "Nimdor", "Vasket")}
+FACTS = 60
+
+
+def facts() -> pl.DataFrame:
+    return FICTION_FACTS.build(
+        [
+            {"fact_id": f"r:{i:03}", "relation": "r", "item": i, "lang": lang,
+             "subject": f"{lang}{i}", "object": NAMES[lang][i % 3], "answer": i % 3, "type": 1}
+            for lang in NAMES for i in range(FACTS)
+        ]
+    )  # fmt: skip
+
+
+def answers(arm: str, seed: int, known: float, step: int = 10) -> pl.DataFrame:
+    """All right in the source; in the target the first share of facts, the others one off."""
+    rows = []
+    for lang in NAMES:
+        for i in range(FACTS):
+            right = lang == "qaa" or i < known * FACTS
+            rows.append(
+                {"run_id": f"{arm}/{seed}", "arm": arm, "seed": seed, "step": step,
+                 "source": "qaa", "target": "qab", "design": "pair", "probe": "fact",
+                 "lang": lang, "fact_id": f"r:{i:03}",
+                 "raw_output": NAMES[lang][(i + (not right)) % 3]}
+            )  # fmt: skip
+    return FICTION_ANSWERS.build(rows)
+
+
+def valid() -> pl.DataFrame:
+    ids = facts().filter(lang="qab").select("fact_id")
+    return ids.with_columns(source=pl.lit("qaa"), target=pl.lit("qab"))
+
+
+def measured(*parts: pl.DataFrame, draws: int = 400):
+    return {c.arm: c for c in carried(pl.concat(parts), facts(), valid(), draws=draws, seed=0)}
+
+
+def test_seeds_are_drawn_first() -> None:
+    apart = measured(answers("a", 0, 0.1), answers("a", 1, 0.5))["a"]
+    alike = measured(answers("a", 0, 0.3), answers("a", 1, 0.3))["a"]
+    wide, narrow = (family(poor(one, [0.0], 0)).row(0, named=True) for one in (apart, alike))
+    assert wide["delta"] == pytest.approx(narrow["delta"], abs=0.02)
+    assert wide["hi"] - wide["lo"] > 1.5 * (narrow["hi"] - narrow["lo"])
+
+
+def test_poor_conduction_is_confirmed_and_a_full_one_contradicts_it() -> None:
+    found = measured(answers("low", 0, 0.05), answers("low", 1, 0.1), answers("all", 0, 1.0))
+    claims = family([r for c in found.values() for r in poor(c, [0.05, 0.0], 0)])
+    said = {(row["arm"], row["m"]): row for row in claims.iter_rows(named=True)}
+    assert said["low", 0.05]["verdict"] == "confirmed"
+    assert said["all", 0.05]["verdict"] == "contradicted"
+    assert said["all", 0.05]["delta"] == pytest.approx(0.5)
+    assert said["low", 0.0]["p_holm"] <= 2 / 401
+
+
+def test_a_difference_keeps_its_pairing() -> None:
+    found = measured(*(answers(arm, s, k) for arm, k in (("a", 0.6), ("b", 0.3)) for s in (0, 1)))
+    row = family(improved(found["a"], found["b"], [0.0], 0, siblings=True)).row(0, named=True)
+    assert row["verdict"] == "confirmed"
+    assert 0.25 < row["delta"] < 0.6
+    same = family(improved(found["a"], found["a"], [0.05], 0, siblings=True)).row(0, named=True)
+    assert (same["lo"], same["hi"], same["verdict"]) == (0, 0, "equivalent")
+    assert improved(found["a"], measured(answers("c", 7, 0.5))["c"], [0.0], 0, siblings=True) == []
+
+
+def test_arms_are_also_compared_at_equal_updates() -> None:
+    rows = pl.concat([answers("a", 0, 0.2, 5), answers("a", 0, 0.9, 10), answers("b", 0, 0.2, 5)])
+    kept = equally_long(rows, "a", "b")
+    assert kept["step"].unique().to_list() == [5]
+    assert set(kept["arm"]) == {"a", "b"}
+    found = {c.arm: c for c in carried(kept, facts(), valid(), draws=10, seed=0)}
+    assert found["a"].by_seed[0][0] == found["b"].by_seed[0][0]

@@ -1,0 +1,278 @@
+"""Arms from their configuration to tables (`align`, 4.3 to 4.6, 9.6 and 9.7.11 to 14)."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+import torch
+from click.testing import CliRunner
+from safetensors.torch import load_file
+
+from polylore.cli.main import cli
+from polylore.errors import RunError
+from polylore.models import load_model
+from polylore.studies.align.arms import study
+from polylore.studies.align.arms.asker import Asker
+from polylore.studies.align.arms.reading import set_times
+from polylore.studies.align.pages import build_report
+from polylore.training.continued.loop import read_updates
+from polylore.training.continued.start import open_start
+
+NODES = ["start", "none", "base_mix", "cpt_B", "mix", "it_B", "inj/qab", "cpt_B>inj/qab"]
+
+
+def weights(run: Path, arm: str, seed: int = 0) -> dict[str, torch.Tensor]:
+    folder = open_start(run / "arms" / arm / f"seed-{seed}").folder
+    return load_file(folder / "model.safetensors")
+
+
+def test_every_arm_is_trained_with_every_seed(finished) -> None:
+    run, _, _ = finished
+    arms = run.table("align_arms")
+    assert set(arms["arm"]) == set(NODES)
+    assert arms.height == 2 * len(NODES)
+    spent = {row["run_id"]: row for row in arms.iter_rows(named=True)}
+    assert spent["none/seed0"]["updates"] == 0
+    assert spent["cpt_B/seed1"]["updates"] == 4
+    assert spent["cpt_B/seed0"]["input_tokens"] == spent["mix/seed1"]["input_tokens"]
+    assert spent["cpt_B>inj/qab/seed0"]["start"] == "cpt_B"
+    hashes = {m["run_id"]: (m["start"]["hash"], m["end"]["hash"]) for m in study.manifests(run)}
+    assert hashes["cpt_B>inj/qab/seed0"][0] == hashes["cpt_B/seed0"][1]
+    assert hashes["cpt_B/seed0"][0] == hashes["start/seed0"][1] == hashes["none/seed0"][1]
+    assert hashes["none/seed0"][0] == hashes["none/seed0"][1]
+    assert hashes["start/seed0"][1] != hashes["start/seed1"][1]
+    assert run.table("align_siblings")["siblings"].all()
+
+
+def test_manifests_agree_with_what_was_read(finished) -> None:
+    run, _, out = finished
+    for manifest in study.manifests(run):
+        if manifest["kind"] == "none":
+            continue
+        folder = out / "arms" / manifest["arm"].replace(">", "+").replace("/", "@")
+        updates = read_updates(folder / f"seed-{manifest['seed']}")
+        spent = manifest["spent"]
+        assert spent["loss_tokens"] == updates["loss_tokens"][-1]
+        assert spent["input_tokens"] == updates["tokens"][-1]
+        by_language = spent["by_language"].values()
+        assert spent["input_tokens"] == sum(own["input_tokens"] for own in by_language)
+        assert spent["loss_tokens"] == sum(own["loss_tokens"] for own in by_language)
+    replayed = run.table("align_budgets").filter(run_id="inj/qab/seed0")
+    assert replayed["injected"].sum() * 2 == replayed["documents"].sum()
+
+
+def test_exposure_is_exact_and_holds_what_came_before(finished) -> None:
+    run, _, out = finished
+    exposure = run.table("align_exposure")
+    start = exposure.filter(run_id="none/seed0")
+    assert start["count"].sum() == _told(out / "arms" / "start" / "seed-0")
+    after = exposure.filter(run_id="cpt_B/seed0")
+    assert after["count"].sum() == start["count"].sum() + _told(out / "arms" / "cpt_B" / "seed-0")
+    added = after.join(start, on=["fact_id", "lang"], how="left").with_columns(
+        more=pl.col("count") - pl.col("count_right").fill_null(0)
+    )
+    assert set(added.filter(pl.col("more") > 0)["lang"]) == {"qab"}
+
+
+def _told(folder: Path) -> int:
+    read = pl.read_parquet(folder / "data" / "documents.parquet")
+    return read.filter(pl.col("fact_id").is_not_null() & (pl.col("lang") != "mul")).height
+
+
+def test_models_are_asked_sets_facts_and_held_out_text(finished) -> None:
+    run, _, _ = finished
+    cells = run.table("align_cells")
+    assert set(cells["dataset"]) == {"facts", "facts.free", "questions", "questions.free"}
+    assert set(cells.filter(model="mix/seed0")["lang"]) == {"qaa", "qab", "qac"}
+    loss = run.table("align_loss")
+    assert loss.height == 2 * (len(NODES) - 1) * 3
+    assert (loss["loss"] > 0).all()
+    conduct = run.table("align_conductivity").filter(subset="valid", scoring="default")
+    assert set(conduct["arm"]) == {"none", "inj", "cpt_B>inj"}
+    never = conduct.filter(arm="none")
+    assert never["gate_pass"].null_count() == never.height
+    assert never["acc_t"].max() <= 0.35  # six facts: chance is a third
+    gates = run.table("align_gates").filter(arm="inj", component="translate_st")
+    assert not gates["trained"].any()
+
+
+def test_consistency_is_split_by_what_training_told(finished) -> None:
+    run, _, _ = finished
+    pairs = run.table("align_consistency").filter(
+        dataset="facts", lang="qab", mode="text_ll", model="none/seed0"
+    )
+    sizes = dict(pairs.select("exposure_class", "n").iter_rows())
+    told = set(run.table("align_exposure").filter(run_id="none/seed0", lang="qab")["fact_id"])
+    pivot = set(run.table("align_exposure").filter(run_id="none/seed0", lang="qaa")["fact_id"])
+    assert sizes["all"] == 8
+    assert sizes.get("both", 0) == len(told & pivot)
+    assert sizes.get("pivot_only", 0) == len(pivot - told)
+
+
+def test_effects_and_claims_are_drawn_over_seeds(finished) -> None:
+    run, _, _ = finished
+    effects = run.table("align_effects")
+    assert (effects["n_seeds"] == 2).all()
+    assert effects["lo_seed"].null_count() == 0
+    sides = effects.filter(minus="none", group="pivot", level="facts")
+    assert set(sides["arm"]) == set(NODES) - {"start", "none"}
+    claims = run.table("align_claims")
+    assert claims.select("delta", "lo", "hi", "verdict", "p_holm").null_count().sum_horizontal()[
+        0
+    ] == 0  # fmt: skip
+    told = claims.filter(claim="continued pretraining helps its target language")
+    assert set(told["arm"]) == {"cpt_B"}
+    assert set(told["level"]) == {"facts", "facts.free"}
+    assert set(claims.filter(pl.col("claim").str.contains("tuning"))["level"]) == {
+        "questions", "questions.free",
+    }  # fmt: skip
+
+
+def test_a_finished_run_is_left_as_it_is_and_scored_to_the_same_bytes(
+    finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, config, out = finished
+    copy = tmp_path / "run"
+    shutil.copytree(out, copy)
+    before = {path.name: path.read_bytes() for path in (copy / "tables").glob("align_*.parquet")}
+    derived = [n for n in before if n.removesuffix(".parquet") in (
+        "align_cells", "align_effects", "align_claims", "align_conductivity", "align_gates",
+        "align_arms", "align_budgets", "align_siblings")]  # fmt: skip
+    assert len(derived) == 8
+    for name in derived:
+        (copy / "tables" / name).unlink()
+
+    def never(*args: Any, **kwargs: Any) -> None:
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr("polylore.studies.align.arms.work.continue_training", never)
+    study.run_arms(config, copy, report=False)
+    for name in derived:
+        assert (copy / "tables" / name).read_bytes() == before[name], name
+
+
+def test_an_interrupted_run_ends_with_the_same_weights(finished, small, tmp_path: Path) -> None:
+    _, _, out = finished
+    arms = [{"name": "cpt_B", "kind": "cpt", "lang": "qab"}]
+    config = small(arms=arms, train={"seeds": [0]}, execution={"state_every": 1})
+    stops = [0]
+
+    def interrupt(done: int, total: int, what: str) -> None:
+        stops[0] += what == "training"
+        if stops[0] in (3, 6):  # within the start model, and within an arm
+            stops[0] += 1
+            raise KeyboardInterrupt
+
+    folder = tmp_path / "run"
+    interrupted = 0
+    for _ in range(3):
+        try:
+            study.run_arms(config, folder, progress=interrupt, report=False)
+        except KeyboardInterrupt:
+            interrupted += 1
+    assert interrupted == 2
+    for arm in ("start", "cpt_B", "base_mix"):
+        whole, resumed = weights(out, arm), weights(folder, arm)
+        assert whole.keys() == resumed.keys()
+        assert all(torch.equal(whole[name], resumed[name]) for name in whole), arm
+
+
+def test_arms_may_be_added_but_not_changed(finished, small, tmp_path: Path) -> None:
+    _, config, out = finished
+    copy = tmp_path / "run"
+    shutil.copytree(out, copy)
+    changed = [arm.plain() for arm in config.arms]
+    changed[0]["lang"] = ["qac"]
+    with pytest.raises(RunError, match="another arm cpt_B"):
+        study.run_arms(small(arms=changed), copy, report=False)
+    with pytest.raises(RunError, match="another configuration"):
+        study.run_arms(small(train={"clip": 0.5}), copy, report=False)
+
+
+def test_a_gate_that_passes_ends_the_injection_and_one_that_does_not_is_kept(
+    small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arm = {"name": "inj", "kind": "inject", "targets": "qab"}
+    config = small(arms=[arm], train={"seeds": [0]}, budget={"max_updates_until_gate": 40})
+    run = study.run_arms(config, tmp_path / "cap", report=False)
+    row = run.table("align_arms").filter(arm="inj/qab").row(0, named=True)
+    assert (row["updates"], row["stopped"]) == (40, "cap")
+    steps = run.table("align_gates").filter(arm="inj")["step"].unique().sort().to_list()
+    assert steps == list(range(2, 41, 2))  # every 5 % of the cap
+    assert not run.table("align_conductivity").filter(arm="inj")["gate_pass"].any()
+
+    monkeypatch.setattr(Asker, "gate", lambda *_: {"source_0": 0.95, "source_1": 0.9})
+    run = study.run_arms(config, tmp_path / "gate", report=False)
+    row = run.table("align_arms").filter(arm="inj/qab").row(0, named=True)
+    assert (row["updates"], row["stopped"]) == (2, "gate")
+    assert run.table("align_cells").filter(model="inj/qab/seed0")["step"].unique().to_list() == [2]
+
+
+def test_lora_trains_few_weights_and_leaves_an_ordinary_model(small, tmp_path: Path) -> None:
+    pytest.importorskip("peft", reason="needs the extra lora")
+    arms = [
+        {"name": "full", "kind": "inject", "targets": "qab", "updates": 2},
+        {"name": "few", "kind": "inject", "targets": "qab", "updates": 2, "method": "lora",
+         "lora": {"targets": "paper", "rank": 2, "dropout": 0.0}},
+    ]  # fmt: skip
+    compare = [{"arm": "few/qab", "minus": "full/qab", "factor": "method"}]
+    config = small(arms=arms, train={"seeds": [0]}, compare=compare)
+    run = study.run_arms(config, tmp_path / "run", report=False)
+    arms = run.table("align_arms")
+    trained = dict(arms.select("arm", "trainable").iter_rows())
+    assert trained["few/qab"] == 2 * 2 * (16 + 16)  # query and value of one layer
+    assert trained["few/qab"] < trained["full/qab"]
+    manifest = next(m for m in study.manifests(run) if m["arm"] == "few/qab")
+    assert [name.rpartition(".")[2] for name in manifest["method"]["layers"]] == [
+        "q_proj", "v_proj",
+    ]  # fmt: skip
+    start, after = weights(run.path, "start"), weights(run.path, "few@qab")
+    changed = {name for name in start if not torch.equal(start[name], after[name])}
+    assert changed == {f"model.layers.0.self_attn.{p}_proj.weight" for p in "qv"}
+    load_model(open_start(run.path / "arms" / "few@qab" / "seed-0").folder)
+    pair = run.table("align_siblings").filter(arm="few/qab", minus="full/qab")
+    assert pair["siblings"].all()
+
+
+def test_sets_are_asked_at_their_times() -> None:
+    assert set_times([0, "end"], 200) == {200}
+    assert set_times(["log"], 200) == {1, 3, 10, 30, 100}
+    assert set_times([5, 500, "end"], 50) == {5, 50}
+
+
+def test_compare_prints_the_diff_and_refuses_what_is_confounded(finished) -> None:
+    _, _, out = finished
+    words = ["align", "compare", str(out), "--arm", "cpt_B", "--minus", "base_mix"]
+    done = CliRunner().invoke(cli, words)
+    assert done.exit_code == 0, done.output
+    assert "design.lang" in done.output
+    assert "NOT DECLARED" not in done.output
+    refused = CliRunner().invoke(cli, [*words, "--factor", "rate"])
+    assert refused.exit_code != 0
+    assert "no siblings: more than rate differs" in str(refused.exception)
+    marked = CliRunner().invoke(cli, [*words, "--factor", "rate", "--allow-confounded"])
+    assert marked.exit_code == 0
+    assert "CONFOUNDED" in marked.output
+
+
+def test_a_dry_run_says_what_it_costs_and_writes_nothing(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    words = ["align", "run", "align_cpu_tiny", "--out", str(out), "--dry-run"]
+    done = CliRunner().invoke(cli, words)
+    assert done.exit_code == 0, done.output
+    assert "8 trainings" in done.output
+    assert "cpt_B>inj/qab (inject): at most 60 updates" in done.output
+    assert not out.exists()
+
+
+def test_the_report_shows_arms_and_is_made_of_tables_alone(finished) -> None:
+    run, _, out = finished
+    tables = {name: run.table(name) for name in run.table_names()}
+    made = build_report(tables, pivot="qaa")
+    page = next(page for page in made.pages if page.id == "arms")
+    titles = [block.title for block in page.blocks if hasattr(block, "title")]
+    assert titles == ["Trainings", "Siblings", "Budgets by language", "Text that no model was told"]
+    refused = CliRunner().invoke(cli, ["align", "report", str(out), "--pivot", "qab"])
+    assert "give it --draws, --seed and --margins" in str(refused.exception)

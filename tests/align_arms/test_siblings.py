@@ -1,0 +1,118 @@
+"""Manifests prove what differs between arms (`align`, 2.7, 4.4 and 9.7.10)."""
+
+import copy
+from typing import Any
+
+import pytest
+
+from polylore.errors import ConfigError
+from polylore.studies.align.arms.siblings import Pair, compare_pair, usual_pairs
+
+
+def manifest(arm: str, seed: int = 0, **changes: Any) -> dict[str, Any]:
+    made: dict[str, Any] = {
+        "run_id": f"{arm}/seed{seed}", "arm": arm, "kind": "mix", "seed": seed,
+        "start": {"from": "start", "hash": "s"}, "data": {"hash": arm},
+        "design": {"lang": None, "ratio": {"qaa": 1}, "new": None, "replay": 0.0, "match": None,
+                   "target": None, "design": "pair", "translate": None,
+                   "parallel_exposure": False, "shuffled": False, "source": None},
+        "targets": [], "target": None,
+        "train": {"learning_rate": 0.001, "global_batch": 8}, "method": {"name": "full"},
+        "budget": {"updates": 10, "until": "end", "match": "total"}, "versions": {"torch": "2"},
+        "spent": {"updates": 10, "input_tokens": 1000, "loss_tokens": 900, "seconds": 1.0,
+                  "by_language": {"qaa": {"input_tokens": 1000}}},
+    }  # fmt: skip
+    for path, value in changes.items():
+        where, *rest = path.split("__")
+        place = made
+        for name in (where, *rest)[:-1]:
+            place = place[name]
+        place[(where, *rest)[-1]] = value
+    return made
+
+
+def row(one: dict[str, Any], other: dict[str, Any], factor: str = "data") -> dict[str, Any]:
+    return compare_pair(Pair(one["arm"], other["arm"], factor), [one, other])
+
+
+def test_arms_with_other_text_are_siblings() -> None:
+    found = row(manifest("a", design__ratio={"qab": 1}), manifest("b"))
+    assert found["siblings"]
+    assert found["beyond"] == []
+    assert any(sentence.startswith("design.ratio") for sentence in found["differs"])
+    assert found["budget"] == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"train__learning_rate": 0.002}, "train.learning_rate: 0.001 there, 0.002 here"),
+        ({"start__hash": "other"}, "start"),
+        ({"versions__torch": "3"}, "versions.torch"),
+        ({"method__name": "lora"}, "method.name"),
+        ({"spent__input_tokens": 1020}, "budgets differ by 2.0%"),
+        ({"spent__updates": 11}, "budgets differ by 9.1%"),
+    ],
+)
+def test_a_second_difference_is_found(change: dict[str, Any], named: str) -> None:
+    found = row(manifest("a", **change), manifest("b"))
+    assert not found["siblings"]
+    assert any(sentence.startswith(named) for sentence in found["beyond"])
+
+
+def test_budgets_within_one_percent_are_matched() -> None:
+    assert row(manifest("a", spent__input_tokens=1009), manifest("b"))["siblings"]
+
+
+def test_a_factor_allows_its_own_part_only() -> None:
+    slow = manifest("a", train__learning_rate=0.002, data__hash="b")
+    assert row(slow, manifest("b"), "rate")["siblings"]
+    assert not row(manifest("a"), manifest("b"), "rate")["siblings"]  # other data
+    after = manifest("a", start__hash="x", data__hash="b")
+    assert row(after, manifest("b"), "start")["siblings"]
+    assert not row(after, manifest("b"), "replay")["siblings"]
+
+
+def test_budgets_of_the_target_count_where_they_are_matched() -> None:
+    other = manifest("b", spent__by_language={"qab": {"input_tokens": 500}}, target="qab")
+    one = manifest(
+        "a", spent__by_language={"qab": {"input_tokens": 501}, "qaa": {"input_tokens": 900}},
+        spent__input_tokens=1401, spent__updates=14, budget__match="target", budget__updates=14,
+        target="qab",
+    )  # fmt: skip
+    assert row(one, other)["siblings"]
+    one["spent"]["by_language"]["qab"]["input_tokens"] = 600
+    assert not row(one, other)["siblings"]
+
+
+def test_one_bad_seed_is_enough() -> None:
+    pair = Pair("a", "b", "data")
+    every = [manifest(arm, seed) for arm in "ab" for seed in (0, 1)]
+    assert compare_pair(pair, every)["siblings"]
+    spoilt = copy.deepcopy(every)
+    spoilt[1]["train"]["global_batch"] = 16
+    assert not compare_pair(pair, spoilt)["siblings"]
+    with pytest.raises(ConfigError, match="no trained arm 'c'; there are a, b"):
+        compare_pair(Pair("c", "b", "data"), every)
+
+
+def test_the_usual_comparisons_name_one_factor_each() -> None:
+    inject = {"kind": "inject", "targets": ["qab"], "target": "qab"}
+    arms = [
+        manifest("none", kind="none"),
+        manifest("base_mix", design__ratio="start"),
+        manifest("cpt", kind="cpt", target="qab"),
+        manifest("mix", design__ratio={"qaa": 1, "qab": 1}),
+        manifest("it", kind="itune"),
+        manifest("inj/qab", **inject),
+        manifest("back/qab", **inject, design__translate=["t>s", "s>t"]),
+        manifest("two/qab", **inject, design__shuffled=True, design__replay=0.5),
+        manifest("cpt>inj/qab", **inject, start={"from": "cpt", "hash": "c"}),
+    ]
+    found = {(p.arm, p.minus): p.factor for p in usual_pairs(arms)}
+    assert found == {
+        ("cpt", "base_mix"): "data", ("mix", "base_mix"): "data", ("mix", "cpt"): "data",
+        ("it", "none"): "training", ("inj/qab", "none"): "training",
+        ("back/qab", "none"): "training", ("back/qab", "inj/qab"): "translate",
+        ("two/qab", "none"): "training", ("cpt>inj/qab", "inj/qab"): "start",
+    }  # fmt: skip
