@@ -2,10 +2,12 @@
 
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import polars as pl
 import pytest
 import torch
@@ -26,6 +28,9 @@ from polylore.studies.align.asking.study import evaluate
 from polylore.studies.align.config import AlignScoreConfig
 from polylore.studies.align.rescore import open_align_run, score
 from polylore.tables import raw
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "models"))
+from hub_fake import cache_revision
 
 Make = Callable[..., AlignEvaluateConfig]
 RAW = ("align_answers", "align_option_scores", "align_tokens")
@@ -308,6 +313,20 @@ def test_costs_are_said_before_anything_is_asked(
     left = plan(make(), done.path)
     assert left.filter(name="units")["value"].item() == 0
     assert left.filter(name="all models")["value"].item() == 0
+
+
+def test_a_model_in_the_hubs_cache(
+    make: Make, series: Path, done: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    cache_revision(tmp_path / "cache", "lab/tiny", "main", series / "step_20")
+    config = make(
+        models=["lab/tiny"], series={"cache_dir": str(tmp_path / "cache")}, score={"draws": 0}
+    )
+    run = evaluate(config, tmp_path / "run", report=False)
+    columns = ["mode", "parser", "dataset", "lang", "right"]
+    known = done.table("align_cells").filter(step=20).select(columns)
+    assert run.table("align_cells").select(columns).equals(known)
 
 
 def test_plain_refusals(make: Make, series: Path, tmp_path: Path) -> None:

@@ -1,11 +1,14 @@
 """`align conduct`: checkpoints asked about an invented world, raw rows first, then every table."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
 import polars as pl
 
+from polylore.errors import DataError
+from polylore.facts.fiction.lint import lint_world
+from polylore.facts.fiction.world import World
 from polylore.models.store_watch import watched
 from polylore.runs import RunFolder, run_batches
 from polylore.studies.align.asking.batches import Part, plan_batches
@@ -47,6 +50,8 @@ def conduct(
         PolyloreError: bad input, in one sentence; nothing that is finished is lost.
     """
     worlds = load_worlds(config.world, config.targets)
+    if not config.allow_defect:
+        _refuse_defects(worlds)
     checkpoints, gaps, notes = resolve_all(config.models, config.names, config.series)
     digests = {f"world/{lang}": world.digest() for lang, world in worlds.items()}
     run = RunFolder.open(out, KIND, config.question(), digests)
@@ -87,6 +92,22 @@ def conduct(
 
             publish(run, progress)
     return run
+
+
+def _refuse_defects(worlds: Mapping[str, World]) -> None:
+    """Refuse worlds that ask for answers which they never teach.
+
+    Raises:
+        DataError: with the first of them.
+    """
+    for lang, world in worlds.items():
+        found = lint_world(world).filter(pl.col("check") == "gold_never_taught")
+        if found.height:
+            raise DataError(
+                f"The world of '{lang}' never teaches {found.height} answers as its tests ask for "
+                f"them ({found['evidence'][0]}); make it anew with `align world --repair "
+                "zh_continents`, or give --allow-defect true."
+            )
 
 
 def score(run: RunFolder, config: ConductScoreConfig | None = None) -> dict[str, pl.DataFrame]:
