@@ -107,9 +107,7 @@ def claims(found: Readout) -> Iterator[Claim]:
         "E_cf is larger in the language of the passage than in the other one",
         True,
         tuple(
-            Part.positive(
-                arm, found.number(r.gain, arm) - found.number(r.gain, arm, across=True)
-            )
+            Part.positive(arm, found.number(r.gain, arm) - found.number(r.gain, arm, across=True))
             for arm in REPEATED
         ),
     )
@@ -171,7 +169,5 @@ def _reported(found: Readout) -> Iterator[Claim]:
         "B3",
         "facts that need a second one from the background gain: compositional E_cf > 0",
         False,
-        tuple(
-            Part.positive(arm, found.number(r.gain, arm, COMPOSITIONAL)) for arm in REPEATED
-        ),
+        tuple(Part.positive(arm, found.number(r.gain, arm, COMPOSITIONAL)) for arm in REPEATED),
     )

@@ -41,9 +41,7 @@ class Number:
         return self._with(other, _divide)
 
     def _with(self, other: "Number", operation: Callable[[Array, Array], Array]) -> "Number":
-        return Number(
-            operation(self.rows_R, other.rows_R), operation(self.runs_S, other.runs_S)
-        )
+        return Number(operation(self.rows_R, other.rows_R), operation(self.runs_S, other.runs_S))
 
     def times(self, factor: float) -> "Number":
         """The number, scaled."""

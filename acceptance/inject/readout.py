@@ -6,14 +6,14 @@ from functools import cached_property
 
 import numpy as np
 import polars as pl
+from polylore.metrics.injection.measured import Measured, measure
 
 from acceptance.inject.numbers import Number, mean
 from polylore.metrics.index import Array
 from polylore.metrics.injection import item_draws, read_cells, window_of
 from polylore.metrics.injection.crossfit import Gains, control_effectivity
-from polylore.metrics.injection.measured import Measured, measure
 from polylore.metrics.injection.published import FACTORS, find_peaks, trimmed_mean
-from polylore.metrics.injection.resample import RESAMPLES, divide, ones, with_data
+from polylore.metrics.injection.resample import RESAMPLES, divide, with_data
 from polylore.metrics.injection.trajectories import Cell, pseudo_exposed
 
 LATER = 120
@@ -209,6 +209,3 @@ def _afterwards(cell: Cell, draws) -> Array:  # type: ignore[no-untyped-def]
         mean_DJ = np.nanmean(np.where(inside_JT, corrected, np.nan), axis=2)
         rows.append(divide((part.injected_DJ * mean_DJ).sum(axis=1), part.injected_DJ.sum(axis=1)))
     return np.concatenate(rows)
-
-
-

@@ -54,10 +54,10 @@ class WorldConfig(Config):
     """Names are the same strings in both languages, or Cyrillic in the second one."""
     subjects: int = 200
     """People of the background."""
-    items: int = 64
-    """People who take turns in the arms, the never-injected one included."""
-    controls: int = 8
-    """People who are never injected in any run."""
+    items: int = 48
+    """People who take turns in the arms that are injected."""
+    controls: int = 24
+    """People who are never injected."""
     relations: int = 4
     """Facts of every person."""
     objects: int = 16
