@@ -8,7 +8,7 @@ import pytest
 
 from polylore.errors import DataError
 from polylore.metrics.injection import analyse_injection, threshold
-from polylore.metrics.injection.analysis import retention_lags
+from polylore.metrics.injection.measurements import retention_lags
 from polylore.metrics.injection.reach import reach
 
 

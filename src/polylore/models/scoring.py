@@ -50,10 +50,29 @@ def score_prepared(
 ) -> list[tuple[Score, ...]]:
     """Log-probability of every candidate given its prompt, in the order of the questions.
 
+    See `sums_prepared` for what is computed and by which engine.
+
+    Raises:
+        ModelError: as there, or scores that are not numbers.
+    """
+    sums = sums_prepared(lm, prepared, token_budget=token_budget, engine=engine, progress=progress)
+    return _scores(lm, prepared, sums)
+
+
+def sums_prepared(
+    lm: LanguageModel,
+    prepared: Prepared,
+    *,
+    token_budget: int,
+    engine: Engine = "auto",
+    progress: Progress | None = None,
+) -> npt.NDArray[np.float64]:
+    """Sum of the log-probabilities of the target tokens of every string.
+
     float32 log-softmax at the target positions only. The numbers do not depend on the token budget
     or on what else is asked (float32: to 1e-5). `prepared.report` says which engine answered; the
     engines are compared once per model object, since exactness belongs to the architecture and not
-    to the weights that are swapped into it.
+    to the weights that are swapped into it. Sums that are not numbers are returned as they are.
 
     Args:
         lm: the model.
@@ -64,8 +83,8 @@ def score_prepared(
         progress: called with (rows done, rows in all, what).
 
     Raises:
-        ModelError: another tokenizer than the one prepared for, an engine asked for that is not
-            exact for this model, or scores that are not numbers.
+        ModelError: another tokenizer than the one prepared for, or an engine asked for that is not
+            exact for this model.
     """
     if prepared.tokenizer_hash != lm.tokenizer_hash:
         raise ModelError(
@@ -73,7 +92,7 @@ def score_prepared(
         )
     prepared.report = None
     if not prepared.strings:
-        return [() for _ in prepared.questions]
+        return np.zeros(0)
     limit = row_limit(lm, prepared, token_budget)
     with evaluation(lm.model):
         report = prepared.verdict(lm.model, engine)
@@ -82,7 +101,7 @@ def score_prepared(
             prepared.remember(lm.model, engine, report)
         sums = run_rows(lm, prepared, report.engine, limit, token_budget, progress)
     prepared.report = report
-    return _scores(lm, prepared, sums)
+    return sums
 
 
 def _scores(

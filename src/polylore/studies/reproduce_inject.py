@@ -246,12 +246,12 @@ def _default(cell: Cell) -> dict[str, Any]:
     weights = ones(cell)
     effect = crossfit.effectivity(gains, weights)
     lags = np.arange(min(CURVE, published.horizon(cell, WINDOW) + 1))
-    top, bottom = crossfit.retention(gains, weights, lags)
+    kept = crossfit.retention(gains, weights, lags)
     kernel: Kernel | None = fit(Mean(gains, WINDOW), weights)
     return {
-        "effectivity": effect.value,
-        "by_exposure": effect.by_exposure_N.tolist(),
-        "retention": [t / b if b else None for t, b in zip(top, bottom, strict=True)],
+        "effectivity": float(effect.value_D[0]),
+        "by_exposure": effect.by_exposure_DN[0].tolist(),
+        "retention": [None if share != share else share for share in kept.share_DL[0].tolist()],
         "a_kernel": kernel.a if kernel else None,
         "gain_at_peak": kernel.gain_at_peak if kernel else None,
         "p": kernel.p if kernel else None,
@@ -271,5 +271,5 @@ def _controls(losses: Mapping[str, Array]) -> dict[str, Any]:
         found[depth] = {
             preset: published.trimmed_mean(drawn, published.FACTORS[factor])[0]
             for preset, factor in PRESETS.items()
-        } | {"default": crossfit.control_effectivity(gains, ones(cell))}
+        } | {"default": float(crossfit.control_effectivity(gains, ones(cell))[0])}
     return found

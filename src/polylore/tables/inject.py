@@ -2,7 +2,8 @@
 
 Item files: inject_items, inject_passages, inject_probes. The plan, in two layers: inject_arms and
 inject_schedule say who is shown what and when, inject_plan also in which row of the batch. What a
-run observed: inject_dose, inject_steps, inject_log, inject_contamination.
+run observed: inject_runs, inject_dose, inject_steps, inject_log, inject_ceiling,
+inject_contamination.
 """
 
 import polars as pl
@@ -137,6 +138,33 @@ PLAN = Table(
     raw=True,
 )
 
+RUNS = Table(
+    "inject_runs",
+    "Training runs of a study: what each of them was made of.",
+    (
+        RUN,
+        SEED,
+        Column("condition", pl.String(), "runs that differ in their seed alone share it"),
+        Column("role", pl.String(), "main, sham (other items injected) or background (nothing)"),
+        Column("model", pl.String(), "model that is trained on"),
+        Column("revision", pl.String(), "its revision; null if it has none", "", True),
+        Column("checkpoint_step", pl.Int64(), "its step; null if unknown", "steps", True),
+        Column("parameters", pl.Int64(), "its size; null if unknown", "parameters", True),
+        Column("batch", pl.Int64(), "rows of a step", "rows"),
+        Column("length", pl.Int64(), "tokens of a row", "tokens"),
+        Column(
+            "match", pl.String(), "none, share or count; null outside batch contrasts", "", True
+        ),
+        Column("lr_rule", pl.String(), "equal, sqrt or linear in the batch; null", "", True),
+        Column("lr", pl.Float64(), "first learning rate; null if unknown", "", True),
+        Column("lr_schedule", pl.String(), "constant, cosine, ...; null if unknown", "", True),
+        Column("optimizer", pl.String(), "restored, fresh or fresh_burn_in"),
+        Column("beta1", pl.Float64(), "momentum; 0 for none"),
+    ),
+    key=("run_id",),
+    raw=True,
+)
+
 DOSE = Table(
     "inject_dose",
     "How much of every step is injected.",
@@ -204,6 +232,25 @@ LOG = Table(
         Column("flags", STRINGS, "boundary_merge, not_finite, ...; may be empty"),
     ),
     key=("run_id", "t", "probe_id"),
+    raw=True,
+)
+
+CEILING = Table(
+    "inject_ceiling",
+    "Readings of every probe with the item's original passage before it.",
+    (
+        RUN,
+        SEED,
+        PROBE,
+        ITEM,
+        PROBE_LANG,
+        DEPTH,
+        Column("sum_logprob", pl.Float64(), "sum over the target's tokens", "nats", True),
+        Column("mean_logprob", pl.Float64(), "mean over them", "nats per token"),
+        Column("first_rank", pl.Int64(), "rank of the first token; 0 is the best", "", True),
+        Column("greedy_exact", pl.Boolean(), "whether the model says the target", "", True),
+    ),
+    key=("run_id", "probe_id"),
     raw=True,
 )
 

@@ -39,6 +39,8 @@ class FictionConfig(Config):
     """Facts of every item, each of another relation; its companion has one more."""
     paraphrases: int = Field(default=9, ge=0)
     """Variants of every passage, besides the original."""
+    first: int = Field(default=0, ge=0)
+    """Number of the first item; items of other numbers have other names."""
     seed: int = 0
     """Decides everything drawn."""
     name_form: Literal["shared", "native", "both"] = "shared"
@@ -46,9 +48,14 @@ class FictionConfig(Config):
 
     @model_validator(mode="after")
     def _names_suffice(self) -> Self:
-        if 2 * (self.n + self.n_control) > CAPACITY:
+        if 2 * (self.first + self.n + self.n_control) > CAPACITY:
             raise ValueError(f"there are names for {CAPACITY // 2} items")
         return self
+
+    @property
+    def numbers(self) -> range:
+        """Numbers of the items; the last `n_control` are never injected."""
+        return range(self.first, self.first + self.n + self.n_control)
 
 
 @dataclass(frozen=True)
@@ -80,7 +87,7 @@ def make_fiction(packs: Sequence[Pack], config: FictionConfig) -> Fiction:
     if len({pack.lang for pack in packs}) != len(packs) or not packs:
         raise ConfigError("Fictional items need language packs, one for each language.")
     items, passages, probes = [], [], []
-    for number in range(config.n + config.n_control):
+    for number in config.numbers:
         names = {pack.lang: _names(pack, config, number) for pack in packs}
         items.append(
             {
@@ -88,7 +95,7 @@ def make_fiction(packs: Sequence[Pack], config: FictionConfig) -> Fiction:
                 "source": "polylore grammar",
                 "seed": config.seed,
                 "subject_type": "person",
-                "control": number >= config.n,
+                "control": number >= config.first + config.n,
                 "meta": json.dumps({"names": {k: v[0] for k, v in names.items()}}, sort_keys=True),
             }
         )
@@ -109,7 +116,7 @@ def make_fiction(packs: Sequence[Pack], config: FictionConfig) -> Fiction:
 def fictional_facts(packs: Sequence[Pack], config: FictionConfig) -> pl.DataFrame:
     """The facts behind the items, parallel over languages; contract `tables.raw.FACTS`."""
     rows = []
-    for number in range(config.n + config.n_control):
+    for number in config.numbers:
         for pack in packs:
             for told in _Item(pack, config, number).stated():
                 objects = pack.relations[told.relation].objects

@@ -1,34 +1,13 @@
 """Every number of the study `inject` that one arm gives, from the log of probes and the plan."""
 
-from collections.abc import Callable
-
-import numpy as np
 import polars as pl
 
-from polylore.errors import DataError
 from polylore.metrics.injection import rows_default, rows_published
-from polylore.metrics.injection.resample import RESAMPLES, ItemDraws
-from polylore.metrics.injection.trajectories import CONTROL, Cell, read_cells
+from polylore.metrics.injection.measurements import Measurements, Progress, retention_lags
+from polylore.metrics.injection.resample import RESAMPLES
 from polylore.tables import injection
 
-Progress = Callable[[int, int, str], None]
 PRESETS = ("default", "paper", "repo")
-_PER_DECADE = 12
-
-
-def retention_lags(longest: int) -> list[int]:
-    """Lags at which retention is shown: 0, and 12 per decade, rounded."""
-    if longest < 1:
-        return [0]
-    n = int(np.floor(np.log10(longest) * _PER_DECADE)) + 1
-    return [0, *sorted({round(10 ** (k / _PER_DECADE)) for k in range(n)})]
-
-
-def item_draws(log: pl.DataFrame, n: int = RESAMPLES, seed: int = 0) -> ItemDraws:
-    """Bootstrap draws of the items of a log."""
-    control = pl.col("arm") == CONTROL
-    names = [log.filter(which)["item_id"].unique().to_list() for which in (~control, control)]
-    return ItemDraws.of(names[0], names[1], n, seed)
 
 
 def analyse_injection(
@@ -38,7 +17,7 @@ def analyse_injection(
     window: int = 50,
     presets: tuple[str, ...] = PRESETS,
     resamples: int = RESAMPLES,
-    form_resamples: int = 200,
+    form_resamples: int | None = 200,
     seed: int = 0,
     pool: bool = False,
     no_control: bool = False,
@@ -54,7 +33,7 @@ def analyse_injection(
         window: steps in which a gain may peak (`published.window_of(beta1)`).
         presets: which forms: default, paper, repo.
         resamples: bootstrap resamples of items; 0 for no intervals.
-        form_resamples: how many of them the comparison of forms uses.
+        form_resamples: how many of them the comparison of forms uses; None: no comparison.
         seed: seed of the resamples.
         pool: all runs in one cell, items as clusters; otherwise one cell per run.
         no_control: allow languages without control items: their default estimates are null.
@@ -69,10 +48,36 @@ def analyse_injection(
     Raises:
         DataError: the plan places nothing, or a probe language has no control items.
     """
-    cells = list(read_cells(log, exposures, pool=pool))
-    if not no_control:
-        check_controls(cells)
-    draws = item_draws(log, resamples, seed) if resamples else None
+    found = Measurements.of(
+        log,
+        exposures,
+        window=window,
+        resamples=resamples,
+        seed=seed,
+        pool=pool,
+        no_control=no_control,
+        progress=progress,
+    )
+    return arm_tables(
+        found,
+        presets=presets,
+        form_resamples=form_resamples,
+        paper_on_gaps=paper_on_gaps,
+        tokens_per_step=tokens_per_step,
+        progress=progress,
+    )
+
+
+def arm_tables(
+    found: Measurements,
+    *,
+    presets: tuple[str, ...] = PRESETS,
+    form_resamples: int | None = 200,
+    paper_on_gaps: bool = False,
+    tokens_per_step: int | None = None,
+    progress: Progress | None = None,
+) -> dict[str, pl.DataFrame]:
+    """The tables of `analyse_injection`, from a log that was measured already."""
     rows: dict[str, list[dict[str, object]]] = {
         table.name: []
         for table in (
@@ -84,46 +89,34 @@ def analyse_injection(
             injection.FORMS,
         )
     }
-    for done, cell in enumerate(cells):
+    for done, (key, cell) in enumerate(found.cells.items()):
         if progress:
-            progress(done, len(cells), "cells")
+            progress(done, len(found.cells), "cells")
         lags = retention_lags(int(cell.states_T[-1]) - cell.last)
         for preset in presets:
             if preset == rows_default.PRESET:
-                found = rows_default.effectivity_rows(cell, window, draws)
-                kept = rows_default.retention_rows(cell, window, lags, draws)
-                kernel, gains, forms = rows_default.kernel_rows(cell, window, draws, form_resamples)
+                measured = found.measured.get(key)
+                effects = rows_default.effectivity_rows(cell, measured)
+                kept = rows_default.retention_rows(cell, measured, lags)
+                kernel, gains, forms = rows_default.kernel_rows(
+                    cell, measured, found.draws, form_resamples
+                )
                 rows["inject_kernels"].append(kernel)
                 rows["inject_kernel_gains"] += gains
                 rows["inject_forms"] += forms
             else:
-                found = rows_published.effectivity_rows(
-                    cell, preset, window, draws, sparse=paper_on_gaps
+                effects = rows_published.effectivity_rows(
+                    cell, preset, found.window, found.draws, sparse=paper_on_gaps
                 )
                 kept, decay = rows_published.retention_rows(
-                    cell, preset, window, lags, draws, tokens_per_step
+                    cell, preset, found.window, lags, found.draws, tokens_per_step
                 )
                 rows["inject_decay"].append(decay)
-            rows["inject_effectivity"] += found
+            rows["inject_effectivity"] += effects
             rows["inject_retention"] += kept
     if progress:
-        progress(len(cells), len(cells), "cells")
+        progress(len(found.cells), len(found.cells), "cells")
     return {
-        name: getattr(injection, name.removeprefix("inject_").upper()).build(found)
-        for name, found in rows.items()
+        name: getattr(injection, name.removeprefix("inject_").upper()).build(made)
+        for name, made in rows.items()
     }
-
-
-def check_controls(cells: list[Cell]) -> None:
-    """Refuse cells that nothing can be held against.
-
-    Raises:
-        DataError: a probe language has no control items.
-    """
-    for cell in cells:
-        if cell.control is None:
-            raise DataError(
-                f"No never-injected item is probed in {cell.key['probe_lang']} "
-                f"({cell.key['depth']}), so gains there cannot be corrected; add control items, or "
-                "set no_control to have null in their place."
-            )

@@ -1,7 +1,8 @@
 """Default effectivity and retention: control-subtracted, and free of the maximum of noise.
 
 The lag at which a gain is read is chosen on other items and other exposures than those it is read
-from (specification of `inject`, section 2.4, rules 1 to 3).
+from (specification of `inject`, section 2.4, rules 1 to 3). Everything is computed for many
+weightings of the items at once: axis D, of which row 0 usually is the data as they are.
 """
 
 from dataclasses import dataclass
@@ -10,21 +11,8 @@ import numpy as np
 
 from polylore.metrics.index import Array
 from polylore.metrics.injection.published import window
-from polylore.metrics.injection.resample import Weights
+from polylore.metrics.injection.resample import Weights, divide
 from polylore.metrics.injection.trajectories import Cell, Items, pseudo_exposed
-
-
-def mean_curves(rise_KT: Array, weights_K: Array, runs: tuple[str, ...]) -> dict[str, Array]:
-    """C(t) of each run: weighted mean over its control items."""
-    names = np.array(runs)
-    curves = {}
-    for run in dict.fromkeys(runs):
-        own = names == run
-        present = ~np.isnan(rise_KT[own])
-        w = weights_K[own] @ present
-        sums = weights_K[own] @ np.where(present, rise_KT[own], 0)
-        curves[run] = np.divide(sums, w, out=np.full(len(w), np.nan), where=w > 0)
-    return curves
 
 
 @dataclass(frozen=True)
@@ -40,7 +28,7 @@ class Gains:
     lags_H: Array
     """Lags on the grid, within the window."""
     start_JN: Array
-    """Column of t_i; -1 if not read or no exposure."""
+    """Column of t_i, or of the latest state read since the exposure before; -1 if there is none."""
     after_JNH: Array
     """Column of t_i + h; -1 if not read."""
 
@@ -60,7 +48,8 @@ class Gains:
         times = items.times_JN
         lags = np.arange(1, window(times, length) + 1)
         shown = times >= 0
-        start = np.where(shown, cell.columns(times), -1)
+        before = np.concatenate([np.full((len(times), 1), -1), times[:, :-1]], axis=1)
+        start = np.where(shown, cell.columns_upto(times, before), -1)
         after = cell.columns(times[:, :, None] + lags)
         after = np.where(shown[:, :, None], after, -1)
         # Only lags that were read after some exposure belong to the grid.
@@ -68,113 +57,170 @@ class Gains:
         return cls(cell, items, cell.rise(items), control, lags[used], start, after[:, :, used])
 
     def corrected(self, weights: Weights) -> Array:
-        """D(j, t): rise minus the control curve of the item's run; (J, T)."""
+        """D(j, t): rise minus the control curve of the item's run; (D, J, T)."""
         if self.rise_KT is None or self.cell.control is None:
-            return self.rise_JT
-        curves = mean_curves(self.rise_KT, weights.control_K, self.cell.control.runs)
-        nothing = np.full(self.rise_JT.shape[1], np.nan)
-        return np.asarray(self.rise_JT - [curves.get(run, nothing) for run in self.items.runs])
+            return self.rise_JT[None]
+        out = np.full((weights.n, *self.rise_JT.shape), np.nan)
+        controls, runs = np.array(self.cell.control.runs), np.array(self.items.runs)
+        for run in dict.fromkeys(self.items.runs):
+            own, mine = controls == run, runs == run
+            present = ~np.isnan(self.rise_KT[own])
+            weight = weights.control_DK[:, own]
+            sums = weight @ np.where(present, self.rise_KT[own], 0)
+            out[:, mine] = self.rise_JT[mine] - divide(sums, weight @ present)[:, None]
+        return out
 
-    def by_lag(self, corrected_JT: Array) -> Array:
-        """d_i(j, h): (J, N, H), NaN where a reading is missing."""
-        padded = np.concatenate(
-            [corrected_JT, np.full((len(corrected_JT), 1), np.nan)], axis=1
-        )  # column -1
-        rows = np.arange(len(padded))
-        start_JN = padded[rows[:, None], self.start_JN]
-        return np.asarray(padded[rows[:, None, None], self.after_JNH] - start_JN[:, :, None])
+    def by_lag(self, corrected_DJT: Array) -> Array:
+        """d_i(j, h): (D, J, N, H), NaN where a reading is missing."""
+        rows = np.arange(self.items.n)
+        start_DJN = _take(corrected_DJT, rows[:, None], self.start_JN)
+        return _take(corrected_DJT, rows[:, None, None], self.after_JNH) - start_DJN[..., None]
 
 
-def _others(values_JNH: Array, weights_J: Array) -> Array:
+def _take(values_DJT: Array, rows: Array, columns: Array) -> Array:
+    """Values at some columns of each row; NaN where a column is -1."""
+    found = values_DJT[:, rows, columns]
+    if (columns < 0).any():
+        found = np.where(columns < 0, np.nan, found)
+    return np.asarray(found)
+
+
+def _others(values_DJNH: Array, weights_DJ: Array) -> Array:
     """Sum over all other items and other exposures (with one exposure: over all other items)."""
-    weighted = weights_J[:, None, None] * values_JNH
-    by_exposure = weighted.sum(axis=0)
-    if values_JNH.shape[1] == 1:
-        return np.asarray(by_exposure[None] - weighted)
-    by_item = weighted.sum(axis=1)
-    return np.asarray(by_item.sum(axis=0) - by_exposure[None] - by_item[:, None] + weighted)
+    weighted = weights_DJ[:, :, None, None] * values_DJNH
+    by_exposure = weighted.sum(axis=1, keepdims=True)
+    if values_DJNH.shape[2] == 1:
+        return np.asarray(by_exposure - weighted)
+    by_item = weighted.sum(axis=2, keepdims=True)
+    weighted += by_item.sum(axis=1, keepdims=True) - by_exposure
+    weighted -= by_item
+    return weighted
 
 
-def _best(values_JNH: Array, weights_J: Array) -> Array:
-    """Index of the lag that is best on the others: (J, N); the first of equals."""
-    present = ~np.isnan(values_JNH)
+def best_lags(values_DJNH: Array, weights_DJ: Array) -> Array:
+    """Index of the lag that is best on the others: (D, J, N); the first of equals.
+
+    Where readings are missing, the mean over the others that have one decides, among the lags that
+    were read of the item itself.
+    """
+    present = ~np.isnan(values_DJNH)
     if present.all():
-        return np.asarray(_others(values_JNH, weights_J).argmax(axis=2))
-    # Items may lack readings: then the mean over those that have them decides.
-    sums = _others(np.where(present, values_JNH, 0), weights_J)
-    counts = _others(present.astype(np.float64), weights_J)
-    means = np.divide(sums, counts, out=np.full(sums.shape, -np.inf), where=counts > 0)
-    return np.asarray(means.argmax(axis=2))
+        return np.asarray(_others(values_DJNH, weights_DJ).argmax(axis=3))
+    sums = _others(np.where(present, values_DJNH, 0), weights_DJ)
+    counts = _others(present.astype(np.float64), weights_DJ)
+    # Sums of weights that cancel leave rounding behind, not zero.
+    there = present & (counts > 0.5)
+    means = np.divide(sums, counts, out=np.full(sums.shape, -np.inf), where=there)
+    return np.asarray(means.argmax(axis=3))
 
 
 @dataclass(frozen=True)
 class Effect:
-    """Cross-fitted effectivity of a cell."""
+    """Cross-fitted effectivity of a cell: weighted sums, so that cells can be joined."""
 
-    value: float
-    by_exposure_N: Array
-    lag: float
+    sum_DN: Array
+    weight_DN: Array
+    lag_D: Array
     """Mean lag at which gains are read."""
     n_values: int
+    """Values behind the first row."""
+
+    @property
+    def value_D(self) -> Array:
+        """E_cf: mean over exposures and items."""
+        return divide(self.sum_DN.sum(axis=1), self.weight_DN.sum(axis=1))
+
+    @property
+    def by_exposure_DN(self) -> Array:
+        """The same of each exposure."""
+        return divide(self.sum_DN, self.weight_DN)
 
 
-def effectivity(gains: Gains, weights: Weights) -> Effect:
-    """E_cf: d_i(j, h*) with h* chosen on the other items and exposures; mean over i and j."""
-    values = gains.by_lag(gains.corrected(weights))
-    return _effect(values, weights.injected_J, gains.lags_H)
+def effectivity(gains: Gains, weights: Weights, corrected_DJT: Array | None = None) -> Effect:
+    """E_cf: d_i(j, h*) with h* chosen on the other items and exposures."""
+    corrected = gains.corrected(weights) if corrected_DJT is None else corrected_DJT
+    return _effect(gains.by_lag(corrected), weights.injected_DJ, gains.lags_H)
 
 
-def control_effectivity(gains: Gains, weights: Weights) -> float:
-    """E_cf of the control items themselves: what no learning gives."""
-    return _effect(gains.by_lag(gains.rise_JT), weights.control_K, gains.lags_H).value
+def control_effectivity(gains: Gains, weights: Weights) -> Array:
+    """E_cf of the control items themselves: what no learning gives; (D,)."""
+    return _effect(gains.by_lag(gains.rise_JT[None]), weights.control_DK, gains.lags_H).value_D
 
 
-def _effect(values_JNH: Array, weights_J: Array, lags_H: Array) -> Effect:
-    best_JN = _best(values_JNH, weights_J)
-    found = np.take_along_axis(values_JNH, best_JN[:, :, None], axis=2)[:, :, 0]
+def _effect(values_DJNH: Array, weights_DJ: Array, lags_H: Array) -> Effect:
+    best_DJN = best_lags(values_DJNH, weights_DJ)
+    values = np.broadcast_to(values_DJNH, (len(best_DJN), *values_DJNH.shape[1:]))
+    found = np.take_along_axis(values, best_DJN[..., None], axis=3)[..., 0]
     present = ~np.isnan(found)
-    weight = weights_J[:, None] * present
-    filled = np.where(present, found, 0)
-    total = weight.sum()
-    by = weight.sum(axis=0)
-    empty = np.full(found.shape[1], np.nan)
+    weight = weights_DJ[:, :, None] * present
     return Effect(
-        float((weight * filled).sum() / total) if total else float("nan"),
-        np.divide((weight * filled).sum(axis=0), by, out=empty, where=by > 0),
-        float((weight * lags_H[best_JN]).sum() / total) if total else float("nan"),
-        int(present[weights_J > 0].sum()),
+        (weight * np.where(present, found, 0)).sum(axis=1),
+        weight.sum(axis=1),
+        divide((weight * lags_H[best_DJN]).sum(axis=(1, 2)), weight.sum(axis=(1, 2))),
+        int(present[0][weights_DJ[0] > 0].sum()),
     )
 
 
-def peaks(gains: Gains, corrected_JT: Array, weights_J: Array) -> Array:
-    """State t_N + h*_j of the last peak, h* from the last exposure of the other items; (J,)."""
+def peaks(gains: Gains, corrected_DJT: Array, weights_DJ: Array) -> Array:
+    """State t_N + h*_j of the last peak, h* from the last exposure of the other items; (D, J)."""
     last_J = (gains.items.times_JN >= 0).sum(axis=1) - 1
     rows = np.arange(gains.items.n)
-    values_J1H = gains.by_lag(corrected_JT)[rows, last_J][:, None]
-    lag_J = gains.lags_H[_best(values_J1H, weights_J)[:, 0]]
-    return np.asarray(gains.items.times_JN[rows, last_J] + lag_J)
+    after_JH = gains.after_JNH[rows, last_J]
+    start_DJ = _take(corrected_DJT, rows, gains.start_JN[rows, last_J])
+    values = _take(corrected_DJT, rows[:, None], after_JH) - start_DJ[..., None]
+    lag_DJ = gains.lags_H[best_lags(values[:, :, None], weights_DJ)[..., 0]]
+    return np.asarray(gains.items.times_JN[rows, last_J] + lag_DJ)
 
 
-def at_states(cell: Cell, values_JT: Array, states_J: Array) -> Array:
-    """One value of each row, at its own state; NaN where it was not read."""
-    padded = np.concatenate([values_JT, np.full((len(values_JT), 1), np.nan)], axis=1)
-    return np.asarray(padded[np.arange(len(padded)), cell.columns(states_J)])
+def at_states(cell: Cell, values_DJT: Array, states_DJ: Array) -> Array:
+    """One value of each row, at its own state; NaN where it was not read; (D, J)."""
+    columns = cell.columns(states_DJ)
+    draws = np.arange(len(values_DJT))[:, None]
+    found = values_DJT[draws, np.arange(values_DJT.shape[1]), columns]
+    return np.asarray(np.where(columns < 0, np.nan, found))
 
 
-def retention(gains: Gains, weights: Weights, lags_L: Array) -> Array:
-    """Sums of R_c over items: row 0 at the last peak (the denominator), then at each lag; (1+L,).
+@dataclass(frozen=True)
+class Kept:
+    """What is left of the gain at some lags after the last peak: weighted sums over items.
 
-    The ratio of row 1 + l to row 0 is R_c(lags_L[l]). Items whose reading is missing at a lag are
-    left out of both sums there, so the denominators are returned lag by lag: (2, L).
+    R_c at lag l is top / bottom. Items whose reading is missing at a lag are left out of both sums
+    there, so denominators are kept lag by lag.
     """
-    corrected = gains.corrected(weights)
-    w = weights.injected_J
-    peak_J = peaks(gains, corrected, w)
-    base_J = at_states(gains.cell, corrected, peak_J)
-    tops, bottoms = [], []
+
+    top_DL: Array
+    bottom_DL: Array
+    weight_DL: Array
+    """Weight of the items in both."""
+
+    @property
+    def share_DL(self) -> Array:
+        """R_c."""
+        return divide(self.top_DL, self.bottom_DL)
+
+
+def retention(
+    gains: Gains, weights: Weights, lags_L: Array, corrected_DJT: Array | None = None
+) -> Kept:
+    """R_c(t) = sum of D(j, t_N + h*_j + t) / sum of D(j, t_N + h*_j)."""
+    corrected = gains.corrected(weights) if corrected_DJT is None else corrected_DJT
+    w = weights.injected_DJ
+    peak_DJ = peaks(gains, corrected, w)
+    base_DJ = at_states(gains.cell, corrected, peak_DJ)
+    parts = []
     for lag in lags_L.tolist():
-        value_J = at_states(gains.cell, corrected, peak_J + lag)
-        both = ~np.isnan(value_J) & ~np.isnan(base_J)
-        tops.append(float(w[both] @ value_J[both]))
-        bottoms.append(float(w[both] @ base_J[both]))
-    return np.array([tops, bottoms])
+        value_DJ = at_states(gains.cell, corrected, peak_DJ + lag)
+        both = ~np.isnan(value_DJ) & ~np.isnan(base_DJ)
+        weight = w * both
+        parts.append(
+            (
+                (weight * np.where(both, value_DJ, 0)).sum(axis=1),
+                (weight * np.where(both, base_DJ, 0)).sum(axis=1),
+                weight.sum(axis=1),
+            )
+        )
+    if not parts:
+        nothing = np.zeros((len(w), 0))
+        return Kept(nothing, nothing, nothing)
+    top, bottom, weight = (np.stack(part, axis=1) for part in zip(*parts, strict=True))
+    return Kept(top, bottom, weight)

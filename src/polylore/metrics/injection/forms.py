@@ -2,33 +2,21 @@
 
 All forms share the rise (p, r) of the kernel and start at F(1) = 1; the common gain g is solved
 linearly. AICc on the point estimate alone decides nothing: a form must win the item resamples.
+How a form is fitted to all resamples at once is `superposed`.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import sparse
-from scipy.optimize import least_squares
 
 from polylore.metrics.index import Array
-from polylore.metrics.injection.kernel import Kernel, Mean, autocorrelation, ramp, since_peak
-from polylore.metrics.injection.resample import Weights
+from polylore.metrics.injection.kernel import Kernel, Mean, autocorrelation
+from polylore.metrics.injection.resample import Weights, ones
+from polylore.metrics.injection.superposed import Form, Moments, Superposed, minimise
 
 FEWEST_POINTS = 20
 WIN = 0.9
 RESAMPLES = 200
-
-
-@dataclass(frozen=True)
-class Form:
-    """F(u), with bounds and starts of its parameters."""
-
-    names: tuple[str, ...]
-    function: Callable[[Array, Array], Array]
-    lower: tuple[float, ...]
-    upper: tuple[float, ...]
-    starts: tuple[tuple[float, ...], ...]
 
 
 def _power_floor(u: Array, v: Array) -> Array:
@@ -69,7 +57,7 @@ FORMS = {
 
 @dataclass(frozen=True)
 class Fitted:
-    """One form, fitted."""
+    """One form, fitted to the data."""
 
     params: tuple[float, ...]
     gain: float
@@ -89,117 +77,105 @@ class Comparison:
     verdict: str
 
 
-class _Curve:
-    """The mean curve of one weighting, and the lags that superpose to it."""
-
-    def __init__(self, mean: Mean, kernel: Kernel, weights: Weights) -> None:
-        y = mean.curve(weights)
-        self.seen = ~np.isnan(y)
-        self.y = y[self.seen]
-        lags = mean.lags_SNT[:, :, self.seen]
-        weight = ramp(lags, kernel.p, kernel.r) * mean.shares(weights)[:, None, None]
-        self.u, place = np.unique(since_peak(lags, kernel.p), return_inverse=True)
-        state = np.broadcast_to(np.arange(lags.shape[2]), lags.shape)
-        shape = (lags.shape[2], len(self.u))
-        flat = (weight.ravel(), (state.ravel(), place.ravel()))
-        self.superpose = sparse.coo_matrix(flat, shape=shape).tocsr()
-        self.states = mean.gains.cell.states_T[self.seen]
-
-    def cut(self, keep: Array) -> "_Curve":
-        """The same with some of the states only."""
-        part = object.__new__(_Curve)
-        part.y, part.u, part.superpose = self.y[keep], self.u, self.superpose[keep]
-        part.seen, part.states = self.seen, self.states[keep]
-        return part
-
-    def solve(self, form: Form, values: Array) -> tuple[float, Array]:
-        """Best common gain for given parameters, and the residual."""
-        x = self.superpose @ form.function(self.u, values)
-        whole = float(x @ x)
-        gain = float(x @ self.y) / whole if whole > 0 else 0.0
-        return gain, self.y - gain * x
-
-    def fit(self, form: Form, starts: tuple[tuple[float, ...], ...]) -> Fitted:
-        """Bounded least squares from every start; the best is kept."""
-        best: Fitted | None = None
-        for start in starts:
-            inside = np.clip(start, np.add(form.lower, 1e-9), np.subtract(form.upper, 1e-9))
-            found = least_squares(
-                lambda v: self.solve(form, v)[1],
-                inside,
-                bounds=(form.lower, form.upper),
-                x_scale="jac",
-                max_nfev=200,
-            )
-            gain, residual = self.solve(form, found.x)
-            sse = float(residual @ residual)
-            if best is None or sse < best.sse:
-                best = Fitted(tuple(float(v) for v in found.x), gain, sse, residual)
-        if best is None:
-            raise ValueError("a form needs a start")
-        return best
-
-
-def _criterion(fits: dict[str, Fitted]) -> tuple[float, dict[str, float | None]]:
-    """Effective points, and AICc of every form: n ln(SSR/n) + 2k + 2k(k+1)/(n-k-1)."""
-    best = min(fits.values(), key=lambda f: f.sse)
-    rho = max(0.0, np.nan_to_num(autocorrelation(best.residual)))
-    points = len(best.residual)
-    n = points * (1 - rho) / (1 + rho)
-    if n < FEWEST_POINTS:
-        return float(n), dict.fromkeys(fits)
-    scores: dict[str, float | None] = {}
-    for name, found in fits.items():
-        k = len(found.params) + 2
-        sse = max(found.sse, np.finfo(float).tiny)
-        scores[name] = float(n * np.log(sse / n) + 2 * k + 2 * k * (k + 1) / (n - k - 1))
-    return float(n), scores
-
-
-def _winner(scores: dict[str, float | None]) -> str | None:
-    known = {name: score for name, score in scores.items() if score is not None}
-    return min(known, key=known.__getitem__) if known else None
-
-
-def _holdout(curve: _Curve, fits: dict[str, Fitted], last: int) -> dict[str, float | None]:
-    """Root mean squared error on the later lags (log scale), fitted on the earlier ones."""
-    longest = int(curve.states[-1]) - last
-    early = curve.states <= last + np.sqrt(max(longest, 1))
-    if early.sum() < FEWEST_POINTS or (~early).sum() < 2:
-        return dict.fromkeys(fits)
-    first, second = curve.cut(early), curve.cut(~early)
-    errors: dict[str, float | None] = {}
-    for name, form in FORMS.items():
-        found = first.fit(form, (*form.starts, fits[name].params))
-        x = second.superpose @ form.function(second.u, np.array(found.params))
-        errors[name] = float(np.sqrt(np.mean((second.y - found.gain * x) ** 2)))
-    return errors
-
-
-def compare_forms(
-    mean: Mean, kernel: Kernel, weights: Weights, resamples: list[Weights]
-) -> Comparison:
+def compare_forms(mean: Mean, kernel: Kernel, drawn: Weights | None) -> Comparison:
     """Fit all forms with the kernel's rise, on the data and on every resample.
 
-    Resamples start from the solution on the data; p and r are kept.
+    Args:
+        mean: the mean curve of a cell.
+        kernel: its kernel; p and r are kept.
+        drawn: resamples, which start from the solution on the data; None or none: no verdict.
     """
-    curve = _Curve(mean, kernel, weights)
-    fits = {name: curve.fit(form, form.starts) for name, form in FORMS.items()}
-    n_eff, scores = _criterion(fits)
-    wins = dict.fromkeys(FORMS, 0)
-    counted = 0
-    for drawn in resamples if n_eff >= FEWEST_POINTS else []:
-        again = _Curve(mean, kernel, drawn)
-        found = {name: again.fit(FORMS[name], (fits[name].params,)) for name in FORMS}
-        winner = _winner(_criterion(found)[1])
-        if winner is not None:
-            wins[winner] += 1
-            counted += 1
-    shares: dict[str, float | None] = {n: w / counted if counted else None for n, w in wins.items()}
-    leader = max(wins, key=wins.__getitem__)
-    if n_eff < FEWEST_POINTS:
-        verdict = "too_few_points"
-    else:
-        verdict = leader if counted and wins[leader] / counted >= WIN else "undetermined"
-    last = int(mean.gains.items.times_JN.max())
-    return Comparison(fits, n_eff, scores, shares, _holdout(curve, fits, last), verdict)
+    data = Superposed(mean, kernel, ones(mean.gains.cell))
+    every = np.ones(len(mean.states_T), dtype=bool)
+    moments = data.moments(every)
+    fits = {name: _fitted(data, form, moments, form.starts) for name, form in FORMS.items()}
+    best = min(fits.values(), key=lambda f: f.sse)
+    n_eff = float(_effective(best.residual[None])[0])
+    scores = {name: _aicc(np.array([f.sse]), n_eff, FORMS[name])[0] for name, f in fits.items()}
+    enough = n_eff >= FEWEST_POINTS
+    won = _wins(mean, kernel, drawn, fits) if enough and drawn is not None and drawn.n else None
+    shares: dict[str, float | None] = dict.fromkeys(FORMS)
+    verdict = "undetermined" if enough else "too_few_points"
+    if won is not None and len(won):
+        shares = {name: float((won == k).mean()) for k, name in enumerate(FORMS)}
+        leader = max(FORMS, key=lambda name: shares[name] or 0.0)
+        verdict = leader if (shares[leader] or 0.0) >= WIN else verdict
+    return Comparison(
+        fits,
+        n_eff,
+        {name: float(v) if enough else None for name, v in scores.items()},
+        shares,
+        _holdout(data, fits),
+        verdict,
+    )
+
+
+def _fitted(
+    data: Superposed, form: Form, moments: Moments, starts: tuple[tuple[float, ...], ...]
+) -> Fitted:
+    """The best solution from any start."""
+    begin = np.array(starts, dtype=np.float64)
+    v_BP, error_B = minimise(moments.repeated(len(begin)), form, begin)
+    v = v_BP[int(error_B.argmin())]
+    x = data.curve(form.function, v)
+    whole = float(x @ x)
+    gain = float(x @ data.y_DT[0]) / whole if whole > 0 else 0.0
+    residual = data.y_DT[0] - gain * x
+    return Fitted(tuple(v.tolist()), gain, float(residual @ residual), residual)
+
+
+def _effective(residual_DT: Array) -> Array:
+    """Points that count: n (1 - rho) / (1 + rho) with the residuals' autocorrelation rho > 0."""
+    rho = np.array([max(0.0, np.nan_to_num(autocorrelation(one))) for one in residual_DT])
+    return np.asarray(residual_DT.shape[1] * (1 - rho) / (1 + rho))
+
+
+def _aicc(sse: Array, n: Array | float, form: Form) -> Array:
+    """n ln(SSR / n) + 2k + 2k(k + 1) / (n - k - 1), k = shape parameters + 2."""
+    k = len(form.names) + 2
+    sse = np.maximum(sse, np.finfo(float).tiny)
+    return np.asarray(n * np.log(sse / n) + 2 * k + 2 * k * (k + 1) / (n - k - 1))
+
+
+def _wins(mean: Mean, kernel: Kernel, drawn: Weights, fits: dict[str, Fitted]) -> Array:
+    """Place of the winning form in every resample that has enough effective points."""
+    again = Superposed(mean, kernel, drawn)
+    moments = again.moments(np.ones(len(mean.states_T), dtype=bool))
+    errors, curves = [], []
+    for name, form in FORMS.items():
+        begin = np.tile(fits[name].params, (moments.n, 1))
+        v_DP, error_D = minimise(moments, form, begin)
+        errors.append(error_D)
+        curves.append(moments.scaled(form.function, v_DP))
+    error_FD = np.array(errors)
+    best_D = error_FD.argmin(axis=0)
+    picked_DU = np.stack(curves)[best_D, np.arange(moments.n)]
+    n_D = _effective(again.y_DT - again.superpose(picked_DU))
+    enough = n_D >= FEWEST_POINTS
+    scores = np.stack(
+        [
+            _aicc(e[enough], n_D[enough], form)
+            for e, form in zip(error_FD, FORMS.values(), strict=True)
+        ]
+    )
+    return np.asarray(scores.argmin(axis=0))
+
+
+def _holdout(data: Superposed, fits: dict[str, Fitted]) -> dict[str, float | None]:
+    """Root mean squared error on the later lags (log scale), fitted on the earlier ones."""
+    last = int(data.mean.gains.items.times_JN.max())
+    states = data.mean.states_T
+    early = states <= last + np.sqrt(max(int(states[-1]) - last, 1))
+    if early.sum() < FEWEST_POINTS or (~early).sum() < 2:
+        return dict.fromkeys(fits)
+    moments = data.moments(early)
+    errors: dict[str, float | None] = {}
+    for name, form in FORMS.items():
+        begin = np.array([*form.starts, fits[name].params])
+        v_BP, error_B = minimise(moments.repeated(len(begin)), form, begin)
+        x = data.curve(form.function, v_BP[int(error_B.argmin())])
+        y = data.y_DT[0]
+        whole = float(x[early] @ x[early])
+        gain = float(x[early] @ y[early]) / whole if whole > 0 else 0.0
+        errors[name] = float(np.sqrt(np.mean((y - gain * x)[~early] ** 2)))
+    return errors

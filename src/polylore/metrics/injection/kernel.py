@@ -5,14 +5,14 @@ F(u) = 1 - a log10 u. Its decay constant is comparable across schedules (specifi
 section 2.4, rule 4).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from polylore.metrics.index import Array
 from polylore.metrics.injection.crossfit import Gains
 from polylore.metrics.injection.published import window
-from polylore.metrics.injection.resample import Weights
+from polylore.metrics.injection.resample import Weights, divide, ones
 
 RATES = (0.3, 0.5, 0.7, 0.8, 0.9)
 LONGEST_RISE = 20
@@ -56,7 +56,8 @@ def autocorrelation(residual_T: Array) -> float:
 class Mean:
     """The mean curve of a cell and the designs that are fitted to it.
 
-    Items with the same exposures share a design, so a cell without stagger has one.
+    Items with the same exposures share a design, so a cell without stagger has one. States at
+    which an item or the control was not read are left out, for all weightings alike.
     """
 
     def __init__(self, gains: Gains, length: int) -> None:
@@ -64,61 +65,117 @@ class Mean:
         self.rises = range(1, min(LONGEST_RISE, window(gains.items.times_JN, length)) + 1)
         times, self.of_item = np.unique(gains.items.times_JN, axis=0, return_inverse=True)
         self.of_item = self.of_item.reshape(-1)
-        states = gains.cell.states_T
-        lags_SNT = states[None, None, :] - times[:, :, None]
+        self.seen_T = ~np.isnan(gains.corrected(ones(gains.cell))[0]).any(axis=0)
+        self.states_T = gains.cell.states_T[self.seen_T]
+        lags_SNT = self.states_T[None, None, :] - times[:, :, None]
         self.lags_SNT = np.where(times[:, :, None] >= 0, lags_SNT, 0)  # 0: no exposure
-        self._grid: tuple[list[tuple[int, float]], Array] | None = None
 
-    def curve(self, weights: Weights) -> Array:
-        """Weighted mean of D(j, t): (T,); NaN where any item was not read."""
-        corrected = self.gains.corrected(weights)
-        used = weights.injected_J > 0
-        w = weights.injected_J[used]
-        return np.asarray(w @ corrected[used] / w.sum())
+    def curve(self, weights: Weights, corrected_DJT: Array | None = None) -> Array:
+        """Weighted mean of D(j, t) at the states seen: (D, T)."""
+        if corrected_DJT is None:
+            corrected_DJT = self.gains.corrected(weights)
+        total = weights.injected_DJ.sum(axis=1)
+        shape = (weights.n, *corrected_DJT.shape[1:])
+        sums = (weights.injected_DJ[:, None] @ np.broadcast_to(corrected_DJT, shape))[:, 0]
+        return divide(sums[:, self.seen_T], total[:, None])
 
     def shares(self, weights: Weights) -> Array:
-        """Weight of each schedule: (S,)."""
-        shares = np.bincount(self.of_item, weights.injected_J, minlength=len(self.lags_SNT))
-        return np.asarray(shares / shares.sum())
+        """Weight of each schedule: (D, S)."""
+        one_JS = np.eye(len(self.lags_SNT))[self.of_item]
+        shares = weights.injected_DJ @ one_JS
+        return divide(shares, shares.sum(axis=1, keepdims=True))
 
-    def designs(self) -> tuple[list[tuple[int, float]], Array]:
-        """Every (p, r) of the grid, p ascending then r, and its columns: (S, G, 2, T)."""
-        if self._grid is None:
-            grid = [(p, r) for p in self.rises for r in RATES]
-            s, _, t = self.lags_SNT.shape
-            columns = np.empty((s, len(grid), 2, t))
-            for p in self.rises:
-                log_u = np.log10(since_peak(self.lags_SNT, p))
-                for k, r in enumerate(RATES):
-                    shape = ramp(self.lags_SNT, p, r)
-                    at = (p - self.rises.start) * len(RATES) + k
-                    columns[:, at, 0] = shape.sum(axis=1)
-                    columns[:, at, 1] = -(shape * log_u).sum(axis=1)
-            self._grid = grid, columns
-        return self._grid
+    def columns(self, p: int) -> Array:
+        """Both columns of the design for a rise of p steps and every rate: (S, G, 2, T)."""
+        log_u = np.log10(since_peak(self.lags_SNT, p))
+        found = np.empty((len(self.lags_SNT), len(RATES), 2, len(self.states_T)))
+        for k, r in enumerate(RATES):
+            shape = ramp(self.lags_SNT, p, r)
+            found[:, k, 0] = shape.sum(axis=1)
+            found[:, k, 1] = -(shape * log_u).sum(axis=1)
+        return found
+
+
+@dataclass(frozen=True)
+class Fits:
+    """The best kernel of every weighting; NaN where the curve could not be read."""
+
+    p_D: Array
+    r_D: Array
+    g_D: Array
+    ga_D: Array
+    sse_D: Array
+
+    @property
+    def a_D(self) -> Array:
+        """Decay constants."""
+        return divide(self.ga_D, self.g_D)
+
+    @property
+    def peak_D(self) -> Array:
+        """g (1 - r^p)."""
+        return np.asarray(self.g_D * (1 - self.r_D**self.p_D))
+
+
+def fit_all(mean: Mean, weights: Weights, curve_DT: Array) -> Fits:
+    """Least squares over the grid, p ascending then r: the first of the smallest errors wins."""
+    shares = mean.shares(weights)
+    n = len(curve_DT)
+    best = np.full((n, 5), np.nan)
+    best[:, 4] = np.inf
+    whole_D = (curve_DT**2).sum(axis=1)
+    for p in mean.rises:
+        columns = mean.columns(p)
+        x_DG2T = (shares @ columns.reshape(len(columns), -1)).reshape(n, *columns.shape[1:])
+        xx, xz, zz = (
+            np.einsum("dgt,dgt->dg", x_DG2T[:, :, i], x_DG2T[:, :, j])
+            for i, j in ((0, 0), (0, 1), (1, 1))
+        )
+        moment = (x_DG2T.reshape(n, -1, x_DG2T.shape[-1]) @ curve_DT[..., None])[..., 0]
+        moment = moment.reshape(n, -1, 2)
+        g, ga = _solved(xx, xz, zz, moment[..., 0], moment[..., 1])
+        sse = whole_D[:, None] - g * moment[..., 0] - ga * moment[..., 1]
+        k = np.where(np.isnan(sse), np.inf, sse).argmin(axis=1)
+        rows = np.arange(n)
+        better = sse[rows, k] < best[:, 4]
+        found = np.stack(
+            [np.full(n, p), np.array(RATES)[k], g[rows, k], ga[rows, k], sse[rows, k]], axis=1
+        )
+        best[better] = found[better]
+    best[np.isinf(best[:, 4])] = np.nan
+    return Fits(*best.T)
+
+
+def _solved(xx: Array, xz: Array, zz: Array, x: Array, z: Array) -> tuple[Array, Array]:
+    """Solution of the normal equations of two columns; of least norm if the second one is void."""
+    determinant = xx * zz - xz**2
+    single = determinant <= 1e-12 * np.maximum(xx, zz) ** 2
+    g = divide(zz * x - xz * z, np.where(single, 0, determinant))
+    ga = divide(xx * z - xz * x, np.where(single, 0, determinant))
+    # One column is a multiple of the other (nothing forgotten yet): the pseudo-inverse.
+    norm = xx + zz
+    return (
+        np.where(single, divide(x * xx, norm * xx), g),
+        np.where(single, divide(x * xz, norm * xx), ga),
+    )
 
 
 def fit(mean: Mean, weights: Weights) -> Kernel | None:
-    """Least squares over the grid; None if the curve has fewer than four readings."""
-    y = mean.curve(weights)
-    grid, columns = mean.designs()
-    x_G2T = np.tensordot(mean.shares(weights), columns, axes=1)
-    seen = ~np.isnan(y)
-    if seen.sum() < 4:
+    """The kernel of the first weighting; None if the curve has fewer than four readings."""
+    first = Weights(weights.injected_DJ[:1], weights.control_DK[:1])
+    return kernel_of(mean, first, fit_all(mean, first, mean.curve(first)))
+
+
+def kernel_of(mean: Mean, weights: Weights, fits: Fits) -> Kernel | None:
+    """The kernel of the first weighting, with what its residuals say."""
+    if len(mean.states_T) < 4 or np.isnan(fits.sse_D[0]):
         return None
-    y, x_G2T = y[seen], x_G2T[:, :, seen]
-    gram_G22 = x_G2T @ x_G2T.transpose(0, 2, 1)
-    moment_G2 = x_G2T @ y
-    # The pseudo-inverse also serves designs whose two columns are one (nothing forgotten yet).
-    inverse_G22 = np.linalg.pinv(gram_G22, rcond=1e-12, hermitian=True)
-    coefficients_G2 = np.einsum("gij,gj->gi", inverse_G22, moment_G2)
-    sse_G = y @ y - (coefficients_G2 * moment_G2).sum(axis=1)
-    best = int(sse_G.argmin())
-    g, ga = coefficients_G2[best]
-    residual = y - coefficients_G2[best] @ x_G2T[best]
-    p, r = grid[best]
-    a = float(ga / g) if g != 0 else float("nan")
-    return Kernel(p, r, float(g), a, float(residual @ residual), autocorrelation(residual))
+    first = Weights(weights.injected_DJ[:1], weights.control_DK[:1])
+    p, r, g = int(fits.p_D[0]), float(fits.r_D[0]), float(fits.g_D[0])
+    kernel = Kernel(p, r, g, float(fits.a_D[0]), 0.0, 0.0)
+    x_2T = np.tensordot(mean.shares(first)[0], mean.columns(p)[:, RATES.index(r)], axes=1)
+    residual = mean.curve(first)[0] - np.array([g, fits.ga_D[0]]) @ x_2T
+    return replace(kernel, sse=float(residual @ residual), residual_ac1=autocorrelation(residual))
 
 
 def shape_at(kernel: Kernel, lags: Array) -> Array:
@@ -127,12 +184,18 @@ def shape_at(kernel: Kernel, lags: Array) -> Array:
     return np.asarray(ramp(lags, kernel.p, kernel.r) * (1 - kernel.a * np.log10(u)))
 
 
-def gains_by_exposure(mean: Mean, kernel: Kernel, weights: Weights) -> Array:
-    """g_i of every exposure, with the shape fixed; (N,)."""
-    y = mean.curve(weights)
-    x_NT = np.tensordot(mean.shares(weights), shape_at(kernel, mean.lags_SNT), axes=1)
-    seen = ~np.isnan(y)
-    return np.asarray(np.linalg.lstsq(x_NT[:, seen].T, y[seen], rcond=None)[0])
+def gains_by_exposure(mean: Mean, kernel: Kernel, weights: Weights, curve_DT: Array) -> Array:
+    """g_i of every exposure, with the shape fixed; (D, N)."""
+    shape = shape_at(kernel, mean.lags_SNT)
+    shares = mean.shares(weights)
+    x_DNT = (shares @ shape.reshape(len(shape), -1)).reshape(len(shares), *shape.shape[1:])
+    gram = x_DNT @ x_DNT.transpose(0, 2, 1)
+    moment = (x_DNT @ curve_DT[..., None])[..., 0]
+    lost = np.isnan(moment).any(axis=1) | np.isnan(gram).any(axis=(1, 2))
+    gram[lost] = np.eye(gram.shape[1])
+    solved = np.einsum("dij,dj->di", np.linalg.pinv(gram, rcond=1e-12, hermitian=True), moment)
+    solved[lost] = np.nan
+    return np.asarray(solved)
 
 
 def observed_lag(mean: Mean) -> int:

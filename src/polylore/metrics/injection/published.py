@@ -82,7 +82,7 @@ def find_peaks(cell: Cell, items: Items, length: int) -> Peaks:
     times_QN = items.times_JN[items.item_Q]
     after = times_QN[:, :, None] + np.arange(1, length + 1)
     columns = cell.columns(after)
-    if (columns < 0).all(axis=2).any() or (cell.columns(times_QN) < 0).any():
+    if (columns < 0).all(axis=2).any() or (_before(cell, items) < 0).any():
         raise DataError(
             "The published form needs a reading before every exposure and one within "
             f"{length} steps after it."
@@ -98,8 +98,15 @@ def find_peaks(cell: Cell, items: Items, length: int) -> Peaks:
 
 
 def _starts(cell: Cell, items: Items) -> Array:
-    columns = cell.columns(items.times_JN[items.item_Q])
+    columns = _before(cell, items)
     return np.asarray(items.y_QT[np.arange(len(columns))[:, None], columns])
+
+
+def _before(cell: Cell, items: Items) -> Array:
+    """Column of the latest reading up to each exposure and after the one before it; (Q, N)."""
+    times_JN = items.times_JN
+    before = np.concatenate([np.full((len(times_JN), 1), -1), times_JN[:, :-1]], axis=1)
+    return cell.columns_upto(times_JN, before)[items.item_Q]
 
 
 def kept(values: Array, factor: float) -> Array:
@@ -113,6 +120,28 @@ def trimmed_mean(values: Array, factor: float) -> tuple[float, int]:
     """Mean of what the outlier rule keeps of a vector, and how many values it drops."""
     keep = kept(values, factor)
     return float(values[keep].mean()), int(len(values) - keep.sum())
+
+
+def drawn_means(values_M: Array, weights_DM: Array, factor: float) -> Array:
+    """`trimmed_mean` of each resample, in which value m occurs `weights_DM[d, m]` times; (D,)."""
+    order = np.argsort(values_M, kind="stable")
+    values, weights = values_M[order], weights_DM[:, order]
+    places = np.cumsum(weights, axis=1)
+    total = places[:, -1]
+
+    def quartile(share: float) -> Array:
+        rank = share * (total - 1)
+        low = np.floor(rank)
+        ends = [values[(places > np.minimum(k, total - 1)[:, None]).argmax(axis=1)]
+                for k in (low, low + 1)]  # fmt: skip
+        return np.asarray(ends[0] + (rank - low) * (ends[1] - ends[0]))
+
+    q1, q3 = quartile(0.25), quartile(0.75)
+    reach = factor * (q3 - q1)
+    inside = (values >= (q1 - reach)[:, None]) & (values <= (q3 + reach)[:, None])
+    weights = weights * inside
+    found = weights @ values, weights.sum(axis=1)
+    return np.divide(*found, out=np.full(len(weights), np.nan), where=found[1] > 0)
 
 
 def horizon(cell: Cell, length: int) -> int:

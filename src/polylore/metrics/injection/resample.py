@@ -1,6 +1,6 @@
 """Item bootstrap: all that was read of an item moves together; controls are resampled too."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,15 +18,27 @@ _APART = "\x1f"
 
 @dataclass(frozen=True)
 class Weights:
-    """How often each item of a cell is drawn."""
+    """How often each item of a cell is drawn, draw by draw."""
 
-    injected_J: Array
-    control_K: Array
+    injected_DJ: Array
+    control_DK: Array
+
+    @property
+    def n(self) -> int:
+        """Number of draws."""
+        return len(self.injected_DJ)
+
+    def chunks(self, size: int) -> Iterator["Weights"]:
+        """The same, at most so many draws at a time."""
+        for at in range(0, self.n, size):
+            part = slice(at, at + size)
+            yield Weights(self.injected_DJ[part], self.control_DK[part])
 
 
 def ones(cell: Cell) -> Weights:
-    """The data as they are."""
-    return Weights(np.ones(cell.injected.n), np.ones(cell.control.n if cell.control else 0))
+    """The data as they are: one draw."""
+    controls = cell.control.n if cell.control else 0
+    return Weights(np.ones((1, cell.injected.n)), np.ones((1, controls)))
 
 
 @dataclass(frozen=True)
@@ -43,7 +55,8 @@ class ItemDraws:
     ) -> "ItemDraws":
         """Draw injected items among themselves and control items among themselves.
 
-        An item may be a control in one run and injected in another: it is drawn for either.
+        An item of several runs moves together in all of them. An item may be a control in one run
+        and injected in another: it is drawn for either.
         """
         names = [("injected", i) for i in sorted(set(injected))]
         names += [("control", i) for i in sorted(set(control))]
@@ -59,30 +72,29 @@ class ItemDraws:
         columns = {(stratum, item): at for at, (stratum, _, item) in enumerate(parts)}
         return cls(columns, draws.weights_DF)
 
-    def each(self, cell: Cell) -> Iterator[Weights]:
-        """Weights of the items of a cell in every draw."""
-        inside = [self.column["injected", name] for name in cell.injected.names]
+    @property
+    def n(self) -> int:
+        """Number of draws."""
+        return len(self.weights_DF)
+
+    def of_cell(self, cell: Cell, n: int | None = None) -> Weights:
+        """Weights of the items of a cell in the first n draws (default: all)."""
         control = cell.control.names if cell.control else ()
+        inside = [self.column["injected", name] for name in cell.injected.names]
         outside = [self.column["control", name] for name in control]
-        for row in self.weights_DF.astype(np.float64):
-            yield Weights(row[inside], row[outside])
-
-    def some(self, cell: Cell, n: int) -> list[Weights]:
-        """The first n draws that hold an injected item and, if the cell has any, a control."""
-        held = (w for w in self.each(cell) if _holds(w))
-        return [weights for weights, _ in zip(held, range(n), strict=False)]
-
-    def bootstrap(self, cell: Cell, statistic: Callable[[Weights], Array]) -> Array:
-        """A vector-valued statistic in every draw: (D, V); NaN where a draw holds no item."""
-        width = len(statistic(ones(cell)))
-        nothing = np.full(width, np.nan)
-        rows = [statistic(w) if _holds(w) else nothing for w in self.each(cell)]
-        return np.array(rows).reshape(len(rows), width)
+        rows = self.weights_DF[:n].astype(np.float64)
+        return Weights(rows[:, inside], rows[:, outside])
 
 
-def _holds(weights: Weights) -> bool:
-    return bool(weights.injected_J.any()) and (
-        not len(weights.control_K) or bool(weights.control_K.any())
+def with_data(cell: Cell, draws: ItemDraws | None) -> Weights:
+    """The data as they are in row 0, then every draw."""
+    data = ones(cell)
+    if draws is None:
+        return data
+    drawn = draws.of_cell(cell)
+    return Weights(
+        np.concatenate([data.injected_DJ, drawn.injected_DJ]),
+        np.concatenate([data.control_DK, drawn.control_DK]),
     )
 
 
@@ -96,3 +108,10 @@ def limits(samples_DV: Array | None, width: int) -> tuple[Array, Array]:
     if samples_DV is None:
         return np.full(width, np.nan), np.full(width, np.nan)
     return interval(samples_DV)
+
+
+def divide(top: Array, bottom: Array) -> Array:
+    """Elementwise ratio, NaN where the denominator is zero or undefined."""
+    top, bottom = np.broadcast_arrays(top, bottom)
+    shape = top.shape
+    return np.asarray(np.divide(top, bottom, out=np.full(shape, np.nan), where=bottom != 0))

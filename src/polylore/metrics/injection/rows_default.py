@@ -5,12 +5,11 @@ from typing import Any
 import numpy as np
 
 from polylore.metrics.index import Array
-from polylore.metrics.injection import crossfit
-from polylore.metrics.injection.crossfit import Gains
 from polylore.metrics.injection.forms import FORMS, compare_forms
-from polylore.metrics.injection.kernel import Kernel, Mean, fit, gains_by_exposure, observed_lag
+from polylore.metrics.injection.kernel import Kernel, observed_lag
+from polylore.metrics.injection.measured import Measured
 from polylore.metrics.injection.reach import reach
-from polylore.metrics.injection.resample import ItemDraws, Weights, few, limits, ones
+from polylore.metrics.injection.resample import ItemDraws, few, limits
 from polylore.metrics.injection.trajectories import Cell
 
 Row = dict[str, Any]
@@ -22,24 +21,16 @@ def _number(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def effectivity_rows(cell: Cell, length: int, draws: ItemDraws | None) -> list[Row]:
-    """E_cf of all exposures together, and of each one."""
+def effectivity_rows(cell: Cell, found: Measured | None) -> list[Row]:
+    """E_cf of all exposures together, and of each one; `found` is None without controls."""
     key: Row = cell.key | {"preset": PRESET, "n_items": cell.injected.n, "n_dropped": 0}
-    if cell.control is None:
+    if found is None:
         return [key | {"exposure": None, "n_values": 0, "reason": NO_CONTROL}]
-    gains = Gains.of(cell, length)
-    effect = crossfit.effectivity(gains, ones(cell))
-
-    def statistic(weights: Weights) -> Array:
-        drawn = crossfit.effectivity(gains, weights)
-        return np.append(drawn.by_exposure_N, drawn.value)
-
-    n = len(effect.by_exposure_N)
-    samples = None if draws is None or few(cell) else draws.bootstrap(cell, statistic)
-    lo, hi = limits(samples, n + 1)
-    control = crossfit.control_effectivity(Gains.of_controls(cell, length), ones(cell))
+    effect = found.effect
+    values = np.column_stack([effect.by_exposure_DN, effect.value_D])
+    n = values.shape[1] - 1
+    lo, hi = limits(_samples(found, values), n + 1)
     reason = "few_items" if few(cell) else None
-    values = [*effect.by_exposure_N.tolist(), effect.value]
     shown = (cell.injected.times_JN >= 0).sum(axis=0).tolist()
     return [
         key
@@ -49,89 +40,73 @@ def effectivity_rows(cell: Cell, length: int, draws: ItemDraws | None) -> list[R
             "lo": _number(lo[i]),
             "hi": _number(hi[i]),
             "n_values": shown[i] if i < n else effect.n_values,
-            "control_estimate": _number(control) if i == n else None,
-            "lag": _number(effect.lag) if i == n else None,
+            "control_estimate": _number(found.control_effect) if i == n else None,
+            "lag": _number(effect.lag_D[0]) if i == n else None,
             "reason": reason if np.isfinite(value) else "no_readings",
         }
-        for i, value in enumerate(values)
+        for i, value in enumerate(values[0].tolist())
     ]
 
 
-def retention_rows(cell: Cell, length: int, lags: list[int], draws: ItemDraws | None) -> list[Row]:
+def _samples(found: Measured, values_RV: Array) -> Array | None:
+    """The resamples among the rows; None if there are none or too few items for an interval."""
+    return values_RV[1:] if found.rows > 1 and not few(found.cell) else None
+
+
+def retention_rows(cell: Cell, found: Measured | None, lags: list[int]) -> list[Row]:
     """R_c by lag; null where the whole gain is not surely different from zero."""
     key: Row = cell.key | {"preset": PRESET, "n_items": cell.injected.n}
-    if cell.control is None or not lags:
+    if found is None:
         empty = {"n_values": 0, "negative_denominators": 0, "reason": NO_CONTROL}
         return [key | {"lag": lag} | empty for lag in lags]
-    gains = Gains.of(cell, length)
-    lags_L = np.array(lags)
-    top, bottom = crossfit.retention(gains, ones(cell), lags_L)
-    samples = None
-    if draws is not None and not few(cell):
-        sums = draws.bootstrap(cell, lambda w: crossfit.retention(gains, w, lags_L).ravel())
-        tops, bottoms = sums[:, : len(lags)], sums[:, len(lags) :]
-        samples = np.divide(tops, bottoms, out=np.full(tops.shape, np.nan), where=bottoms != 0)
-        low, high = limits(bottoms, len(lags))
-    lo, hi = limits(samples, len(lags))
-    corrected = gains.corrected(ones(cell))
-    at_peak = crossfit.at_states(
-        cell, corrected, crossfit.peaks(gains, corrected, np.ones(cell.injected.n))
-    )
+    kept = found.kept
+    width = len(found.lags_L)
+    lo, hi = limits(_samples(found, kept.share_DL), width)
+    bottoms = _samples(found, kept.bottom_DL)
+    low, high = limits(bottoms, width)
+    peak_J = found.peak_J
     rows = []
-    for at, lag in enumerate(lags):
-        surely = samples is None or low[at] > 0 or high[at] < 0
+    for at, lag in enumerate(found.lags_L.tolist()):
+        surely = bottoms is None or low[at] > 0 or high[at] < 0
         reason: str | None = "few_items" if few(cell) else None
-        if not surely:
-            reason = "denominator_not_different_from_zero"
-        fine = surely and bottom[at] != 0
+        fine = surely and kept.bottom_DL[0, at] != 0
         rows.append(
             key
             | {
                 "lag": lag,
-                "estimate": _number(top[at] / bottom[at]) if fine else None,
+                "estimate": _number(kept.share_DL[0, at]) if fine else None,
                 "lo": _number(lo[at]) if fine else None,
                 "hi": _number(hi[at]) if fine else None,
-                "n_values": cell.injected.n,
-                "negative_denominators": int((at_peak < 0).sum()),
-                "reason": reason if fine or not surely else "no_readings",
+                "n_values": int(kept.weight_DL[0, at]),
+                "negative_denominators": int((peak_J < 0).sum()),
+                "reason": reason if fine else "denominator_not_different_from_zero",
             }
         )
-    return [row for row in rows if row["reason"] != "no_readings"]
+    return rows
 
 
 def kernel_rows(
-    cell: Cell, length: int, draws: ItemDraws | None, form_draws: int
+    cell: Cell, found: Measured | None, draws: ItemDraws | None, form_draws: int | None
 ) -> tuple[Row, list[Row], list[Row]]:
     """The kernel, the gain of every exposure, and the comparison of forms.
 
     Args:
         cell: the condition.
-        length: the acquisition window.
-        draws: item bootstrap; without it there is no interval and no verdict.
-        form_draws: of these, how many the comparison of forms uses.
+        found: what was measured of it; None without controls.
+        draws: item bootstrap; without it forms get no verdict.
+        form_draws: of these, how many the comparison of forms uses; None: it is left out.
     """
     key: Row = cell.key | {"n_items": cell.injected.n}
     empty = {"half_life_censored": True, "zero_censored": True, "observed": 0}
-    if cell.control is None:
-        return key | empty | {"reason": NO_CONTROL}, [], []
-    mean = Mean(Gains.of(cell, length), length)
-    found = fit(mean, ones(cell))
     if found is None:
+        return key | empty | {"reason": NO_CONTROL}, [], []
+    if found.kernel is None or found.fits is None:
         return key | empty | {"reason": "few_readings"}, [], []
-    kernel: Kernel = found
-
-    def statistic(weights: Weights) -> Array:
-        drawn = fit(mean, weights)
-        if drawn is None:
-            return np.full(2 + n, np.nan)
-        each = gains_by_exposure(mean, kernel, weights)
-        return np.concatenate([[drawn.gain_at_peak, drawn.a], each])
-
-    each = gains_by_exposure(mean, kernel, ones(cell))
-    n = len(each)
-    samples = None if draws is None or few(cell) else draws.bootstrap(cell, statistic)
-    lo, hi = limits(samples, 2 + n)
-    observed = observed_lag(mean)
+    kernel = found.kernel
+    values = np.column_stack([found.fits.peak_D, found.fits.a_D, found.gains_RN])
+    n = found.gains_RN.shape[1]
+    lo, hi = limits(_samples(found, values), 2 + n)
+    observed = observed_lag(found.mean)
     half = reach(kernel.a, lo[1], hi[1], 0.5, observed)
     zero = reach(kernel.a, lo[1], hi[1], 1.0, observed)
     row = key | {
@@ -159,20 +134,21 @@ def kernel_rows(
         cell.key
         | {
             "exposure": i,
-            "gain": float(each[i]),
+            "gain": float(found.gains_RN[0, i]),
             "lo": _number(lo[2 + i]),
             "hi": _number(hi[2 + i]),
         }
         for i in range(n)
     ]
-    return row, gains, _form_rows(cell, mean, kernel, draws, form_draws)
+    forms = [] if form_draws is None else _form_rows(cell, found, kernel, draws, form_draws)
+    return row, gains, forms
 
 
 def _form_rows(
-    cell: Cell, mean: Mean, kernel: Kernel, draws: ItemDraws | None, n: int
+    cell: Cell, found: Measured, kernel: Kernel, draws: ItemDraws | None, n: int
 ) -> list[Row]:
-    resamples = [] if draws is None or few(cell) else draws.some(cell, n)
-    compared = compare_forms(mean, kernel, ones(cell), resamples)
+    resamples = None if draws is None or few(cell) else draws.of_cell(cell, n)
+    compared = compare_forms(found.mean, kernel, resamples)
     return [
         cell.key
         | {

@@ -8,6 +8,7 @@ from polylore.errors import DataError
 from polylore.metrics.index import Array
 from polylore.metrics.injection.published import (
     FACTORS,
+    drawn_means,
     find_peaks,
     horizon,
     mean_curve,
@@ -16,7 +17,7 @@ from polylore.metrics.injection.published import (
     semilog,
     trimmed_mean,
 )
-from polylore.metrics.injection.resample import ItemDraws, Weights, few, limits
+from polylore.metrics.injection.resample import ItemDraws, few, limits
 from polylore.metrics.injection.trajectories import Cell, pseudo_exposed
 
 Row = dict[str, Any]
@@ -25,10 +26,6 @@ MISSING = "missing_states"
 
 def _number(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
-
-
-def _repeat(values_Q: Array, item_Q: Array, weights_J: Array) -> Array:
-    return np.repeat(values_Q, weights_J[item_Q].astype(np.int64), axis=0)
 
 
 def effectivity_rows(
@@ -55,12 +52,10 @@ def effectivity_rows(
     gain_QN = peaks.gain_QN
     item_Q = cell.injected.item_Q[peaks.rows_Q]
     value, dropped = trimmed_mean(gain_QN.ravel(), factor)
-
-    def statistic(weights: Weights) -> Array:
-        drawn = _repeat(gain_QN, item_Q, weights.injected_J)
-        return np.array([trimmed_mean(drawn.ravel(), factor)[0]])
-
-    samples = None if draws is None or few(cell) else draws.bootstrap(cell, statistic)
+    samples = None
+    if draws is not None and not few(cell):
+        weights = draws.of_cell(cell).injected_DJ[:, np.repeat(item_Q, gain_QN.shape[1])]
+        samples = drawn_means(gain_QN.ravel(), weights, factor)[:, None]
     lo, hi = limits(samples, 1)
     lags = peaks.at_QN - cell.injected.times_JN[item_Q]
     control = None
@@ -124,12 +119,11 @@ def retention_rows(
     curve = mean_curve(kept.share_QL, factor)
     line = semilog(curve)
     shown = [lag for lag in lags if lag <= last]
-
-    def statistic(weights: Weights) -> Array:
-        drawn = mean_curve(_repeat(kept.share_QL, item_Q, weights.injected_J), factor)
-        return np.append(drawn[shown], semilog(drawn).a)
-
-    samples = None if draws is None or few(cell) else draws.bootstrap(cell, statistic)
+    samples = None
+    if draws is not None and not few(cell):
+        curves = _drawn_curves(kept.share_QL, draws.of_cell(cell).injected_DJ[:, item_Q], factor)
+        slopes = np.array([semilog(one).a for one in curves])
+        samples = np.column_stack([curves[:, shown], slopes])
     lo, hi = limits(samples, len(shown) + 1)
     few_items = "few_items" if few(cell) else None
     rows = [
@@ -158,3 +152,10 @@ def retention_rows(
         "reason": few_items,
     }
     return rows, decay
+
+
+def _drawn_curves(share_QL: Array, weights_DQ: Array, factor: float) -> Array:
+    """Mean retainability of every resample: (D, L)."""
+    there = ~np.isnan(share_QL).any(axis=1)
+    values, weights = share_QL[there], weights_DQ[:, there]
+    return np.stack([drawn_means(one, weights, factor) for one in values.T], axis=1)

@@ -9,39 +9,18 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from polylore.metrics.index import Array
-from polylore.metrics.injection.analysis import check_controls, item_draws
-from polylore.metrics.injection.crossfit import Gains, at_states, effectivity
-from polylore.metrics.injection.kernel import Mean, fit, gains_by_exposure, shape_at
-from polylore.metrics.injection.resample import RESAMPLES, Weights, few, limits, ones
+from polylore.metrics.injection.kernel import shape_at
+from polylore.metrics.injection.measured import Measured
+from polylore.metrics.injection.measurements import Measurements
+from polylore.metrics.injection.resample import RESAMPLES, divide, few, limits
 from polylore.metrics.injection.rows_published import retention_rows
-from polylore.metrics.injection.trajectories import Cell, read_cells
+from polylore.metrics.injection.trajectories import Cell
 from polylore.tables.injection import BRACKETS, THRESHOLD
 
 EPSILON = 0.1
 SWEEP = "interval"
 """Value of `arm` in the table of brackets: the sweep as a whole."""
 Row = dict[str, Any]
-
-
-def interval_of(cell: Cell) -> int | None:
-    """Steps between exposures, if they are the same for all items; None otherwise."""
-    times = cell.injected.times_JN
-    gaps = np.unique(np.diff(times, axis=1))
-    return int(gaps[0]) if len(gaps) == 1 and gaps[0] > 0 and (times >= 0).all() else None
-
-
-def left_over(gains: Gains, interval: int, weights: Weights) -> Array:
-    """S and A: mean of D(j, t_1 + interval) and of D(j, t_N + interval)."""
-    corrected = gains.corrected(weights)
-    times, w = gains.items.times_JN, weights.injected_J
-    means = []
-    for state_J in (times[:, 0] + interval, times[:, -1] + interval):
-        value_J = at_states(gains.cell, corrected, state_J)
-        seen = ~np.isnan(value_J)
-        total = w[seen].sum()
-        means.append(float(w[seen] @ value_J[seen] / total) if total else float("nan"))
-    return np.array(means)
 
 
 def threshold(
@@ -72,94 +51,74 @@ def threshold(
     Raises:
         DataError: a probe language has no control items.
     """
-    cells = [c for c in read_cells(log, exposures, pool=pool) if interval_of(c) is not None]
-    check_controls(cells)
-    draws = item_draws(log, resamples, seed)
-    groups: dict[tuple[str, ...], list[Cell]] = {}
-    for cell in cells:
-        key = tuple(v for k, v in cell.key.items() if k != "arm")
-        groups.setdefault(key, []).append(cell)
+    found = Measurements.of(
+        log, exposures, window=window, resamples=resamples, seed=seed, pool=pool
+    )
+    return threshold_tables(found)
+
+
+def threshold_tables(found: Measurements) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The tables of `threshold`, from a log that was measured already."""
+    groups: dict[tuple[str, ...], list[Measured]] = {}
+    for measured in found.measured.values():
+        if measured.interval is not None:
+            key = tuple(v for k, v in measured.cell.key.items() if k != "arm")
+            groups.setdefault(key, []).append(measured)
     rows, brackets = [], []
-    for found in groups.values():
-        arms = [_Arm(cell, window) for cell in found]
-        arms.sort(key=lambda arm: arm.interval)
-        first = float(np.nanmean([arm.first_gain for arm in arms]))
-        rise = arms[-1].rise
-        own = []
-        for arm in arms:
-            samples = None
-            if not few(arm.cell):
-                samples = draws.bootstrap(arm.cell, arm.left_over)
-            own.append(arm.row(samples, EPSILON * first, rise))
+    for arms in groups.values():
+        arms.sort(key=lambda arm: arm.interval or 0)
+        first = float(np.nanmean([arm.effect.by_exposure_DN[0, 0] for arm in arms]))
+        rise = max((arm.kernel.p for arm in arms[-1:] if arm.kernel), default=1)
+        own = [_row(arm, EPSILON * first, rise) for arm in arms]
         rows += own
-        brackets.append(_bracket(arms[-1].cell, own, window))
+        brackets.append(_bracket(arms[-1].cell, own, found.window))
     return THRESHOLD.build(rows), BRACKETS.build(brackets)
 
 
-class _Arm:
-    """One interval of the sweep."""
+def predicted(arm: Measured) -> float | None:
+    """kappa by the kernel: sum of g_{N+1-m} K(m interval) over g_1 K(interval)."""
+    if arm.kernel is None or arm.interval is None:
+        return None
+    g = arm.gains_RN[0]
+    left = shape_at(arm.kernel, arm.interval * np.arange(1, len(g) + 1))
+    base = float(g[0] * left[0])
+    return float(g[::-1] @ left) / base if base > 0 else None
 
-    def __init__(self, cell: Cell, window: int) -> None:
-        self.cell, self.interval = cell, interval_of(cell) or 0
-        self.gains = Gains.of(cell, window)
-        self.first_gain = float(effectivity(self.gains, ones(cell)).by_exposure_N[0])
-        self.mean = Mean(self.gains, window)
-        self.kernel = fit(self.mean, ones(cell))
 
-    @property
-    def rise(self) -> int:
-        """Steps until a gain is complete."""
-        return self.kernel.p if self.kernel else 1
-
-    def left_over(self, weights: Weights) -> Array:
-        return left_over(self.gains, self.interval, weights)
-
-    def predicted(self) -> float | None:
-        """kappa by the kernel: sum of g_{N+1-m} K(m interval) over g_1 K(interval)."""
-        if self.kernel is None:
-            return None
-        g = gains_by_exposure(self.mean, self.kernel, ones(self.cell))
-        lags = self.interval * np.arange(1, len(g) + 1)
-        left = shape_at(self.kernel, lags)
-        base = float(g[0] * left[0])
-        return float(g[::-1] @ left) / base if base > 0 else None
-
-    def row(self, samples: Array | None, small: float, rise: int) -> Row:
-        single, whole = self.left_over(ones(self.cell)).tolist()
-        table = None
-        if samples is not None:
-            s, a = samples.T
-            with np.errstate(divide="ignore", invalid="ignore"):
-                table = np.column_stack([s, a, a - s, np.where(s != 0, a / s, np.nan)])
-        lo, hi = limits(table, 4)
-        positive = lo[0] > 0
-        verdict = "undetermined"
-        if lo[2] > 0:
-            verdict = "accumulates"
-        elif hi[1] < small:
-            verdict = "lost"
-        elif lo[1] > 0 and hi[2] < small:
-            verdict = "plateau"
-        values: Row = {
-            "interval": self.interval,
-            "S": single,
-            "A": whole,
-            "A_lo": lo[1],
-            "A_hi": hi[1],
-            "difference": whole - single,
-            "lo": lo[2],
-            "hi": hi[2],
-            "kappa": whole / single if positive else None,
-            "kappa_lo": lo[3] if positive else None,
-            "kappa_hi": hi[3] if positive else None,
-            "kappa_predicted": self.predicted(),
-            "within_rise": self.interval < rise,
-            "verdict": verdict,
-            "n_items": self.cell.injected.n,
-        }
-        return self.cell.key | {
-            k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in values.items()
-        }
+def _row(arm: Measured, small: float, rise: int) -> Row:
+    left = arm.left
+    a, s = (divide(part, left.weight_DL)[:, 0] for part in (left.top_DL, left.bottom_DL))
+    table = np.column_stack([s, a, a - s, left.share_DL[:, 0]])
+    samples = table[1:] if arm.rows > 1 and not few(arm.cell) else None
+    lo, hi = limits(samples, 4)
+    positive = lo[0] > 0
+    verdict = "undetermined"
+    if lo[2] > 0:
+        verdict = "accumulates"
+    elif hi[1] < small:
+        verdict = "lost"
+    elif lo[1] > 0 and hi[2] < small:
+        verdict = "plateau"
+    values: Row = {
+        "interval": arm.interval,
+        "S": table[0, 0],
+        "A": table[0, 1],
+        "A_lo": lo[1],
+        "A_hi": hi[1],
+        "difference": table[0, 2],
+        "lo": lo[2],
+        "hi": hi[2],
+        "kappa": table[0, 3] if positive else None,
+        "kappa_lo": lo[3] if positive else None,
+        "kappa_hi": hi[3] if positive else None,
+        "kappa_predicted": predicted(arm),
+        "within_rise": (arm.interval or 0) < rise,
+        "verdict": verdict,
+        "n_items": arm.cell.injected.n,
+    }
+    return arm.cell.key | {
+        k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in values.items()
+    }
 
 
 def _bracket(longest: Cell, rows: list[Row], window: int) -> Row:

@@ -79,6 +79,12 @@ class Cell:
         found: Array = np.where(inside, self.column_of[np.where(inside, states, -1)], -1)
         return found
 
+    def columns_upto(self, states: Array, after: Array | int = -1) -> Array:
+        """Columns of the latest states read up to these; -1 where none lies beyond `after`."""
+        at = np.searchsorted(self.states_T, states, side="right") - 1
+        found: Array = np.where((at >= 0) & (self.states_T[at] > after), at, -1)
+        return found
+
     def rise(self, items: Items) -> Array:
         """Item mean of y(t) - y(pre): (J, T); pre is the mean of all states before the plan."""
         before = self.states_T <= self.first

@@ -10,15 +10,23 @@ import numpy as np
 import polars as pl
 
 from polylore.metrics.index import Array
-from polylore.metrics.injection.analysis import check_controls, item_draws
-from polylore.metrics.injection.crossfit import Gains, effectivity, retention
-from polylore.metrics.injection.kernel import Mean, fit
-from polylore.metrics.injection.resample import RESAMPLES, ItemDraws, Weights, few, limits, ones
-from polylore.metrics.injection.sweep import interval_of, left_over
+from polylore.metrics.injection.crossfit import Gains, effectivity
+from polylore.metrics.injection.measured import Measured
+from polylore.metrics.injection.measurements import Measurements
+from polylore.metrics.injection.resample import (
+    RESAMPLES,
+    ItemDraws,
+    divide,
+    few,
+    limits,
+    with_data,
+)
 from polylore.metrics.injection.trajectories import CELL, Cell, read_cells
 from polylore.tables.injection import TRANSFER
 
 LAGS = (10, 100, 1000)
+CHUNK = 100
+"""Resamples that are computed together."""
 FACTORS = ("same_script", "name_form", "background_tokens_a", "background_tokens_b")
 PER_BYTE = pl.col("sum_logprob") / pl.col("n_target_bytes")
 SWAP_MARGIN = pl.col("mean_logprob") - pl.col("swap_mean_logprob")
@@ -68,24 +76,28 @@ def transfer(
     Raises:
         DataError: a probe language has no control items.
     """
-    draws = item_draws(log, resamples, seed)
-    values: dict[tuple[str, ...], dict[str, _Value]] = {}
-    cells = list(read_cells(log, exposures, pool=pool))
-    check_controls(cells)
-    for cell in cells:
-        values[tuple(cell.key.values())] = _measured(cell, window, draws)
+    found = Measurements.of(
+        log, exposures, window=window, resamples=resamples, seed=seed, pool=pool
+    )
+    return transfer_table(found, factors)
+
+
+def transfer_table(found: Measurements, factors: pl.DataFrame | None = None) -> pl.DataFrame:
+    """The table of `transfer`, from a log that was measured already."""
+    values = {key: _values(one) for key, one in found.measured.items()}
     others = (("effectivity_per_byte", PER_BYTE), ("fact_specific_gain", SWAP_MARGIN))
     for name, score in others:
-        scored = log.filter(score.is_not_null())
+        scored = found.log.filter(score.is_not_null())
         if not scored.height:
             continue
-        for cell in read_cells(scored, exposures, pool=pool, score=score):
+        for cell in read_cells(scored, found.exposures, pool=found.pool, score=score):
             if cell.control is not None:
-                values[tuple(cell.key.values())][name] = _gain(cell, window, draws)
-    for key, found in values.items():
+                key = tuple(cell.key.values())
+                values[key][name] = _gain(cell, found.window, found.draws)
+    for key, own in values.items():
         run, arm, depth, source, target = key
-        found |= _compared(
-            found,
+        own |= _compared(
+            own,
             values.get((run, arm, depth, source, source)),
             values.get((run, arm, depth, target, target)),
             here=source == target,
@@ -93,41 +105,27 @@ def transfer(
     return _table(values, factors)
 
 
-def _measured(cell: Cell, window: int, draws: ItemDraws) -> dict[str, _Value]:
+def _values(found: Measured) -> dict[str, _Value]:
     """E, a, R at some lags and kappa, with the resamples of all of them."""
-    gains = Gains.of(cell, window)
-    mean = Mean(gains, window)
-    step = interval_of(cell)
-    lags = np.array([lag for lag in LAGS if lag <= int(cell.states_T[-1]) - cell.last])
+    values = {"effectivity": _value(found, found.effect.value_D)}
+    if found.fits is not None:
+        values["a_kernel"] = _value(found, found.fits.a_D)
+    if found.interval is not None:
+        single = _value(found, divide(found.left.bottom_DL, found.left.weight_DL)[:, 0])
+        values["kappa"] = _if_positive(_value(found, found.left.share_DL[:, 0]), single)
+    for lag in LAGS:
+        at = found.at(lag)
+        if at is not None:
+            whole = _value(found, found.kept.bottom_DL[:, at])
+            share = _value(found, found.kept.share_DL[:, at])
+            values[f"retention_{lag}"] = _if_positive(share, whole)
+    return values
 
-    def statistic(weights: Weights) -> Array:
-        kernel = fit(mean, weights)
-        left = retention(gains, weights, lags)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            kept = left[0] / left[1]
-        s, a = left_over(gains, step, weights) if step else (np.nan, np.nan)
-        whole = [effectivity(gains, weights).value, kernel.a if kernel else np.nan]
-        return np.array([*whole, a / s if s else np.nan, s, *kept, *left[1]])
 
-    point = statistic(ones(cell))
-    samples = None if few(cell) else draws.bootstrap(cell, statistic)
-    names = ["effectivity", "a_kernel", "kappa", "_S", *(f"retention_{lag}" for lag in lags)]
-    reason = "few_items" if few(cell) else None
-
-    def column(at: int) -> _Value:
-        drawn = None if samples is None else samples[:, at]
-        return _Value(float(point[at]), drawn, cell.injected.n, reason)
-
-    found = {name: column(at) for at, name in enumerate(names)}
-    for at in range(len(lags)):
-        name = f"retention_{lags[at]}"
-        found[name] = _if_positive(found[name], column(len(names) + at))
-    if step:
-        found["kappa"] = _if_positive(found["kappa"], found["_S"])
-    else:
-        del found["kappa"]
-    del found["_S"]
-    return found
+def _value(found: Measured, rows_R: Array) -> _Value:
+    drawn = found.rows > 1 and not few(found.cell)
+    reason = "few_items" if few(found.cell) else None
+    return _Value(float(rows_R[0]), rows_R[1:] if drawn else None, found.cell.injected.n, reason)
 
 
 def _if_positive(value: _Value, denominator: _Value) -> _Value:
@@ -138,13 +136,14 @@ def _if_positive(value: _Value, denominator: _Value) -> _Value:
     return value
 
 
-def _gain(cell: Cell, window: int, draws: ItemDraws) -> _Value:
+def _gain(cell: Cell, window: int, draws: ItemDraws | None) -> _Value:
     gains = Gains.of(cell, window)
-    value = effectivity(gains, ones(cell)).value
-    if few(cell):
-        return _Value(value, None, cell.injected.n, "few_items")
-    samples = draws.bootstrap(cell, lambda w: np.array([effectivity(gains, w).value]))
-    return _Value(value, samples[:, 0], cell.injected.n)
+    drawn = with_data(cell, None if few(cell) else draws)
+    parts = [effectivity(gains, part).value_D for part in drawn.chunks(CHUNK)]
+    rows = np.concatenate(parts)
+    reason = "few_items" if few(cell) else None
+    samples = rows[1:] if len(rows) > 1 else None
+    return _Value(float(rows[0]), samples, cell.injected.n, reason)
 
 
 def _compared(
@@ -167,7 +166,7 @@ def _compared(
     for name, diagonal in (("source_normalised", source), ("target_normalised", target)):
         if diagonal is not None:
             found[name] = _ratio(own["effectivity"], diagonal["effectivity"])
-    if source is not None:
+    if source is not None and "a_kernel" in own and "a_kernel" in source:
         a, b = own["a_kernel"], source["a_kernel"]
         samples = None
         if a.samples is not None and b.samples is not None:

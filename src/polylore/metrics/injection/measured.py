@@ -1,0 +1,208 @@
+"""All default numbers of one cell, in the data and in every resample, from one pass over them.
+
+Rows R: row 0 is the data as they are, the others are resamples. Tables, transfer, contrasts and
+claims are made of these rows, so a difference between two cells keeps its pairing.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from polylore.metrics.index import Array
+from polylore.metrics.injection.crossfit import (
+    Effect,
+    Gains,
+    Kept,
+    at_states,
+    control_effectivity,
+    effectivity,
+    peaks,
+    retention,
+)
+from polylore.metrics.injection.kernel import (
+    Fits,
+    Kernel,
+    Mean,
+    fit_all,
+    gains_by_exposure,
+    kernel_of,
+)
+from polylore.metrics.injection.resample import ItemDraws, Weights, ones, with_data
+from polylore.metrics.injection.trajectories import Cell
+
+_NUMBERS = 1_500_000
+"""Numbers of one intermediate array: more draws than that holds are done one part at a time."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured of a cell that has controls."""
+
+    cell: Cell
+    gains: Gains
+    mean: Mean
+    effect: Effect
+    lags_L: Array
+    """Lags after the last peak; 0 is among them."""
+    kept: Kept
+    interval: int | None
+    """Steps between exposures, if all items share them."""
+    left: Kept
+    """D one interval after the first exposure (bottom) and after the last one (top)."""
+    kernel: Kernel | None
+    fits: Fits | None
+    gains_RN: Array
+    """g_i of every exposure, with the shape of the data's kernel."""
+
+    @property
+    def rows(self) -> int:
+        """One more than the number of resamples."""
+        return len(self.effect.sum_DN)
+
+    @cached_property
+    def control_effect(self) -> float:
+        """E_cf of the control items themselves."""
+        gains = Gains.of_controls(self.cell, self.length)
+        return float(control_effectivity(gains, ones(self.cell))[0])
+
+    @cached_property
+    def peak_J(self) -> Array:
+        """D at the last peak of each item."""
+        one = ones(self.cell)
+        corrected = self.gains.corrected(one)
+        states = peaks(self.gains, corrected, one.injected_DJ)
+        return at_states(self.cell, corrected, states)[0]
+
+    @property
+    def length(self) -> int:
+        """The acquisition window."""
+        return int(self.gains.lags_H[-1]) if len(self.gains.lags_H) else 1
+
+    def at(self, lag: int) -> int | None:
+        """Place of the lag nearest to this one, within a tenth; None if there is none."""
+        if not len(self.lags_L):
+            return None
+        near = int(np.abs(self.lags_L - lag).argmin())
+        return near if abs(int(self.lags_L[near]) - lag) <= 0.1 * lag else None
+
+
+def interval_of(cell: Cell) -> int | None:
+    """Steps between exposures, if they are the same for all items; None otherwise."""
+    times = cell.injected.times_JN
+    gaps = np.unique(np.diff(times, axis=1))
+    return int(gaps[0]) if len(gaps) == 1 and gaps[0] > 0 and (times >= 0).all() else None
+
+
+def measure(
+    cell: Cell, length: int, draws: ItemDraws | None, lags: list[int] | None = None
+) -> Measured:
+    """Effectivity, retention, what is left after an interval, and the kernel.
+
+    Args:
+        cell: a condition with controls.
+        length: the acquisition window.
+        draws: item bootstrap; without it there is row 0 alone.
+        lags: lags of retention that are wanted; those that were read nearest to them are used.
+    """
+    gains = Gains.of(cell, length)
+    mean = Mean(gains, length)
+    step = interval_of(cell)
+    lags_L = read_lags(gains, lags or [0])
+    kernel: Kernel | None = None
+    parts: list[tuple[Any, ...]] = []
+    weights = with_data(cell, draws)
+    for part in weights.chunks(_draws_at_once(gains)):
+        corrected = gains.corrected(part)
+        curve = mean.curve(part, corrected)
+        fits = fit_all(mean, part, curve) if len(mean.states_T) >= 4 else None
+        if not parts and fits is not None:
+            kernel = kernel_of(mean, part, fits)
+        parts.append(
+            (
+                effectivity(gains, part, corrected),
+                retention(gains, part, lags_L, corrected),
+                left_over(gains, step, part, corrected),
+                fits,
+                np.zeros((part.n, 0))
+                if kernel is None
+                else gains_by_exposure(mean, kernel, part, curve),
+            )
+        )
+    effect, kept, left, fits, each = zip(*parts, strict=True)
+    return Measured(
+        cell,
+        gains,
+        mean,
+        _joined(Effect, effect),
+        lags_L,
+        _joined(Kept, kept),
+        step,
+        _joined(Kept, left),
+        kernel,
+        None if kernel is None else _joined(Fits, fits),
+        np.concatenate(each),
+    )
+
+
+def _draws_at_once(gains: Gains) -> int:
+    items, states = gains.rise_JT.shape
+    widest = max(items * states, gains.after_JNH.size, 10 * states, 1)
+    return max(1, _NUMBERS // widest)
+
+
+def _joined(kind: Callable[..., Any], parts: tuple[Any, ...]) -> Any:
+    """Draws of all parts one after the other; numbers that are no arrays come from the first."""
+    values = {}
+    for name in parts[0].__dataclass_fields__:
+        first = getattr(parts[0], name)
+        one_array = isinstance(first, np.ndarray)
+        values[name] = np.concatenate([getattr(p, name) for p in parts]) if one_array else first
+    return kind(**values)
+
+
+def left_over(gains: Gains, interval: int | None, weights: Weights, corrected_DJT: Array) -> Kept:
+    """A and S as sums: D(j, t_N + interval) over D(j, t_1 + interval); one column, none without.
+
+    The latest reading up to that state counts, so that none is taken after the next exposure.
+    """
+    if interval is None:
+        nothing = np.zeros((weights.n, 0))
+        return Kept(nothing, nothing, nothing)
+    times, cell = gains.items.times_JN, gains.cell
+    found = []
+    for exposure in (-1, 0):
+        column_J = cell.columns_upto(times[:, exposure] + interval, times[:, exposure])
+        if int((times[:, exposure] + interval).max()) > int(cell.states_T[-1]):
+            column_J = np.where(times[:, exposure] + interval > cell.states_T[-1], -1, column_J)
+        states_J = np.where(column_J < 0, -1, cell.states_T[column_J])
+        found.append(at_states(cell, corrected_DJT, states_J[None]))
+    last, first = np.broadcast_arrays(*found)
+    both = ~np.isnan(last) & ~np.isnan(first)
+    weight = weights.injected_DJ * both
+    return Kept(
+        (weight * np.where(both, last, 0)).sum(axis=1)[:, None],
+        (weight * np.where(both, first, 0)).sum(axis=1)[:, None],
+        weight.sum(axis=1)[:, None],
+    )
+
+
+_READ = 0.5
+"""Share of the items of which a lag must have been read."""
+
+
+def read_lags(gains: Gains, wanted: list[int]) -> Array:
+    """The lags after the last peak that were read nearest to those wanted, each once."""
+    one = ones(gains.cell)
+    corrected = gains.corrected(one)
+    longest = int(gains.cell.states_T[-1] - gains.items.times_JN[:, 0].min())
+    every = np.arange(longest + 1)
+    weight = retention(gains, one, every, corrected).weight_DL[0]
+    there = every[weight >= _READ * gains.items.n]
+    if not len(there):
+        return np.zeros(0, dtype=np.int64)
+    near = np.abs(there[None] - np.array(wanted)[:, None]).argmin(axis=1)
+    close = np.abs(there[near] - wanted) <= 0.1 * np.maximum(wanted, 1)
+    return np.unique(there[near][close])

@@ -1,0 +1,268 @@
+"""`inject run`: every condition with every seed, resumable reading by reading."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+
+from polylore.corpus.injection.contamination import scan
+from polylore.errors import DataError, RunError
+from polylore.facts.fictional import Fiction
+from polylore.facts.fictional.swaps import subject_names, with_swaps
+from polylore.files import read_json
+from polylore.models.fingerprint import tokenizer_hash
+from polylore.runs import RunFolder, run_batches
+from polylore.studies.inject.background import Background, open_background
+from polylore.studies.inject.basis import ROWS, Basis, make_basis, save_items
+from polylore.studies.inject.conditions import SHAM, RunSpec, runs_of
+from polylore.studies.inject.config import InjectConfig
+from polylore.studies.inject.design import Design, make_design
+from polylore.studies.inject.items import load_items
+from polylore.studies.inject.work import (
+    Job,
+    burn_in_rows,
+    cost_of,
+    failure_of,
+    open_stream,
+    train_config,
+    unfinished,
+    work,
+)
+from polylore.tables.inject import CONTAMINATION
+
+Progress = Callable[[int, int, str], None]
+
+
+def run_inject(
+    config: InjectConfig,
+    out: str | Path,
+    *,
+    fiction: Fiction | None = None,
+    progress: Progress | None = None,
+) -> RunFolder:
+    """Inject items into a running training and read the probes on the way.
+
+    Args:
+        config: the study.
+        out: run folder; an unfinished study of the same settings is continued, and seeds and
+            conditions that are new since then are added to it.
+        fiction: items in memory, in place of `config.items`.
+        progress: called with (done, total, what).
+
+    Returns:
+        The run folder; each run is a unit, named `<condition> seed <seed>`, with the raw tables of
+        `inject`. Items, runs and traces in the background are whole tables.
+
+    Raises:
+        RunError: some runs failed; all others are done, and the same command goes on with those.
+        PolyloreError: bad input, in one sentence, before anything starts.
+    """
+    study = Study(config, fiction)
+    with _processes() as (main, everybody):
+        run = study.open(Path(out), progress) if main else None
+        everybody()
+        if run is None:
+            run = RunFolder.load(out)
+            study.background = study.find_background(run.path, None)
+        with run.lock() if main else nullcontext():
+            if main:
+                study.prepare(run, progress)
+            everybody()
+            study.work(run, progress, main)
+            everybody()
+            if main:
+                study.finish(run)
+    return run
+
+
+class Study:
+    """A study before and between its runs."""
+
+    def __init__(self, config: InjectConfig, fiction: Fiction | None = None) -> None:
+        self.config = config
+        self.specs = runs_of(config)
+        items = load_items(config, fiction)
+        if items.sham is None:
+            # Items that are given and not made have no others unless the user gives some.
+            self.specs = [spec for spec in self.specs if spec.role != SHAM]
+        self.basis: Basis = make_basis(config, items)
+        self.designs: dict[str, Design] = {
+            spec.run_id: make_design(spec, items, self.basis.tokens, self.basis.form)
+            for spec in self.specs
+        }
+        self.background: Background | None = None
+
+    @property
+    def rows(self) -> int:
+        """Rows of background that the longest run reads, burn-in and held-out rows included."""
+        return max(map(self._rows_of, self.specs))
+
+    def _rows_of(self, spec: RunSpec) -> int:
+        design = self.designs[spec.run_id]
+        first = burn_in_rows(spec, train_config(spec, design, self.basis), self.basis)
+        settings = spec.config.background
+        return first + design.updates * settings.batch_size + settings.heldout
+
+    def find_background(self, folder: Path, progress: Progress | None) -> Background:
+        """The rows, packed where they are not yet."""
+        basis = self.basis
+        return open_background(
+            self.config.background, basis.form, basis.encode, folder / ROWS, self.rows, progress
+        )
+
+    def open(self, out: Path, progress: Progress | None = None) -> RunFolder:
+        """Open the run folder and refuse what does not fit, before anything is trained.
+
+        Raises:
+            RunError: the folder belongs to another study.
+        """
+        items = self.basis.items
+        inputs = {
+            "items": items.fiction.digest(),
+            "sham": "" if items.sham is None else items.sham.digest(),
+            "checkpoint": self.basis.start.digest,
+            "tokenizer": tokenizer_hash(self.basis.tokenizer),
+        }
+        run = RunFolder.open(out, "inject", self.config.question(), inputs)
+        known = run.manifest.get("runs", {})
+        for spec in self.specs:
+            before = known.get(spec.run_id)
+            if before not in (None, spec.digest):
+                raise RunError(
+                    f"{out} holds a run '{spec.run_id}' of other settings; give another folder "
+                    "with --out, or the old settings to go on with it."
+                )
+        self.background = self.find_background(out, progress)
+        for spec in self.specs:  # rows that are missing are better known before an hour of training
+            design = self.designs[spec.run_id]
+            train = train_config(spec, design, self.basis)
+            stream, _ = open_stream(spec, design, self.background, train, self.basis)
+            del stream
+        return run
+
+    def prepare(self, run: RunFolder, progress: Progress | None = None) -> None:
+        """Write what all runs share, and search the background for it."""
+        fiction = self.basis.items.fiction
+        save_items(self.basis.items, run.path)
+        groups = {
+            item: "control" if control else "injected"
+            for item, control in fiction.items.select("item_id", "control").iter_rows()
+        }
+        run.write_table("inject_items", fiction.items)
+        run.write_table("inject_passages", fiction.passages)
+        run.write_table("inject_probes", with_swaps(fiction, groups))
+        run.annotate(
+            "runs", run.manifest.get("runs", {}) | {s.run_id: s.digest for s in self.specs}
+        )
+        if self.background is not None:
+            content = self.background.stream(self.config.background.batch_size, 0)
+            run.annotate("background", {"digest": content.digest, "rows": len(content)})
+        if self.config.scan.enabled and not run.has_table("inject_contamination"):
+            self.scan(run, progress)
+
+    def scan(self, run: RunFolder, progress: Progress | None) -> None:
+        """Search the rows that will be read for names and pieces of passages.
+
+        Raises:
+            DataError: there are traces, and `scan.strict` is set.
+        """
+        if self.background is None:
+            return
+        fiction, tokenizer = self.basis.items.fiction, self.basis.tokenizer
+        size = self.config.background.batch_size
+        stream = self.background.stream(size, 0)
+        steps = min(stream.steps or 0, -(-self.rows // size))
+        blocks = ((f"row {k * size}", stream.rows(k, range(size)).tokens) for k in range(steps))
+        passages = {
+            passage: (item, self.basis.tokens[passage])
+            for passage, item in fiction.passages.select("passage_id", "item_id").iter_rows()
+        }
+        found = scan(
+            blocks,
+            lambda rows: tokenizer.batch_decode(rows, skip_special_tokens=False),
+            {item: sorted(set(names.values())) for item, names in subject_names(fiction).items()},
+            passages,
+            n=self.config.scan.ngram,
+            total=steps,
+            progress=progress,
+        )
+        run.write_table(CONTAMINATION.name, found)
+        if self.config.scan.strict and found.height:
+            first = found.row(0, named=True)
+            raise DataError(
+                f"The background holds {found.height} traces of the items, the first of "
+                f"{first['item_id']} in {first['place']}: {first['text']!r}; take other items or "
+                "another background, or set scan.strict off."
+            )
+
+    def work(self, run: RunFolder, progress: Progress | None, main: bool) -> None:
+        """Make every run that is not done."""
+        if self.background is None:
+            raise RunError("The study has not been opened.")
+        execution = self.config.execution
+        jobs = [Job(str(run.path.resolve()), spec, self.background) for spec in self.specs]
+        due = [job for job in jobs if not run.is_done(job.spec.run_id)]
+        if main:
+            for job in due:
+                failure_of(run.path, job.spec.run_id).unlink(missing_ok=True)
+        if execution.executor == "local" and min(execution.jobs, len(due)) <= 1:
+            for number, job in enumerate(due):
+                work(job, _within(progress, number, len(due), job.spec.run_id), main)
+            return
+        run_batches(
+            due,
+            work,
+            executor=execution.executor,
+            jobs=execution.jobs,
+            threads=self.config.train.threads or 1,
+            gpus=execution.gpus_per_worker,
+            retries=execution.retries,
+            folder=run.path,
+            progress=progress,
+            what="runs",
+        )
+
+    def finish(self, run: RunFolder) -> None:
+        """Gather what the runs cost and were made of; refuse to be silent about failures.
+
+        Raises:
+            RunError: some runs failed.
+        """
+        units = [spec.run_id for spec in self.specs if run.is_done(spec.run_id)]
+        run.write_table("inject_runs", run.read("inject_runs", units))
+        costs = [
+            read_json(path) for path in (cost_of(run.path, u) for u in units) if path.is_file()
+        ]
+        run.annotate("probing", costs)
+        failed = [spec.run_id for spec in self.specs if not run.is_done(spec.run_id)]
+        if failed:
+            note = failure_of(run.path, failed[0])
+            why = read_json(note)["why"] if note.is_file() else "it left no message"
+            raise RunError(
+                f"{len(failed)} of {len(self.specs)} runs failed, the first is '{failed[0]}': "
+                f"{why} All others are done; what was read is kept in "
+                f"{unfinished(run.path, failed[0])}, and the same command goes on from there."
+            )
+
+
+@contextmanager
+def _processes() -> Iterator[tuple[bool, Callable[[], None]]]:
+    """Whether this is the first of the processes that `torchrun` started, and how to wait for all."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield True, lambda: None
+        return
+    import torch
+    from accelerate import PartialState
+
+    state = PartialState(cpu=not torch.accelerator.is_available())
+    yield state.is_main_process, state.wait_for_everyone
+
+
+def _within(progress: Progress | None, number: int, total: int, name: str) -> Progress | None:
+    if progress is None:
+        return None
+
+    def report(done: int, of: int, what: str) -> None:
+        progress(done, of, f"run {number + 1} of {total} ({name}): {what}")
+
+    return report
