@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from polylore.metrics.injection.measured import Measured
 
 from acceptance.inject import readout as r
 from acceptance.inject.claims import (
@@ -19,6 +18,7 @@ from acceptance.inject.claims import (
 from acceptance.inject.numbers import CONTRADICTED, SHOWN, Number
 from acceptance.inject.readout import Readout
 from polylore.metrics.index import Array
+from polylore.metrics.injection.measured import Measured
 
 WORDS = {SHOWN: "confirmed", CONTRADICTED: "not confirmed"}
 UNDECIDED, NOT_TESTED = "undecided", "not tested"

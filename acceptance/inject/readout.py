@@ -6,18 +6,19 @@ from functools import cached_property
 
 import numpy as np
 import polars as pl
-from polylore.metrics.injection.measured import Measured, measure
 
 from acceptance.inject.numbers import Number, mean
 from polylore.metrics.index import Array
 from polylore.metrics.injection import item_draws, read_cells, window_of
 from polylore.metrics.injection.crossfit import Gains, control_effectivity
+from polylore.metrics.injection.measured import Measured, measure
 from polylore.metrics.injection.published import FACTORS, find_peaks, trimmed_mean
-from polylore.metrics.injection.resample import RESAMPLES, divide, with_data
+from polylore.metrics.injection.resample import RESAMPLES, ItemDraws, divide, with_data
 from polylore.metrics.injection.trajectories import Cell, pseudo_exposed
 
 LATER = 120
 """Steps after the last peak at which forgetting is read."""
+LAGS = [0, *range(2, LATER + 1, 2)]
 WINDOW = window_of(0.9)
 SWAPPED = pl.col("mean_logprob") - pl.col("swap_mean_logprob")
 Reading = Callable[[Measured], Array]
@@ -81,7 +82,7 @@ class Readout:
         return sorted(self.log["run_id"].unique())
 
     @cached_property
-    def draws(self):  # type: ignore[no-untyped-def]
+    def draws(self) -> ItemDraws:
         """Bootstrap draws of items."""
         return item_draws(self.log, self.resamples)
 
@@ -103,8 +104,23 @@ class Readout:
         if key not in self._measured:
             single = len(key) == len(_KEY) + 1
             cell = self._single[key] if single else self._pooled[key]
-            self._measured[key] = measure(cell, WINDOW, None if single else self.draws, [0, LATER])
+            draws = None if single else self.draws
+            self._measured[key] = measure(cell, WINDOW, draws, LAGS)
         return self._measured[key]
+
+    @property
+    def keys(self) -> list[tuple[str, ...]]:
+        """Arm, depth, language of the passages and of the probes of every cell."""
+        return list(self._pooled)
+
+    @property
+    def arms(self) -> list[str]:
+        """Arms that inject, in alphabetical order."""
+        return sorted({key[0] for key in self._pooled})
+
+    def cell(self, *key: str) -> Cell:
+        """Items of an arm, depth, language of the passages and of the probes, of all runs."""
+        return self._pooled[key]
 
     def languages(self, arm: str, *, across: bool) -> list[tuple[str, str]]:
         """Pairs of languages (told, asked) of an arm."""
@@ -197,7 +213,7 @@ def _key(cell: Cell) -> tuple[str, ...]:
     return tuple(cell.key[name] for name in _KEY)
 
 
-def _afterwards(cell: Cell, draws) -> Array:  # type: ignore[no-untyped-def]
+def _afterwards(cell: Cell, draws: ItemDraws | None) -> Array:
     """Weighted mean over items of D within the window after the last exposure: (R,)."""
     gains = Gains.of(cell, WINDOW)
     last_J = gains.items.times_JN.max(axis=1)
