@@ -32,7 +32,7 @@ def course(found: Readout, name: str, title: str, depths: Sequence[str]) -> Char
     parts, order = [], []
     for across in (False, True):
         for depth in depths:
-            panel = f"{depth}, {'other' if across else 'same'} language"
+            panel = f"{depth}, {'across' if across else 'same'}"
             order.append(panel)
             parts += [
                 frame.with_columns(panel=pl.lit(panel)) for frame in _panel(found, depth, across)
@@ -52,7 +52,8 @@ def course(found: Readout, name: str, title: str, depths: Sequence[str]) -> Char
         "Mean rise of the probability of what is asked, over the mean before the first exposure "
         "of all; not corrected. Ribbons: 1.96 standard errors over items. Ticks: exposures of "
         "duplication and paraphrase; once has the first alone. Never-injected items are shown at "
-        "the same states."
+        "the same states. `same` and `across`: asked in the language of the passages, or in the "
+        "other one."
     )
     return Chart(
         f"inject-{name}",

@@ -145,6 +145,15 @@ class Readout:
             found.append(Number(rows, np.array(own)))
         return mean(found)
 
+    def published(self, arm: str, depth: str, *, across: bool = False) -> float:
+        """The paper's E: mean of the maxima of readings that the outlier rule keeps."""
+        values = []
+        for pair in self.languages(arm, across=across):
+            cell = self._pooled[arm, depth, *pair]
+            gains = find_peaks(cell, cell.injected, WINDOW).gain_QN
+            values.append(trimmed_mean(gains.ravel(), FACTORS["paper"])[0])
+        return float(np.mean(values))
+
     # Never-injected items, at the times of an arm.
 
     def control_gain(self, arm: str, depth: str) -> Number:
