@@ -4,6 +4,7 @@ from polylore.tables import (
     align,
     align_lint,
     compared,
+    continued,
     derived,
     fiction,
     inject,
@@ -41,6 +42,7 @@ _MODULES = (
     fiction,
     inject,
     injection,
+    continued,
 )
 
 ALL: dict[str, Table] = {
@@ -58,6 +60,7 @@ __all__ = [
     "align",
     "align_lint",
     "compared",
+    "continued",
     "derived",
     "fiction",
     "inject",

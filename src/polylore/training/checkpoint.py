@@ -6,7 +6,7 @@ log so far. Both appear whole or not at all.
 """
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,11 +27,12 @@ from polylore.files import (
     write_json,
     write_parquet,
 )
-from polylore.tables import raw
+from polylore.tables.contract import Table
 
-_MOMENTS = ("exp_avg", "exp_avg_sq")
+MOMENTS = ("exp_avg", "exp_avg_sq")
+"""What AdamW keeps of every weight, as state files name it."""
 _KEPT = 2  # states; the older one is for the day the newer is damaged
-_FILES = ("state.safetensors", "train_log.parquet", "speed.parquet")
+_TENSORS = "state.safetensors"
 
 
 def step_name(step: int) -> str:
@@ -83,69 +84,132 @@ class State:
 
     step: int
     tensors: Mapping[str, torch.Tensor]
-    log: pl.DataFrame
-    """Contract `tables.raw.TRAIN_LOG`, rows up to the step."""
-    speed: pl.DataFrame
-    """Contract `tables.raw.SPEED`, rows up to the step."""
+    tables: Mapping[str, pl.DataFrame]
+    """The logs, rows up to the step, by the names of their contracts."""
 
 
-def gather(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    """Weights and AdamW moments by parameter name; tied weights once."""
+def gather(
+    model: torch.nn.Module, optimizer: torch.optim.Optimizer, *, keep: bool = True
+) -> dict[str, torch.Tensor]:
+    """Trainable weights and AdamW moments by parameter name; tied weights once.
+
+    Args:
+        model: the model, unwrapped. If its weights are spread over processes, every process must
+            call this.
+        optimizer: its AdamW.
+        keep: whether this process wants the tensors; otherwise it only takes part.
+    """
     tensors = {}
-    for name, parameter in model.named_parameters():
-        tensors[f"weight/{name}"] = parameter.detach()
-        for moment in _MOMENTS:
-            if moment in optimizer.state[parameter]:
-                tensors[f"{moment}/{name}"] = optimizer.state[parameter][moment]
-    return {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
+    for name, parameter in trainable(model):
+        found = {"weight": parameter.detach()}
+        found |= {m: v for m, v in optimizer.state[parameter].items() if m in MOMENTS}
+        for kind, tensor in found.items():
+            full = whole(tensor)
+            if keep:
+                tensors[f"{kind}/{name}"] = full.cpu().contiguous()
+    return tensors
 
 
-def restore(model: torch.nn.Module, optimizer: torch.optim.Optimizer, state: State) -> None:
+def trainable(model: torch.nn.Module) -> list[tuple[str, torch.nn.Parameter]]:
+    """Names and weights that training changes."""
+    return [(n, p) for n, p in model.named_parameters() if p.requires_grad]
+
+
+def whole(tensor: torch.Tensor) -> torch.Tensor:
+    """A tensor with all its parts, if it is spread over processes; all of them must call this."""
+    full = getattr(tensor, "full_tensor", None)
+    return tensor if full is None else full()
+
+
+def restore(
+    model: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    state: State,
+    made: int | None = None,
+) -> None:
     """Put weights and moments back.
+
+    Args:
+        model: the model, unwrapped.
+        optimizer: its AdamW.
+        state: what `gather` gave.
+        made: updates that the moments have seen, if not those of the state.
 
     Raises:
         RunError: the state belongs to a model of another shape.
     """
-    wanted = {
-        f"{kind}/{name}": parameter.shape
-        for name, parameter in model.named_parameters()
-        for kind in (("weight", *_MOMENTS) if state.step else ("weight",))
-    }
-    if {name: tensor.shape for name, tensor in state.tensors.items()} != wanted:
+    own = trainable(model)
+    shapes = {f"{kind}/{n}": p.shape for n, p in own for kind in ("weight", *MOMENTS)}
+    fits = all(shapes.get(name) == tensor.shape for name, tensor in state.tensors.items())
+    if not fits or any(f"weight/{name}" not in state.tensors for name, _ in own):
         raise RunError(f"The state of step {state.step} belongs to another model; delete it.")
     with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            parameter.copy_(state.tensors[f"weight/{name}"])
-            if state.step:
-                optimizer.state[parameter] = {
-                    "step": torch.tensor(float(state.step)),
-                    **{m: state.tensors[f"{m}/{name}"].to(parameter.device) for m in _MOMENTS},
-                }
+        for name, parameter in own:
+            parameter.copy_(spread(state.tensors[f"weight/{name}"], parameter))
+    set_moments(model, optimizer, state.tensors, state.step if made is None else made)
+
+
+def set_moments(
+    model: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    tensors: Mapping[str, torch.Tensor],
+    made: int,
+) -> None:
+    """Give AdamW the moments of earlier training, where there are any.
+
+    Args:
+        model: the model, unwrapped.
+        optimizer: its AdamW.
+        tensors: moments by kind and name of the weight, as `gather` names them.
+        made: updates they have seen.
+    """
+    for name, parameter in trainable(model):
+        found = {m: tensors[f"{m}/{name}"] for m in MOMENTS if f"{m}/{name}" in tensors}
+        if found:
+            optimizer.state[parameter] = {
+                "step": torch.tensor(float(made)),
+                **{m: spread(tensor, parameter).clone() for m, tensor in found.items()},
+            }
+
+
+def spread(tensor: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """A tensor on the device of another one, and divided among processes as that one is."""
+    if not hasattr(like, "full_tensor"):
+        return tensor.to(like.device)
+    from torch.distributed.tensor import DTensor, distribute_tensor
+
+    assert isinstance(like, DTensor)
+    return distribute_tensor(tensor.to(like.device), like.device_mesh, like.placements)
 
 
 def save_state(folder: Path, state: State) -> None:
     """Write `<folder>/step-<step>/` and drop all but the newest two states."""
     with atomic_path(folder / step_name(state.step)) as temporary:
         temporary.mkdir()
-        save_file(dict(state.tensors), temporary / "state.safetensors")
-        write_parquet(raw.TRAIN_LOG.validate(state.log), temporary / "train_log.parquet")
-        write_parquet(raw.SPEED.validate(state.speed), temporary / "speed.parquet")
-        hashes = {name: sha256_file(temporary / name) for name in _FILES}
+        save_file(dict(state.tensors), temporary / _TENSORS)
+        for name, frame in state.tables.items():
+            write_parquet(frame, temporary / f"{name}.parquet")
+        files = [_TENSORS, *(f"{name}.parquet" for name in state.tables)]
+        hashes = {name: sha256_file(temporary / name) for name in files}
         write_json({"step": state.step, "sha256": hashes}, temporary / "state.json")
-    for path in _states(folder)[:-_KEPT]:
+    for path in state_folders(folder)[:-_KEPT]:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def latest_state(folder: Path) -> tuple[State | None, list[str]]:
+def latest_state(folder: Path, tables: Sequence[Table]) -> tuple[State | None, list[str]]:
     """The newest undamaged state, if there is any, and a sentence per damaged one passed over.
+
+    Args:
+        folder: where the states are.
+        tables: contracts of the logs in them.
 
     Raises:
         RunError: there are states, but all of them are damaged.
     """
     passed: list[str] = []
-    for path in reversed(_states(folder)):
+    for path in reversed(state_folders(folder)):
         try:
-            return _read(path), passed
+            return read_state(path, tables), passed
         except (DataError, SafetensorError, OSError, KeyError, TypeError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             passed.append(f"The state {path} is damaged ({reason}).")
@@ -157,19 +221,24 @@ def latest_state(folder: Path) -> tuple[State | None, list[str]]:
     return None, passed
 
 
-def _states(folder: Path) -> list[Path]:
+def state_folders(folder: Path) -> list[Path]:
+    """Folders of the states, oldest first."""
     found = [path for path in folder.glob("step-*") if path.is_dir()]
     return sorted(found, key=lambda path: int(path.name.removeprefix("step-")))
 
 
-def _read(path: Path) -> State:
+def read_state(path: Path, tables: Sequence[Table]) -> State:
+    """One state.
+
+    Raises:
+        DataError: it is damaged.
+    """
     facts = read_json(path / "state.json")
-    for name in _FILES:
+    for name in [_TENSORS, *(f"{table.name}.parquet" for table in tables)]:
         if sha256_file(path / name) != facts["sha256"][name]:
             raise DataError(f"{name} does not match its checksum")
     return State(
         facts["step"],
-        load_file(path / "state.safetensors"),
-        raw.TRAIN_LOG.validate(read_parquet(path / "train_log.parquet")),
-        raw.SPEED.validate(read_parquet(path / "speed.parquet")),
+        load_file(path / _TENSORS),
+        {t.name: t.validate(read_parquet(path / f"{t.name}.parquet")) for t in tables},
     )

@@ -66,12 +66,29 @@ def open_manifest(
         RunError: the folder belongs to a run of another configuration, corpus or plan of
             injection; the differing keys are named.
     """
+    mine = {"config": config.plain(), "corpus": corpus, "injection": injection}
+    return open_same(folder, "training", mine, {"config_digest": config.digest()})
+
+
+def open_same(
+    folder: Path, kind: str, identity: dict[str, Any], about: dict[str, Any] | None = None
+) -> Manifest:
+    """Start a run of this identity in the folder, or go on with the same one.
+
+    Args:
+        folder: its folder.
+        kind: what kind of training it is.
+        identity: plain values that decide its results.
+        about: more to be noted at its start.
+
+    Raises:
+        RunError: the folder belongs to another run; the differing keys are named.
+    """
     path = folder / "manifest.json"
-    mine = {"kind": "training", "format": FORMAT, "config": config.plain(), "corpus": corpus}
-    mine |= {"injection": injection}
+    mine = {"kind": kind, "format": FORMAT, **identity}
     if not path.exists():
         manifest = Manifest(folder, mine)
-        manifest.add(config_digest=config.digest(), versions=versions())
+        manifest.add(**(about or {}), versions=versions())
         return manifest
     values = read_json(path)
     there = {key: values.get(key) for key in mine} if isinstance(values, dict) else {}

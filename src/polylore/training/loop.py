@@ -5,15 +5,15 @@ else that the next update depends on is in the state. So a run that was killed a
 ends with the same weights, bit by bit, as one that was not (same machine, same number of threads).
 """
 
-import signal
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
@@ -28,12 +28,15 @@ from polylore.training.config import TrainConfig
 from polylore.training.documents import Documents, open_documents
 from polylore.training.folder import Manifest, locked, open_manifest
 from polylore.training.injection.loop import check_loop
+from polylore.training.interrupt import interruptible
 from polylore.training.model import batch_loss, new_model, parameter_groups
 from polylore.training.packing import Packed, open_packed, pack_corpus, read_consumed
 from polylore.training.precision import Precision, choose, prepare
 from polylore.training.schedule import checkpoint_steps, learning_rate
 from polylore.training.tokenizer import open_tokenizer, save_tokenizer, train_tokenizer
 
+LOGS = (raw.TRAIN_LOG, raw.SPEED)
+"""Contracts of the logs that a state of training holds."""
 Progress = Callable[[int, int, str], None]
 Hook = Callable[[int, int, torch.nn.Module], None]
 """Called after an update with (step, tokens read so far, model)."""
@@ -96,7 +99,7 @@ def train(
         if accelerator.device.type == "cpu":
             machine.keep_large_blocks()
         run = _Run(config, out, manifest, accelerator, injector)
-        with machine.threads(run.precision.threads), _interruptible() as stopped:
+        with machine.threads(run.precision.threads), interruptible() as stopped:
             run.go(stopped, progress, on_step)
         if accelerator.is_main_process:
             manifest.add(finished=True)
@@ -164,12 +167,12 @@ class _Run:
             fused=True,
         )
         self.precision = self._precision()
-        state, passed = checkpoint.latest_state(out / "state")
+        state, passed = checkpoint.latest_state(out / "state", LOGS)
         for sentence in passed:
             warnings.warn(f"{sentence} An older one is used.", stacklevel=4)
         self.step = state.step if state else 0
-        self.log: list[dict[str, Any]] = state.log.to_dicts() if state else []
-        self.speed: list[dict[str, Any]] = state.speed.to_dicts() if state else []
+        self.log: list[dict[str, Any]] = state.tables["train_log"].to_dicts() if state else []
+        self.speed: list[dict[str, Any]] = state.tables["speed"].to_dicts() if state else []
         if state:
             checkpoint.restore(self.model, self.optimizer, state)
         self.optimizer_ready: Any
@@ -271,28 +274,16 @@ class _Run:
                 int(self.tokens[self.step]),
             )
         tensors = checkpoint.gather(self.model, self.optimizer)
-        log, speed = raw.TRAIN_LOG.build(self.log), raw.SPEED.build(self.speed)
-        state = checkpoint.State(self.step, tensors, log, speed)
-        checkpoint.save_state(self.out / "state", state)
+        checkpoint.save_state(
+            self.out / "state", checkpoint.State(self.step, tensors, self._tables())
+        )
         self._write_tables()
 
     def _write_tables(self) -> None:
         if self.accelerator.is_main_process:
-            write_parquet(raw.TRAIN_LOG.build(self.log), self.out / "train_log.parquet")
-            write_parquet(raw.SPEED.build(self.speed), self.out / "speed.parquet")
+            for name, frame in self._tables().items():
+                write_parquet(frame, self.out / f"{name}.parquet")
 
-
-@contextmanager
-def _interruptible() -> Iterator[threading.Event]:
-    """Turn SIGINT and SIGTERM into a flag, so that a step is never left half done."""
-    stopped = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stopped
-        return
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {n: signal.signal(n, lambda *_: stopped.set()) for n in numbers}
-    try:
-        yield stopped
-    finally:
-        for n, handler in before.items():
-            signal.signal(n, handler)
+    def _tables(self) -> dict[str, pl.DataFrame]:
+        logs = (self.log, self.speed)
+        return {table.name: table.build(rows) for table, rows in zip(LOGS, logs, strict=True)}

@@ -55,16 +55,34 @@ def batch_loss(
         dtype: number format of the forward pass.
         weights_BT: weight of each token in the sum; 1 if not given.
     """
-    inputs, labels = rows_BT[:, :-1], rows_BT[:, 1:]
+    return labelled_loss(model, rows_BT, rows_BT, dtype, weights_BT, unlabelled=pad)
+
+
+def labelled_loss(
+    model: torch.nn.Module,
+    rows_BT: torch.Tensor,
+    labels_BT: torch.Tensor,
+    dtype: torch.dtype,
+    weights_BT: torch.Tensor | None = None,
+    *,
+    unlabelled: int,
+) -> torch.Tensor:
+    """Sum of the cross-entropies of all labelled tokens after the first of each row.
+
+    Args:
+        model, rows_BT, dtype, weights_BT: as for `batch_loss`.
+        labels_BT: the tokens, or `unlabelled` where none is to be predicted.
+        unlabelled: label of such places.
+    """
     with torch.autocast(rows_BT.device.type, dtype=dtype, enabled=dtype != torch.float32):
-        logits_BTV = model(input_ids=inputs, use_cache=False).logits
-    logits_NV, labels_N = logits_BTV.flatten(0, 1).float(), labels.flatten()
+        logits_BTV = model(input_ids=rows_BT[:, :-1], use_cache=False).logits
+    logits_NV, labels_N = logits_BTV.flatten(0, 1).float(), labels_BT[:, 1:].flatten()
     if weights_BT is None:
         return torch.nn.functional.cross_entropy(
-            logits_NV, labels_N, ignore_index=pad, reduction="sum"
+            logits_NV, labels_N, ignore_index=unlabelled, reduction="sum"
         )
     losses_N = torch.nn.functional.cross_entropy(
-        logits_NV, labels_N, ignore_index=pad, reduction="none"
+        logits_NV, labels_N, ignore_index=unlabelled, reduction="none"
     )
     return losses_N @ weights_BT[:, 1:].flatten()
 

@@ -10,12 +10,12 @@ from polylore.config import digest
 from polylore.corpus.injection.format import RowFormat, Tokens, tokens_digest
 from polylore.corpus.injection.transform import (
     MODES,
-    UNLABELLED,
     Block,
     Rows,
     apply,
     check_fits,
     documents,
+    labelled,
 )
 from polylore.errors import DataError
 from polylore.tables.inject import DOSE, PLAN
@@ -106,10 +106,7 @@ class Injector:
             if block is not None:
                 out[place], where = apply(block, out[place], self.form)
                 weights[place, where] = block.weights
-        labels = out.copy()
-        if self.form.pad is not None:
-            behind = np.arange(self.form.length) >= self.form.real(out)[:, None]
-            labels[behind] = UNLABELLED
+        labels = labelled(out, self.form)
         return Rows(out, labels, weights, documents(out, self.form.eos), step, numbers)
 
     def check_steps(self, steps: int) -> None:

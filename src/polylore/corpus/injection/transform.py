@@ -103,3 +103,11 @@ def documents(tokens_BL: Tokens, eos: int) -> Tokens:
     """Number of the document of each token within its row: it grows behind every boundary."""
     ends = (tokens_BL == eos).cumsum(axis=1)
     return np.concatenate([np.zeros((len(ends), 1), dtype=np.int64), ends[:, :-1]], axis=1)
+
+
+def labelled(tokens_BL: Tokens, form: RowFormat) -> Tokens:
+    """Labels of rows in which everything but the padding at their end is predicted."""
+    labels = tokens_BL.copy()
+    if form.pad is not None:
+        labels[np.arange(form.length) >= form.real(tokens_BL)[:, None]] = UNLABELLED
+    return labels

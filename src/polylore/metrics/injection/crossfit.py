@@ -147,6 +147,15 @@ def control_effectivity(gains: Gains, weights: Weights) -> Array:
     return _effect(gains.by_lag(gains.rise_JT[None]), weights.control_DK, gains.lags_H).value_D
 
 
+def effects_by_item(gains: Gains, weights: Weights) -> Array:
+    """E_cf of each item under the first weighting: mean over its exposures; (J,)."""
+    values = gains.by_lag(gains.corrected(weights))[:1]
+    best = best_lags(values, weights.injected_DJ[:1])
+    found = np.take_along_axis(values, best[..., None], axis=3)[0, :, :, 0]
+    present = ~np.isnan(found)
+    return divide(np.where(present, found, 0).sum(axis=1), present.sum(axis=1))
+
+
 def _effect(values_DJNH: Array, weights_DJ: Array, lags_H: Array) -> Effect:
     best_DJN = best_lags(values_DJNH, weights_DJ)
     values = np.broadcast_to(values_DJNH, (len(best_DJN), *values_DJNH.shape[1:]))

@@ -19,6 +19,7 @@ from polylore.metrics.injection.crossfit import (
     at_states,
     control_effectivity,
     effectivity,
+    effects_by_item,
     peaks,
     retention,
 )
@@ -74,19 +75,27 @@ class Measured:
         one = ones(self.cell)
         corrected = self.gains.corrected(one)
         states = peaks(self.gains, corrected, one.injected_DJ)
-        return at_states(self.cell, corrected, states)[0]
+        return np.asarray(at_states(self.cell, corrected, states)[0])
+
+    @cached_property
+    def effect_J(self) -> Array:
+        """E_cf of each item: mean over its exposures, at lags chosen on other items."""
+        one = ones(self.cell)
+        return effects_by_item(self.gains, one)
 
     @property
     def length(self) -> int:
         """The acquisition window."""
-        return int(self.gains.lags_H[-1]) if len(self.gains.lags_H) else 1
+        lags = self.gains.lags_H
+        return int(lags[-1]) if len(lags) else 1
 
     def at(self, lag: int) -> int | None:
         """Place of the lag nearest to this one, within a tenth; None if there is none."""
         if not len(self.lags_L):
             return None
         near = int(np.abs(self.lags_L - lag).argmin())
-        return near if abs(int(self.lags_L[near]) - lag) <= 0.1 * lag else None
+        close = abs(int(self.lags_L[near]) - lag) <= 0.1 * lag
+        return near if close and (lag or not self.lags_L[near]) else None
 
 
 def interval_of(cell: Cell) -> int | None:
@@ -131,7 +140,7 @@ def measure(
                 else gains_by_exposure(mean, kernel, part, curve),
             )
         )
-    effect, kept, left, fits, each = zip(*parts, strict=True)
+    effect, kept, left, fitted, each = zip(*parts, strict=True)
     return Measured(
         cell,
         gains,
@@ -142,7 +151,7 @@ def measure(
         step,
         _joined(Kept, left),
         kernel,
-        None if kernel is None else _joined(Fits, fits),
+        None if kernel is None else _joined(Fits, fitted),
         np.concatenate(each),
     )
 

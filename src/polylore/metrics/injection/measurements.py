@@ -66,8 +66,9 @@ class Measurements:
         exposures: pl.DataFrame,
         *,
         window: int = 50,
-        resamples: int = RESAMPLES,
+        resamples: int = 0,
         seed: int = 0,
+        draws: ItemDraws | None = None,
         pool: bool = False,
         no_control: bool = False,
         score: pl.Expr = SCORE,
@@ -81,6 +82,7 @@ class Measurements:
             window: steps in which a gain may peak (`published.window_of(beta1)`).
             resamples: bootstrap resamples of items; 0 for none.
             seed: seed of the resamples.
+            draws: instead, resamples that serve other logs as well.
             pool: all runs in one cell, items as clusters; otherwise one cell per run.
             no_control: allow languages without control items.
             score: what y is.
@@ -93,12 +95,13 @@ class Measurements:
                  for cell in read_cells(log, exposures, pool=pool, score=score)}  # fmt: skip
         if not no_control:
             check_controls(list(cells.values()))
-        draws = item_draws(log, resamples, seed) if resamples else None
+        if draws is None and resamples:
+            draws = item_draws(log, resamples, seed)
         found = cls(log, exposures, window, draws, pool, cells)
         for done, (key, cell) in enumerate(cells.items()):
             if progress:
                 progress(done, len(cells), "measuring")
-            if cell.control is not None:
+            if cell.control is not None and cell.injected.n:
                 lags = retention_lags(int(cell.states_T[-1]) - cell.last)
                 found.measured[key] = measure(cell, window, draws, lags)
         return found

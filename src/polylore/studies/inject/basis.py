@@ -13,7 +13,7 @@ from polylore.models.loading import load_tokenizer
 from polylore.studies.inject.background import row_format
 from polylore.studies.inject.config import InjectConfig
 from polylore.studies.inject.items import Items
-from polylore.training.continued import Start, open_start
+from polylore.training.continued.start import Start, open_start
 from polylore.training.tokenizer import encode
 
 ITEMS, SHAM_ITEMS, ROWS = "inputs/items", "inputs/sham", "inputs/background"

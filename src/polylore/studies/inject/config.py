@@ -19,7 +19,7 @@ class ItemsConfig(Config):
     source: str = "made"
     """made (from language packs), published:FOLDER (Chang et al. 2024), or a folder of item files.
     """
-    languages: list[str] = ["en", "de"]
+    languages: list[str] = Field(default=["en", "de"])
     """With `made`: languages, or paths of language packs."""
     made: FictionConfig = FictionConfig()
     """With `made`: which items."""
@@ -30,7 +30,7 @@ class ItemsConfig(Config):
 class BackgroundConfig(Config):
     """The stream of rows that passages are put into: in a fixed order, the same for all arms."""
 
-    source: list[str] = []
+    source: list[str] = Field(default=[])
     """Files, folders or patterns of documents; a file of token numbers; a folder of packed rows;
     or a training run of polylore, whose rows are read again."""
     kind: Literal["documents", "tokens", "rows", "training"] = "documents"
@@ -91,7 +91,7 @@ class ProbingConfig(Config):
 
     at: str = Field(default="default", pattern=r"^(default|every(:[1-9]\d*)?)$")
     """default (dense after exposures, then log-spaced), every (state), or every:N."""
-    lags: list[int] = list(LAGS)
+    lags: list[int] = Field(default=list(LAGS))
     """With `default`: states after each exposure that are read."""
     per_decade: int = Field(default=12, ge=1)
     """With `default`: states per factor of ten after the last exposure."""
@@ -140,11 +140,11 @@ class BatchConfig(Config):
     """Rows of the small batch; the learning rate is that of this one."""
     large: int = Field(default=64, ge=2)
     """Rows of the large batch."""
-    match: list[Literal["none", "share", "count"]] = ["none", "share"]
+    match: list[Literal["none", "share", "count"]] = Field(default=["none", "share"])
     """How the dose is matched."""
-    lr: list[Literal["equal", "sqrt", "linear"]] = ["equal"]
+    lr: list[Literal["equal", "sqrt", "linear"]] = Field(default=["equal"])
     """How the learning rate of the large batch follows from that of the small one."""
-    optimizer: list[Literal["restore", "fresh_burn_in"]] = ["restore"]
+    optimizer: list[Literal["restore", "fresh_burn_in"]] = Field(default=["restore"])
     """State of the optimizer."""
 
     @model_validator(mode="after")
@@ -194,15 +194,15 @@ class InjectConfig(Config):
     """What is injected."""
     background: BackgroundConfig = BackgroundConfig()
     """What else is read."""
-    arms: list[ArmConfig] = list(STANDARD)
+    arms: list[ArmConfig] = Field(default=list(STANDARD))
     """Conditions of items within a run; items take turns in them over the seeds."""
-    intervals: list[int] = []
+    intervals: list[int] = Field(default=[])
     """Sweep of exposure intervals: one more condition, with an arm for each."""
     interval_exposures: int = Field(default=6, ge=2)
     """Exposures of every item in the sweep."""
     batch: BatchConfig | None = None
     """Batch contrast in place of the one condition `main`."""
-    conditions: list[ConditionConfig] = []
+    conditions: list[ConditionConfig] = Field(default=[])
     """Further conditions, in which other settings hold."""
     plan: PlanConfig = PlanConfig()
     """When and where."""

@@ -6,13 +6,12 @@ from typing import Any
 
 import polars as pl
 
-from polylore.corpus.injection.format import Tokens
 from polylore.files import clear_temporary, read_json, read_parquet, write_json, write_parquet
 from polylore.models import LanguageModel, wrap
 from polylore.models.probing import ProbeText, Sheet, make_sheet, read
 from polylore.studies.inject.schedule import Readings
 from polylore.tables.inject import CEILING, LOG
-from polylore.training.continued import Moment
+from polylore.training.continued.readers import Moment
 
 CEILING_FILE = "ceiling.parquet"
 About = pl.DataFrame
@@ -45,7 +44,7 @@ class ProbeReader:
         readings: Readings,
         *,
         begin: int | None,
-        stories: dict[str, Tokens],
+        stories: dict[str, list[int]],
         token_budget: int,
     ) -> None:
         self.folder, self.run_id, self.seed = folder, run_id, seed
@@ -130,7 +129,7 @@ class ProbeReader:
         ]
         if not fitting:
             return
-        before = {text.probe_id: self.stories[text.probe_id].tolist() for text in fitting}
+        before = {text.probe_id: self.stories[text.probe_id] for text in fitting}
         sheet = make_sheet(lm, fitting, begin=self.begin, before=before)
         found = read(lm, sheet, token_budget=self.token_budget, extras=False)
         if main:

@@ -247,7 +247,7 @@ class Study:
 
 @contextmanager
 def _processes() -> Iterator[tuple[bool, Callable[[], None]]]:
-    """Whether this is the first of the processes that `torchrun` started, and how to wait for all."""
+    """Whether this is the first process that `torchrun` started, and how to wait for the others."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield True, lambda: None
         return

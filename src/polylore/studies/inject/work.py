@@ -27,16 +27,12 @@ from polylore.studies.inject.conditions import RunSpec
 from polylore.studies.inject.design import Design, make_design
 from polylore.studies.inject.reader import ProbeReader
 from polylore.tables.inject import RUNS, STEPS
-from polylore.training.continued import (
-    ContinueConfig,
-    HeldOut,
-    Injected,
-    RowStream,
-    at,
-    continue_training,
-    read_updates,
-)
+from polylore.training.continued.config import ContinueConfig
+from polylore.training.continued.loop import continue_training, read_updates
+from polylore.training.continued.readers import at
 from polylore.training.continued.settings import mode_of
+from polylore.training.continued.shim_packing import HeldOut
+from polylore.training.continued.streams import Injected, RowStream
 
 Progress = Callable[[int, int, str], None]
 HELD_OUT = "eval_loss.parquet"
