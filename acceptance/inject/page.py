@@ -66,8 +66,8 @@ def setting(model: Pretrained, parameters: int, runs: int, dose: float) -> list[
         f"paraphrase ({N} wordings) and once, half of the items in each language, in other roles "
         f"in every run (Latin square); {c.controls} people are never injected. A passage states "
         f"{c.relations} facts in {c.relations * 8} tokens. At most {dose:.1%} of the loss of a "
-        f"step comes from passages. Every state is read up to {TAIL} steps after the last exposure. The "
-        "runs read the same background; each has its own plan.",
+        f"step comes from passages. Every state is read, up to {TAIL} steps after the last "
+        "exposure. The runs read the same background; each has its own plan.",
         "",
         "Numbers are nats per token. Intervals are 95 % over resampled items, which move together "
         "in all runs; the values of the single runs follow. D is the rise over the mean before the "

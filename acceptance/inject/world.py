@@ -257,12 +257,21 @@ class World:
         first, *others = (int(n) for n in names)
         return [first, *(others[v % len(others)] for v in range(self.config.variants))]
 
+    def order(self, item: int, variant: int) -> list[int]:
+        """Order of the facts of a variant; another one where its wording has been used before."""
+        turns, place = divmod(max(0, variant - 1), HELD_OUT - 1)
+        drawn = place + 1 if variant else 0
+        c = self.config
+        order = permutation(c.relations, c.seed, "order", item, drawn).tolist()
+        return [*order[turns:], *order[:turns]]
+
     def _passages(self, item: int, lang: str, probes: list[dict[str, Any]]) -> list[dict[str, Any]]:
         c, person = self.config, self.item_person(item)
         rows = []
         for variant, wording in enumerate(self.wordings(item)):
-            order = permutation(c.relations, c.seed, "order", item, variant).tolist()
-            text = " ".join(self.fact(person, relation, lang, wording) for relation in order)
+            text = " ".join(
+                self.fact(person, relation, lang, wording) for relation in self.order(item, variant)
+            )
             covered = [p["probe_id"] for p in probes if p["target"] in text.split()]
             rows.append(
                 {

@@ -1,0 +1,165 @@
+"""The same run, killed, accumulated and shared by two processes, and what injection costs.
+
+`python -m acceptance.inject.checks CONFIG OUT` runs one study; the checks start it so that it can
+be killed, and be started by torchrun.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import yaml
+
+from acceptance.inject.design import ARMS
+from acceptance.inject.pretrain import Pretrained
+from acceptance.inject.stages import base
+from acceptance.inject.world import World
+from polylore.runs import RunFolder
+from polylore.studies.inject.config import InjectConfig
+from polylore.studies.inject.study import run_inject
+
+UNIT = "main seed 0"
+KILLS = 3
+CLOSE = 1e-5
+READ_EVERY = 2
+
+
+@dataclass(frozen=True)
+class Same:
+    """Whether one way of doing a run gives what the plain one gives."""
+
+    way: str
+    rows: bool
+    """The plan and the probes that were read are the same."""
+    scores: float
+    """Largest difference of a score."""
+    losses: float
+    """Largest difference of a loss."""
+    bound: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether all is the same, to the bound."""
+        return self.rows and max(self.scores, self.losses) <= self.bound
+
+
+def short_config(model: Pretrained, folder: Path) -> dict[str, Any]:
+    """A run of some twenty updates with few items."""
+    world = World(model.world.config.model_copy(update={"items": 12, "controls": 8}))
+    world.fiction.export(folder / "items")
+    arms = [
+        arm.model_copy(update={"n": min(arm.n, 2), "interval": 8}) if arm.n else arm for arm in ARMS
+    ]
+    settings = base(model, 1)
+    settings["arms"] = [arm.plain() for arm in arms]
+    settings["items"] = {"source": str(folder / "items")}
+    settings["plan"] = {"first": 4, "tail": 4}
+    settings["train"] |= {"execution": {"state_every": 4}}
+    settings["probes"] = {"at": f"every:{READ_EVERY}", "extras_every": 3, "ceiling": False}
+    settings["controls"] |= {"fewest": 8}
+    settings["execution"]["calibrate"] = False
+    return settings | {"seeds": 1}
+
+
+class Runs:
+    """Starts the short study in different ways."""
+
+    def __init__(self, model: Pretrained, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self.settings = short_config(model, folder)
+
+    def command(self, name: str, execution: dict[str, Any], processes: int = 1) -> list[str]:
+        """Command of a run, whose configuration is written."""
+        settings = self.settings | {
+            "train": self.settings["train"]
+            | {"execution": self.settings["train"]["execution"] | execution}
+        }
+        config = self.folder / f"{name}.yaml"
+        config.write_text(yaml.safe_dump(settings), encoding="utf-8")
+        torchrun = ["torch.distributed.run", "--nproc-per-node", str(processes), "--standalone"]
+        start = [*torchrun, "-m"] if processes > 1 else []
+        module = "acceptance.inject.checks"
+        return [sys.executable, "-m", *start, module, str(config), str(self.folder / name)]
+
+    def run(self, name: str, execution: dict[str, Any] | None = None, processes: int = 1) -> None:
+        """One run, to its end."""
+        command = self.command(name, execution or {}, processes)
+        with (self.folder / f"{name}.log").open("a") as log:
+            done = subprocess.run(command, stdout=log, stderr=log, check=False)
+        if done.returncode:
+            raise SystemExit(f"a check failed; see {self.folder / name}.log")
+
+    def killed(self, name: str, kills: int) -> int:
+        """A run whose process is killed whenever some more states have been read."""
+        made = 0
+        for kill in range(kills):
+            seen = _states(self.folder / name)
+            with (self.folder / f"{name}.log").open("a") as log:
+                process = subprocess.Popen(
+                    self.command(name, {}), stdout=log, stderr=log, start_new_session=True
+                )
+                while process.poll() is None and _states(self.folder / name) < seen + 2 + kill:
+                    time.sleep(0.05)
+                if process.poll() is None:
+                    os.killpg(process.pid, signal.SIGKILL)
+                    made += 1
+                process.wait()
+        self.run(name)
+        return made
+
+    def compare(self, way: str, name: str, bound: float) -> Same:
+        """Hold a run against the plain one."""
+        one, two = (RunFolder.load(self.folder / n) for n in ("plain", name))
+        keys = ["t", "probe_id"]
+        logs = [run.read("inject_log", [UNIT]).sort(keys) for run in (one, two)]
+        steps = [run.read("inject_steps", [UNIT]).sort("t") for run in (one, two)]
+        plans = [run.read("inject_plan", [UNIT]) for run in (one, two)]
+        same = plans[0].equals(plans[1]) and logs[0].select(keys).equals(logs[1].select(keys))
+        if not same:
+            return Same(way, False, float("inf"), float("inf"), bound)
+        return Same(
+            way,
+            same,
+            _apart(logs[0]["mean_logprob"], logs[1]["mean_logprob"]),
+            _apart(steps[0]["loss"], steps[1]["loss"]),
+            bound,
+        )
+
+
+def _states(folder: Path) -> int:
+    return len(list(folder.glob("unfinished/*/readings/t-*.parquet")))
+
+
+def _apart(one: pl.Series, two: pl.Series) -> float:
+    return float((one - two).abs().max() or 0.0)  # type: ignore[arg-type]
+
+
+def checks(model: Pretrained, folder: Path) -> tuple[list[Same], int]:
+    """All ways, and how often a process was killed."""
+    runs = Runs(model, folder)
+    runs.run("plain")
+    kills = runs.killed("killed", KILLS)
+    runs.run("accumulated", {"per_device": 8})
+    runs.run("two", processes=2)
+    return [
+        runs.compare(f"killed {kills} times and resumed", "killed", 0.0),
+        runs.compare("gradients accumulated over 4 parts", "accumulated", CLOSE),
+        runs.compare("two processes (gloo)", "two", CLOSE),
+    ], kills
+
+
+def main() -> None:
+    config, out = sys.argv[1:]
+    settings = yaml.safe_load(Path(config).read_text(encoding="utf-8"))
+    run_inject(InjectConfig.parse(settings, config), out)
+
+
+if __name__ == "__main__":
+    main()
