@@ -38,3 +38,20 @@ def injection_share(model: Pretrained, run: RunFolder, rounds: int = 3) -> float
 def probing_shares(run: RunFolder) -> list[dict[str, Any]]:
     """What probing took of each run: readings, seconds and share."""
     return list(run.manifest["probing"])
+
+
+def cost_lines(model: Pretrained, run: RunFolder) -> list[str]:
+    """Lines of the page."""
+    share = injection_share(model, run)
+    planned = run.manifest.get("plan", {})
+    print(planned)
+    lines = ["## Cost", ""]
+    kept = "kept" if share <= INJECTION_BAR else "NOT KEPT"
+    lines.append(f"- injection: {share:.2%} of a step (at most {INJECTION_BAR:.0%}: {kept})")
+    for one in probing_shares(run):
+        lines.append(
+            f"- {one['run_id']}: {one['readings']} readings, {one['with_extras']} with margins, "
+            f"swaps and free answers: {one['reading_seconds']:.0f} s beside "
+            f"{one['training_seconds']:.0f} s of training, {one['share']:.2f} of it"
+        )
+    return [*lines, ""]

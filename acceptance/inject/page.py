@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 import polars as pl
 
 from acceptance.inject import readout as r
+from acceptance.inject.checks import Same
 from acceptance.inject.claims import COMPOSITIONAL, DUPLICATION, Claim
 from acceptance.inject.design import INTERVAL, SMALL, TAIL, N
 from acceptance.inject.numbers import Number
@@ -12,6 +13,7 @@ from acceptance.inject.paper import DEPTHS, PaperClaim
 from acceptance.inject.pretrain import RATE, Pretrained
 from acceptance.inject.readout import Readout
 from polylore.metrics.injection import analyse_injection, threshold, transfer
+from polylore.runs import RunFolder
 
 LIMITS = (
     "Limits: one size of model (about a million parameters), made languages with words of one "
@@ -50,8 +52,10 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     return [*lines, *("| " + " | ".join(row) + " |" for row in rows), ""]
 
 
-def setting(model: Pretrained, parameters: int, runs: int, dose: float) -> list[str]:
+def setting(model: Pretrained, run: RunFolder, dose: float) -> list[str]:
     """What was done."""
+    made = run.table("inject_runs")
+    parameters, runs = int(made["parameters"][0]), made.height
     first, last = model.gate
     c = model.world.config
     return [
@@ -257,5 +261,27 @@ def contrast_lines(names: dict[str, Readout]) -> list[str]:
         "",
         f"Duplication, memorization, same language; {SMALL} against 32 rows, and an early against "
         "the last checkpoint.",
+        *table(head, rows),
+    ]
+
+
+def check_lines(found: Sequence[Same]) -> list[str]:
+    """The same run in other ways."""
+    rows = [
+        (
+            one.way,
+            "yes" if one.rows else "NO",
+            f"{one.scores:.1e}",
+            f"{one.losses:.1e}",
+            f"{one.bound:g}",
+            "yes" if one.holds else "NO",
+        )
+        for one in found
+    ]
+    head = ("way", "same plan and probes", "scores apart", "losses apart", "at most", "holds")
+    return [
+        "## The same run in other ways",
+        "",
+        "A short run (12 injected people, two exposures) against itself in one piece.",
         *table(head, rows),
     ]

@@ -1,6 +1,10 @@
 """A whole study on a tiny model."""
 
 from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
 
 from polylore.studies.inject.config import InjectConfig
 from polylore.studies.inject.study import run_inject
