@@ -9,6 +9,7 @@ from polylore.tables import (
     fiction,
     inject,
     injection,
+    injection_evidence,
     lexicon,
     patch,
     patch_derived,
@@ -43,6 +44,7 @@ _MODULES = (
     inject,
     injection,
     continued,
+    injection_evidence,
 )
 
 ALL: dict[str, Table] = {
@@ -65,6 +67,7 @@ __all__ = [
     "fiction",
     "inject",
     "injection",
+    "injection_evidence",
     "lexicon",
     "patch",
     "patch_derived",

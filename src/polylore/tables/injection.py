@@ -11,6 +11,8 @@ AT_EXPOSURE = Column("exposure", pl.Int32(), "number of the exposure; null: all 
 ESTIMATE = Column("estimate", pl.Float64(), "the number; null with a reason", "", True)
 N_ITEMS = Column("n_items", pl.Int64(), "items behind the number", "items")
 CENSORED = Column("censored", pl.Boolean(), "beyond what was observed: only '> lag' is known")
+LAG_TOKENS = Column("lag_tokens", pl.Float64(), "the lag; null if unknown", "tokens", True)
+LAG_SUM_LR = Column("lag_sum_lr", pl.Float64(), "learning rates summed over it; null", "", True)
 _CELL = (RUN, ARM, DEPTH, INJECT_LANG, PROBE_LANG)
 _KEY = ("run_id", "arm", "depth", "inject_lang", "probe_lang")
 
@@ -47,6 +49,8 @@ RETENTION = Table(
         *_CELL,
         PRESET,
         Column("lag", pl.Int64(), "since the last peak", "steps"),
+        LAG_TOKENS,
+        LAG_SUM_LR,
         Column("estimate", pl.Float64(), "share left; null with a reason", "share", True),
         LO,
         HI,
@@ -151,6 +155,8 @@ THRESHOLD = Table(
     (
         *_CELL,
         Column("interval", pl.Int64(), "steps between exposures", "steps"),
+        LAG_TOKENS,
+        LAG_SUM_LR,
         Column("S", pl.Float64(), "left of one exposure after an interval", "nats per token", True),
         Column("A", pl.Float64(), "left of all after an interval", "nats per token", True),
         Column("A_lo", pl.Float64(), "lower end of its 95 % interval", "", True),
@@ -176,9 +182,14 @@ BRACKETS = Table(
         *_CELL,
         Column("bracket_lo", pl.Int64(), "longest interval that accumulates", "steps", True),
         Column("bracket_hi", pl.Int64(), "shortest longer one that does not", "steps", True),
+        Column("tokens_lo", pl.Float64(), "the longest in tokens; null if unknown", "tokens", True),
+        Column("tokens_hi", pl.Float64(), "the shortest in tokens", "tokens", True),
+        Column("sum_lr_lo", pl.Float64(), "learning rates summed over the longest", "", True),
+        Column("sum_lr_hi", pl.Float64(), "learning rates summed over the shortest", "", True),
         Column("censored", pl.String(), "none, left, right or undetermined"),
         Column("monotone", pl.Boolean(), "no interval accumulates beyond one that does not"),
         Column("x_intercept", pl.Float64(), "the published proxy; null if none", "steps", True),
+        Column("x_intercept_tokens", pl.Float64(), "the same in tokens", "tokens", True),
     ),
     key=_KEY,
 )

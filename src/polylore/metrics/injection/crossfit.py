@@ -15,6 +15,18 @@ from polylore.metrics.injection.resample import Weights, divide
 from polylore.metrics.injection.trajectories import Cell, Items, pseudo_exposed
 
 
+def mean_curves(rise_KT: Array, weights_DK: Array, runs: tuple[str, ...]) -> dict[str, Array]:
+    """C(t) of each run, weighted mean over its control items: (D, T)."""
+    names = np.array(runs)
+    curves = {}
+    for run in dict.fromkeys(runs):
+        own = names == run
+        present = ~np.isnan(rise_KT[own])
+        weight = weights_DK[:, own]
+        curves[run] = divide(weight @ np.where(present, rise_KT[own], 0), weight @ present)
+    return curves
+
+
 @dataclass(frozen=True)
 class Gains:
     """Gains of a cell's items by lag, before the control is taken off."""
@@ -60,14 +72,12 @@ class Gains:
         """D(j, t): rise minus the control curve of the item's run; (D, J, T)."""
         if self.rise_KT is None or self.cell.control is None:
             return self.rise_JT[None]
+        curves = mean_curves(self.rise_KT, weights.control_DK, self.cell.control.runs)
         out = np.full((weights.n, *self.rise_JT.shape), np.nan)
-        controls, runs = np.array(self.cell.control.runs), np.array(self.items.runs)
-        for run in dict.fromkeys(self.items.runs):
-            own, mine = controls == run, runs == run
-            present = ~np.isnan(self.rise_KT[own])
-            weight = weights.control_DK[:, own]
-            sums = weight @ np.where(present, self.rise_KT[own], 0)
-            out[:, mine] = self.rise_JT[mine] - divide(sums, weight @ present)[:, None]
+        runs = np.array(self.items.runs)
+        for run, curve_DT in curves.items():
+            mine = runs == run
+            out[:, mine] = self.rise_JT[mine] - curve_DT[:, None]
         return out
 
     def by_lag(self, corrected_DJT: Array) -> Array:

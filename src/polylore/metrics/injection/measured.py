@@ -77,6 +77,14 @@ class Measured:
         states = peaks(self.gains, corrected, one.injected_DJ)
         return np.asarray(at_states(self.cell, corrected, states)[0])
 
+    @property
+    def peak_lag(self) -> int:
+        """Lag after the last exposure at which the mean over items is largest."""
+        one = ones(self.cell)
+        last_J = self.gains.items.times_JN.max(axis=1)
+        states = peaks(self.gains, self.gains.corrected(one), one.injected_DJ)[0]
+        return int(np.median(states - last_J))
+
     @cached_property
     def effect_J(self) -> Array:
         """E_cf of each item: mean over its exposures, at lags chosen on other items."""
@@ -159,7 +167,7 @@ def measure(
 def _draws_at_once(gains: Gains) -> int:
     items, states = gains.rise_JT.shape
     widest = max(items * states, gains.after_JNH.size, 10 * states, 1)
-    return max(1, _NUMBERS // widest)
+    return max(1, int(_NUMBERS // widest))
 
 
 def _joined(kind: Callable[..., Any], parts: tuple[Any, ...]) -> Any:

@@ -141,7 +141,8 @@ def drawn_means(values_M: Array, weights_DM: Array, factor: float) -> Array:
     inside = (values >= (q1 - reach)[:, None]) & (values <= (q3 + reach)[:, None])
     weights = weights * inside
     found = weights @ values, weights.sum(axis=1)
-    return np.divide(*found, out=np.full(len(weights), np.nan), where=found[1] > 0)
+    nothing = np.full(len(weights), np.nan)
+    return np.asarray(np.divide(*found, out=nothing, where=found[1] > 0))
 
 
 def horizon(cell: Cell, length: int) -> int:

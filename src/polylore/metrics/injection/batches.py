@@ -1,0 +1,156 @@
+"""Small batch against large batch, at equal or unequal dose (`inject`, section 2.8).
+
+The effect of the batch is the difference at `share`, where a passage has the same share of the loss
+weight in both; the gap between `none` and `share` is what dose can explain. Loss weights under Adam
+act only relative to the rest of the batch.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from polylore.metrics.index import Array
+from polylore.metrics.injection.contrasts import DEPTHS, as_row
+from polylore.metrics.injection.measured import Measured
+from polylore.metrics.injection.number import Number
+from polylore.metrics.injection.readout import (
+    OTHER,
+    OWN,
+    Reading,
+    Readout,
+    at_peak,
+    decay,
+    gain,
+)
+from polylore.metrics.injection.resample import divide
+from polylore.tables.injection_evidence import BATCH_CONTRAST
+
+NONE, SHARE, COUNT = "none", "share", "count"
+DOSE = "none_minus_share"
+Row = dict[str, Any]
+_SIDES = {NONE: (NONE, NONE), SHARE: (SHARE, NONE), COUNT: (NONE, COUNT)}
+"""Which small and which large runs a matching compares: what two matchings share is run once."""
+
+
+@dataclass(frozen=True)
+class BatchRuns:
+    """Runs that differ in their seed alone."""
+
+    match: str
+    lr_rule: str
+    optimizer: str
+    batch: int
+    length: int
+    dose_share: float
+    """Mean share of the loss weight in steps with passages."""
+    readout: Readout
+
+
+def batch_contrast(groups: Sequence[BatchRuns]) -> pl.DataFrame:
+    """Differences between batch sizes.
+
+    Args:
+        groups: runs measured with the same draws of items.
+
+    Returns:
+        Table BATCH_CONTRAST; `none_minus_share` is the part of the difference that dose explains.
+    """
+    rows: list[Row] = []
+    found: dict[tuple[Any, ...], Number] = {}
+    for key, small, large in _pairs(groups):
+        for cell, quantity, one, two in _numbers(small, large):
+            made = one - two
+            found[(*key, *cell, quantity)] = made
+            rows.append(_row(key, cell, quantity, one, two, made) | _doses(small, large))
+    for (match, *rest), number in list(found.items()):
+        share = found.get((SHARE, *rest))
+        if match == NONE and share is not None:
+            key, cell, quantity = (DOSE, *rest[:4]), tuple(rest[4:7]), rest[7]
+            doses = next(r for r in rows if _same(r, (NONE, *rest)))
+            own = {name: doses[name] for name in ("dose_share_small", "dose_share_large")}
+            rows.append(_row(key, cell, quantity, None, None, number - share) | own)
+    return BATCH_CONTRAST.build(rows)
+
+
+_KEY = ("match", "lr_rule", "optimizer", "batch_small", "batch_large")
+_CELL = ("arm", "depth", "direction")
+
+
+def _same(row: Row, key: tuple[Any, ...]) -> bool:
+    return tuple(row[name] for name in (*_KEY, *_CELL, "quantity")) == key
+
+
+def _pairs(
+    groups: Sequence[BatchRuns],
+) -> Iterator[tuple[tuple[Any, ...], BatchRuns, BatchRuns]]:
+    sizes = sorted({g.batch for g in groups})
+    for size in sizes[1:]:
+        for match, (small_match, large_match) in _SIDES.items():
+            for large in groups:
+                if (large.batch, large.match) != (size, large_match):
+                    continue
+                for small in groups:
+                    fits = (small.batch, small.match) == (sizes[0], small_match)
+                    if fits and small.optimizer == large.optimizer:
+                        key = (match, large.lr_rule, large.optimizer, small.batch, large.batch)
+                        yield key, small, large
+
+
+def _numbers(
+    small: BatchRuns, large: BatchRuns
+) -> Iterator[tuple[tuple[str, ...], str, Number, Number]]:
+    arms = sorted({key[1] for key in small.readout.pooled.measured})
+    for arm in arms:
+        for depth in DEPTHS:
+            for direction in (OWN, OTHER):
+                for quantity, readings in _readings(small, large):
+                    pair = [
+                        side.readout.number(reading, arm, depth, direction)
+                        for side, reading in zip((small, large), readings, strict=True)
+                    ]
+                    if pair[0] is not None and pair[1] is not None:
+                        yield (arm, depth, direction), quantity, pair[0], pair[1]
+
+
+def _readings(small: BatchRuns, large: BatchRuns) -> Iterator[tuple[str, tuple[Reading, Reading]]]:
+    for name, reading in (("effectivity", gain), ("at_peak", at_peak), ("a_kernel", decay)):
+        yield name, (reading, reading)
+    yield "zero_tokens_log10", (_zero(small), _zero(large))
+
+
+def _zero(runs: BatchRuns) -> Reading:
+    """log10 of the tokens at which the kernel is zero: 1 / a + log10(tokens per step)."""
+    per_step = float(np.log10(runs.batch * runs.length))
+
+    def read(cells: list[Measured]) -> Array:
+        a = decay(cells)
+        return np.where(a > 0, divide(np.ones_like(a), a) + per_step, np.nan)
+
+    return read
+
+
+def _row(
+    key: tuple[Any, ...],
+    cell: tuple[str, ...],
+    quantity: str,
+    small: Number | None,
+    large: Number | None,
+    difference: Number,
+) -> Row:
+    return (
+        dict(zip(_KEY, key, strict=True))
+        | dict(zip(_CELL, cell, strict=True))
+        | {
+            "quantity": quantity,
+            "small": None if small is None else small.value,
+            "large": None if large is None else large.value,
+        }
+        | as_row(difference)
+    )
+
+
+def _doses(small: BatchRuns, large: BatchRuns) -> Row:
+    return {"dose_share_small": small.dose_share, "dose_share_large": large.dose_share}

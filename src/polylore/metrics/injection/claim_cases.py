@@ -1,0 +1,360 @@
+"""The cases of each claim: the numbers that should be above zero, with their verdicts."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from polylore.metrics.injection.contrasts import DEPTHS, end_of
+from polylore.metrics.injection.evidence import (
+    COMP,
+    DUP,
+    EPSILON,
+    LEVEL_AT,
+    MEM,
+    ONCE,
+    PARA,
+    SEM,
+    Evidence,
+)
+from polylore.metrics.injection.number import CONTRADICTED, SHOWN, UNDETERMINED, Number
+from polylore.metrics.injection.readout import (
+    OTHER,
+    OWN,
+    Reading,
+    accumulated,
+    at_peak,
+    decay,
+    first_gain,
+    gain,
+    last_gain,
+    later_gain,
+    left,
+    lost,
+    lost_share,
+    second_gain,
+)
+
+Row = dict[str, Any]
+
+
+def _row(case: str, measure: str, number: Number, verdict: str | None = None) -> Row:
+    lo, hi = number.limits
+    found = verdict or number.verdict
+    reason = number.reason
+    if reason is None and found == UNDETERMINED and lo is not None:
+        straddles = lo <= 0
+        reason = "interval_holds_zero" if straddles else "signs_differ_between_seeds"
+        if verdict is not None:
+            reason = "interval_crosses_the_margin"
+    return {
+        "case": case,
+        "measure": measure,
+        "estimate": number.value,
+        "lo": lo,
+        "hi": hi,
+        "signs_by_seed": number.signs,
+        "verdict": found,
+        "reason": reason,
+        "n_items": number.items,
+    }
+
+
+def absent(reason: str) -> Row:
+    return {"signs_by_seed": [], "verdict": UNDETERMINED, "reason": reason, "n_items": 0}
+
+
+def _read(
+    e: Evidence, reading: Reading, arm: str, depth: str, direction: str = OWN
+) -> Number | None:
+    return e.main.number(reading, arm, depth, direction)
+
+
+def _arms(e: Evidence) -> list[str]:
+    return sorted({key[1] for key in e.main.pooled.measured})
+
+
+def gains(e: Evidence) -> Iterator[Row]:
+    for arm in _arms(e):
+        for depth in (MEM, SEM):
+            number = _read(e, gain, arm, depth)
+            if number is not None:
+                yield _row(f"{arm}, {depth}", "E_cf", number)
+
+
+def forgotten(e: Evidence) -> Iterator[Row]:
+    if e.later is None:
+        return
+    for arm in _arms(e):
+        for depth in (MEM, SEM):
+            number = _read(e, lost(e.later), arm, depth)
+            if number is not None:
+                words = f"D at the last peak minus D {e.later} steps later"
+                yield _row(f"{arm}, {depth}", words, number)
+
+
+def accumulate(e: Evidence) -> Iterator[Row]:
+    single = _read(e, at_peak, ONCE, MEM)
+    for arm in _arms(e):
+        many = _read(e, at_peak, arm, MEM)
+        if arm == ONCE or many is None:
+            continue
+        if single is not None:
+            yield _row(f"{arm} against once", "difference of D at the last peak", many - single)
+        kept = _read(e, accumulated, arm, MEM)
+        if kept is not None and kept.value is not None:
+            yield _row(f"{arm}, one interval later", "A - S", kept)
+
+
+def between_depths(e: Evidence, arm: str | None, one: str, two: str) -> Iterator[Row]:
+    for name in [arm] if arm else _arms(e):
+        pair = [_read(e, at_peak, name, depth) for depth in (one, two)]
+        if pair[0] is not None and pair[1] is not None:
+            words = "difference of D at the last peak"
+            yield _row(f"{name}: {one} minus {two}", words, pair[0] - pair[1])
+
+
+def gaps(e: Evidence) -> Iterator[Row]:
+    parts = [_read(e, at_peak, arm, depth) for arm in (DUP, PARA) for depth in (MEM, SEM)]
+    if all(part is not None for part in parts):
+        a, b, c, d = (part for part in parts if part is not None)
+        words = "memorization minus semantic, of D at the last peak"
+        yield _row("duplication minus paraphrase", words, (a - b) - (c - d))
+
+
+def between_arms(e: Evidence, reading: Reading, measure: str) -> Iterator[Row]:
+    for depth in DEPTHS:
+        pair = [_read(e, reading, arm, depth) for arm in (DUP, PARA)]
+        if pair[0] is not None and pair[1] is not None:
+            yield _row(f"duplication minus paraphrase, {depth}", measure, pair[0] - pair[1])
+
+
+def level(e: Evidence) -> Iterator[Row]:
+    end = end_of(e.main)
+    if end is None or end < LEVEL_AT:
+        return
+    for depth in (MEM, SEM):
+        pair = [_read(e, left(end), arm, depth) for arm in (DUP, PARA)]
+        margin = _read(e, at_peak, DUP, depth)
+        if pair[0] is not None and pair[1] is not None and margin is not None:
+            number = pair[0] - pair[1]
+            verdict = number.within(margin.times(EPSILON))
+            words = f"difference of D {end} steps after the last peak, within a tenth of the peak"
+            yield _row(f"duplication minus paraphrase, {depth}", words, number, verdict)
+
+
+def stages(e: Evidence) -> Iterator[Row]:
+    for (early, one), (late, two) in zip(e.stages, e.stages[1:], strict=False):
+        for arm in (DUP, PARA, ONCE):
+            pair = [side.number(gain, arm, MEM) for side in (one, two)]
+            if pair[0] is not None and pair[1] is not None:
+                rise = pair[1] - pair[0]
+                lo, hi = rise.limits
+                bar = EPSILON * (pair[0].value or 0.0)
+                verdict = UNDETERMINED
+                if lo is not None and hi is not None:
+                    verdict = SHOWN if hi < bar else CONTRADICTED if lo > 0 else UNDETERMINED
+                words = "rise of E_cf, less than a tenth of it"
+                yield _row(f"{arm}: step {late} minus step {early}", words, rise, verdict)
+
+
+def sizes(e: Evidence) -> Iterator[Row]:
+    for (small, one), (large, two) in zip(e.sizes, e.sizes[1:], strict=False):
+        for arm in (DUP, PARA, ONCE):
+            pair = [side.number(gain, arm, MEM) for side in (one, two)]
+            if pair[0] is not None and pair[1] is not None:
+                case = f"{arm}: {large:,} minus {small:,} parameters"
+                yield _row(case, "difference of E_cf", pair[1] - pair[0])
+
+
+def stage_decay(e: Evidence) -> Iterator[Row]:
+    if len(e.stages) > 1:
+        (early, one), (late, two) = e.stages[0], e.stages[-1]
+        pair = [side.number(decay, DUP, MEM) for side in (one, two)]
+        if pair[0] is not None and pair[1] is not None:
+            case = f"step {early} minus step {late}"
+            yield _row(case, "difference of a_kernel", pair[0] - pair[1])
+
+
+def once_exceeds(e: Evidence) -> Iterator[Row]:
+    single = _read(e, gain, ONCE, MEM)
+    for arm in (DUP, PARA):
+        many = _read(e, gain, arm, MEM)
+        if single is not None and many is not None:
+            yield _row(f"once minus {arm}", "difference of E_cf", single - many)
+
+
+def first_exceeds(e: Evidence) -> Iterator[Row]:
+    for arm in (DUP, PARA):
+        pair = [_read(e, reading, arm, MEM) for reading in (first_gain, later_gain)]
+        if pair[0] is not None and pair[1] is not None:
+            yield _row(f"{arm}, memorization", "difference of E_cf", pair[0] - pair[1])
+
+
+def later_equal(e: Evidence) -> Iterator[Row]:
+    for arm in (DUP, PARA):
+        parts = [_read(e, reading, arm, MEM) for reading in (last_gain, second_gain, later_gain)]
+        if all(part is not None for part in parts):
+            last, second, mean = (part for part in parts if part is not None)
+            number = last - second
+            verdict = number.within(mean.times(EPSILON))
+            words = "E_cf of the last minus the second exposure, within a tenth of their mean"
+            yield _row(f"{arm}, memorization", words, number, verdict)
+
+
+def straight(e: Evidence) -> Iterator[Row]:
+    if e.forms is None:
+        return
+    own = e.forms.filter(
+        (pl.col("form") == "log_linear")
+        & (pl.col("inject_lang") == pl.col("probe_lang"))
+        & (pl.col("verdict") != "too_few_points")
+    )
+    for row in own.sort("arm", "depth", "inject_lang").iter_rows(named=True):
+        wins = row["verdict"] == "log_linear"
+        other = row["verdict"] != "undetermined"
+        yield {
+            "case": f"{row['arm']}, {row['depth']}, {row['inject_lang']}",
+            "measure": "share of resamples in which this form wins (0.9 needed)",
+            "estimate": row["win_share"],
+            "signs_by_seed": [],
+            "verdict": SHOWN if wins else CONTRADICTED if other else UNDETERMINED,
+            "reason": None if wins or other else "no_form_wins",
+            "n_items": 0,
+        }
+
+
+def slowest(e: Evidence) -> Iterator[Row]:
+    for arm in (DUP, PARA, ONCE):
+        comp = _read(e, decay, arm, COMP)
+        learned = _read(e, gain, arm, COMP)
+        if comp is None or learned is None:
+            continue
+        for depth in (MEM, SEM):
+            other = _read(e, decay, arm, depth)
+            if other is not None:
+                row = _row(f"{arm}: {depth} minus compositional", "difference of a_kernel",
+                           other - comp)  # fmt: skip
+                if learned.verdict != SHOWN:
+                    # A kernel of nothing has no rate.
+                    row |= {"verdict": UNDETERMINED, "reason": "nothing_learned_to_be_forgotten"}
+                yield row
+
+
+def batches(e: Evidence, quantity: str, sign: int) -> Iterator[Row]:
+    if e.batch is None:
+        return
+    own = e.batch.filter(
+        (pl.col("quantity") == quantity)
+        & (pl.col("direction") == OWN)
+        & (pl.col("depth") == MEM)
+        & pl.col("match").is_in(["none", "share"])
+    )
+    for row in own.iter_rows(named=True):
+        ends = [None if row[k] is None else sign * row[k] for k in ("estimate", "lo", "hi")]
+        if ends[1] is not None and ends[2] is not None:
+            ends[1:] = sorted((ends[1], ends[2]))
+        lo, hi = ends[1], ends[2]
+        verdict = UNDETERMINED
+        if lo is not None and hi is not None:
+            verdict = SHOWN if lo > 0 else CONTRADICTED if hi < 0 else UNDETERMINED
+        yield {
+            "case": f"{row['arm']}, match {row['match']}, LR {row['lr_rule']}, "
+            f"{row['optimizer']}: {row['batch_small']} against {row['batch_large']} rows",
+            "measure": ("" if sign > 0 else "minus ") + f"difference of {quantity}",
+            "estimate": ends[0],
+            "lo": lo,
+            "hi": hi,
+            "signs_by_seed": [],
+            "verdict": verdict,
+            "reason": row["reason"] or (
+                "interval_holds_zero" if verdict == UNDETERMINED else None),
+            "n_items": row["n_items"],
+        }  # fmt: skip
+
+
+def proxy(e: Evidence) -> Iterator[Row]:
+    if e.brackets is None:
+        return
+    own = e.brackets.filter(
+        (pl.col("inject_lang") == pl.col("probe_lang")) & (pl.col("depth") == MEM)
+    )
+    for row in own.iter_rows(named=True):
+        low, high, x = row["bracket_lo"], row["bracket_hi"], row["x_intercept"]
+        verdict, reason = UNDETERMINED, None
+        if x is None:
+            reason = "the published form has no x-intercept here"
+        elif (low is not None and x < low) or (high is not None and x > high):
+            verdict = SHOWN
+        elif row["censored"] == "none":
+            verdict = CONTRADICTED
+        else:
+            reason = f"the measured bracket is open ({row['censored']})"
+        yield {
+            "case": f"sweep, {row['inject_lang']}",
+            "measure": "x-intercept in steps, against the measured bracket",
+            "estimate": x,
+            "lo": low,
+            "hi": high,
+            "signs_by_seed": [],
+            "verdict": verdict,
+            "reason": reason,
+            "n_items": 0,
+        }
+
+
+def false_gains(e: Evidence) -> Iterator[Row]:
+    for depth, (paper, value, lo, hi) in e.false.items():
+        known = bool(np.isfinite([paper, lo, hi]).all())
+        verdict, bar = UNDETERMINED, paper / 5
+        if known:
+            verdict = SHOWN if paper > 0 and lo > -bar and hi < bar else UNDETERMINED
+            if lo > bar or hi < -bar:
+                verdict = CONTRADICTED
+        yield {
+            "case": depth,
+            "measure": f"E_cf of never-injected items, within a fifth of their published E "
+            f"({paper:.3g})",
+            "estimate": value if np.isfinite(value) else None,
+            "lo": lo if np.isfinite(lo) else None,
+            "hi": hi if np.isfinite(hi) else None,
+            "signs_by_seed": [],
+            "verdict": verdict,
+            "reason": None if known else "few_items",
+            "n_items": 0,
+        }  # fmt: skip
+
+
+def direct_exceeds(e: Evidence) -> Iterator[Row]:
+    for arm in _arms(e):
+        pair = [_read(e, gain, arm, MEM, direction) for direction in (OWN, OTHER)]
+        if pair[0] is not None and pair[1] is not None:
+            yield _row(f"{arm}, memorization", "difference of E_cf", pair[0] - pair[1])
+
+
+def arrives(e: Evidence) -> Iterator[Row]:
+    for arm in _arms(e):
+        number = _read(e, at_peak, arm, MEM, OTHER)
+        if number is not None:
+            yield _row(f"{arm}, memorization", "D at the last peak, other language", number)
+
+
+def specific(e: Evidence) -> Iterator[Row]:
+    if e.swaps is None:
+        return
+    for arm in sorted({key[1] for key in e.swaps.pooled.measured}):
+        number = e.swaps.number(at_peak, arm, MEM, OTHER)
+        if number is not None:
+            words = "rise of y over y with another subject, other language"
+            yield _row(f"{arm}, memorization", words, number)
+
+
+def fades(e: Evidence) -> Iterator[Row]:
+    if e.later is None:
+        return
+    for arm in _arms(e):
+        pair = [_read(e, lost_share(e.later), arm, MEM, direction) for direction in (OTHER, OWN)]
+        if pair[0] is not None and pair[1] is not None:
+            words = f"difference of the share lost {e.later} steps after the last peak"
+            yield _row(f"{arm}, memorization", words, pair[0] - pair[1])

@@ -1,0 +1,107 @@
+"""The paper's directional claims, and ours, held against a run (`inject`, sections 1 and 9.5).
+
+A claim is a number that should be above zero. It is shown if the pooled interval lies above zero
+and every run has that sign, contradicted if the interval lies below, undetermined otherwise: also
+where the run has no arms for it, with the reason. No published value is compared with: the known
+claims are directions.
+"""
+
+from collections.abc import Iterator
+
+import polars as pl
+
+from polylore.metrics.injection import claim_cases as cases
+from polylore.metrics.injection.claim_cases import Row
+from polylore.metrics.injection.evidence import COMP, DUP, LEVEL_AT, MEM, SEM, Evidence
+from polylore.metrics.injection.readout import decay, gain
+from polylore.tables.injection_evidence import CLAIMS
+
+_ARMS = "the run lacks the arms"
+_STAGE, _SIZE, _BATCH = (
+    "one stage of pretraining only",
+    "one model size only",
+    "one batch size only",
+)
+_LANG = "one language only"
+_BATCHES = (
+    ("8a", "A small batch gains more per exposure.", "effectivity", 1),
+    ("8b", "A small batch forgets faster.", "a_kernel", 1),
+    ("8c", "A small batch loses everything within fewer tokens.", "zero_tokens_log10", -1),
+)
+
+
+def claims(evidence: Evidence) -> pl.DataFrame:
+    """Table CLAIMS: one row per claim and case; a claim without any case says why."""
+    rows: list[Row] = []
+    for claim_id, statement, found, why in (*_of_the_paper(evidence), *_ours(evidence)):
+        own = list(found) or [cases.absent(why)]
+        rows += [{"claim_id": claim_id, "statement": statement} | row for row in own]
+    return CLAIMS.build(rows)
+
+
+Claim = tuple[str, str, Iterator[Row], str]
+
+
+def _of_the_paper(e: Evidence) -> Iterator[Claim]:
+    """Number of the paper's claim, statement, cases, and why there may be none."""
+    yield "1a", "An exposure raises the log-probability.", cases.gains(e), _ARMS
+    yield (
+        "1b",
+        "After the last exposure part of the gain is lost again.",
+        cases.forgotten(e),
+        ("the log ends before"),
+    )
+    yield "1c", "Small acquisitions accumulate over exposures.", cases.accumulate(e), _ARMS
+    found = cases.between_depths(e, DUP, MEM, SEM)
+    yield "2a", "Memorization gains more than semantic probes, under duplication.", found, _ARMS
+    found = cases.between_depths(e, None, SEM, COMP)
+    yield "2b", "Semantic probes gain more than compositional ones.", found, _ARMS
+    words = "Paraphrase closes the gap between memorization and semantic probes."
+    yield "2c", words, cases.gaps(e), _ARMS
+    found = cases.between_arms(e, gain, "difference of E_cf")
+    yield "3a", "Duplication gains more than paraphrase, at every depth.", found, _ARMS
+    found = cases.between_arms(e, decay, "difference of a_kernel")
+    yield "3b", "Duplication forgets faster than paraphrase.", found, _ARMS
+    yield (
+        "3c",
+        "Late on, duplication and paraphrase are about level.",
+        cases.level(e),
+        (f"the log ends sooner than {LEVEL_AT} steps after the last exposure"),
+    )
+    yield "4a", "Effectivity does not rise with the stage of pretraining.", cases.stages(e), _STAGE
+    yield "4b", "Effectivity rises with model size.", cases.sizes(e), _SIZE
+    words = "Mean effectivity is larger for one exposure than for many."
+    yield "5a", words, cases.once_exceeds(e), _ARMS
+    words = "The first exposure gains more than the mean of the later ones."
+    yield "5b", words, cases.first_exceeds(e), _ARMS
+    yield "5c", "Later exposures gain about equally much.", cases.later_equal(e), _ARMS
+    yield (
+        "6",
+        "Forgetting is a straight line in log t.",
+        cases.straight(e),
+        ("too few readings to compare forms of forgetting"),
+    )
+    yield "7a", "Compositional gains are forgotten most slowly.", cases.slowest(e), _ARMS
+    words = "Under duplication, late checkpoints forget more slowly than early ones."
+    yield "7b", words, cases.stage_decay(e), _STAGE
+    for number, words, quantity, sign in _BATCHES:
+        yield number, words, cases.batches(e, quantity, sign), _BATCH
+    words = "The x-intercept is no more than a proxy of the measured threshold."
+    yield "9", words, cases.proxy(e), "no sweep of exposure intervals"
+    words = "Repetition widens the gap between memorizing and understanding."
+    yield "10a", words, cases.gaps(e), _ARMS
+    words = "Long-tail facts fail because they recur beyond the threshold."
+    yield "10b", words, iter(()), "a hypothesis about corpora; injection alone does not test it"
+
+
+def _ours(e: Evidence) -> Iterator[Claim]:
+    """The same of our own claims: controls and transfer."""
+    words = "Never-injected items have no gain, though the published form finds one."
+    yield "C1", words, cases.false_gains(e), "no control items, or no published form of them"
+    words = "A fact gains more in the language of injection than in another."
+    yield "T1", words, cases.direct_exceeds(e), _LANG
+    yield "T2", "A fact arrives in the other language.", cases.arrives(e), _LANG
+    words = "What arrives in the other language is a fact, not a likelier word."
+    yield "T3", words, cases.specific(e), "swapped subjects were not read, or one language only"
+    words = "What arrives in the other language fades faster."
+    yield "T4", words, cases.fades(e), _LANG

@@ -1,0 +1,228 @@
+"""What the numbers look like without learning, and what could be reached (`inject`, section 5)."""
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import polars as pl
+from scipy.stats import norm
+
+from polylore.errors import DataError
+from polylore.metrics.index import Array
+from polylore.metrics.injection.crossfit import Gains, control_effectivity, mean_curves
+from polylore.metrics.injection.measured import Measured
+from polylore.metrics.injection.measurements import Measurements
+from polylore.metrics.injection.published import FACTORS, drawn_means, find_peaks
+from polylore.metrics.injection.resample import few, limits, ones, with_data
+from polylore.metrics.injection.trajectories import CONTROL, Cell, Items, pseudo_exposed
+from polylore.tables.injection_evidence import CONTROLS
+
+Row = dict[str, Any]
+
+
+def expected_maximum(n: int) -> float:
+    """Expected maximum of n standard normals: 2.2491 for 50."""
+    x = np.linspace(-8, 8, 20_001)
+    density = n * norm.pdf(x) * norm.cdf(x) ** (n - 1)
+    return float(np.trapezoid(x * density, x))
+
+
+def control_rows(found: Measurements, ceiling: pl.DataFrame | None = None) -> pl.DataFrame:
+    """Noise and the gain it feigns, false gains of controls, probes that never learn, ceilings.
+
+    Args:
+        found: a log, measured.
+        ceiling: contract `tables.inject.CEILING`, of the same runs.
+
+    Returns:
+        Table CONTROLS.
+    """
+    rows: list[Row] = []
+    seen: set[tuple[str, str, str]] = set()
+    for measured in found.measured.values():
+        cell = measured.cell
+        group = (cell.key["run_id"], cell.key["depth"], cell.key["probe_lang"])
+        if group not in seen:
+            # The arm with most exposures stands for the depth and language.
+            seen.add(group)
+            widest = max(
+                (m for m in found.measured.values() if _group(m.cell) == group),
+                key=lambda m: m.cell.injected.times_JN.shape[1],
+            )
+            rows += _without_learning(widest, found)
+        rows += _not_learned(measured)
+    if ceiling is not None and ceiling.height:
+        rows += _ceilings(found, ceiling)
+    return CONTROLS.build(rows)
+
+
+def _group(cell: Cell) -> tuple[str, str, str]:
+    return cell.key["run_id"], cell.key["depth"], cell.key["probe_lang"]
+
+
+def _key(cell: Cell) -> Row:
+    return {name: cell.key[name] for name in ("run_id", "depth", "probe_lang")}
+
+
+def _without_learning(measured: Measured, found: Measurements) -> Iterator[Row]:
+    """Noise of the baseline, what a maximum of it comes to, and the controls' own gains."""
+    cell = measured.cell
+    if cell.control is None:
+        return
+    key = _key(cell)
+    before = cell.states_T <= cell.first
+    y_QT = np.concatenate([cell.injected.y_QT, cell.control.y_QT])[:, before]
+    n = int(before.sum())
+    readings = _window_readings(cell, found.window)
+    sd = _spread(y_QT) if n > 1 else float("nan")
+    reason = None if n > 1 else "one_baseline_reading"
+    yield key | {"quantity": "noise_sd", "value": _number(sd), "n": len(y_QT), "n_readings": n,
+                 "reason": reason}  # fmt: skip
+    yield key | {
+        "quantity": "expected_false",
+        "value": _number(sd * expected_maximum(readings)),
+        "n": len(y_QT),
+        "n_readings": readings,
+        "reason": reason,
+    }
+    yield key | {"quantity": "start", "value": _number(float(np.nanmean(y_QT))), "n": len(y_QT),
+                 "n_readings": n}  # fmt: skip
+    drawn = with_data(cell, None if few(cell) else found.draws)
+    yield key | _with_interval("default_false", control_effectivity(
+        Gains.of_controls(cell, found.window), drawn)) | {"n": cell.control.n}  # fmt: skip
+    items = pseudo_exposed(cell)
+    try:
+        peaks = find_peaks(cell, items, found.window)
+    except DataError:
+        return
+    gains = peaks.gain_QN
+    weights = np.repeat(drawn.control_DK[:, items.item_Q[peaks.rows_Q]], gains.shape[1], axis=1)
+    false = drawn_means(gains.ravel(), weights, FACTORS["paper"])
+    yield key | _with_interval("paper_false", false) | {"n": cell.control.n}
+
+
+def _with_interval(quantity: str, rows_D: Array) -> Row:
+    samples = rows_D[1:, None] if len(rows_D) > 1 else None
+    lo, hi = limits(samples, 1)
+    return {"quantity": quantity, "value": _number(float(rows_D[0])), "lo": _number(float(lo[0])),
+            "hi": _number(float(hi[0]))}  # fmt: skip
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _spread(y_QT: Array) -> float:
+    """Standard deviation of a probe's readings around its own mean, over probes."""
+    present = ~np.isnan(y_QT)
+    n = present.sum(axis=1)
+    y_QT = y_QT[n > 1]
+    if not len(y_QT):
+        return float("nan")
+    return float(np.sqrt(np.nanvar(y_QT, axis=1, ddof=1).mean()))
+
+
+def _window_readings(cell: Cell, length: int) -> int:
+    """Typical number of readings in the window after an exposure."""
+    times = cell.injected.times_JN
+    counts = [
+        np.count_nonzero((cell.states_T > t) & (cell.states_T <= t + _reach(row, t, length)))
+        for row in times
+        for t in row
+        if t >= 0
+    ]
+    return max(1, int(np.median(counts)))
+
+
+def _reach(times: Array, t: int, length: int) -> int:
+    gaps = [b - a for a, b in pairwise(times.tolist()) if a == t and b > a]
+    return int(min([length, *gaps]))
+
+
+def _not_learned(measured: Measured) -> Iterator[Row]:
+    """Share of probes whose D at the last peak is not above zero; and the same of controls."""
+    cell = measured.cell
+    if cell.control is None:
+        return
+    controls = pseudo_exposed(cell)
+    for quantity, items in (("not_learned", cell.injected), ("not_learned_control", controls)):
+        at_peak_Q = _probe_peaks(measured, items)
+        known = at_peak_Q[~np.isnan(at_peak_Q)]
+        yield _key(cell) | {
+            "arm": cell.key["arm"],
+            "inject_lang": cell.key["inject_lang"],
+            "quantity": quantity,
+            "value": float((known <= 0).mean()) if len(known) else None,
+            "n": len(known),
+            "reason": None if len(known) else "no_readings",
+        }
+
+
+def _probe_peaks(measured: Measured, items: Items) -> Array:
+    """D of each probe at the last exposure plus the lag at which the item mean peaks; (Q,)."""
+    cell, gains = measured.cell, measured.gains
+    if cell.control is None or gains.rise_KT is None:
+        return np.zeros(0)
+    before = cell.states_T <= cell.first
+    curves = mean_curves(gains.rise_KT, ones(cell).control_DK, cell.control.runs)
+    lag = measured.peak_lag
+    last_J = items.times_JN.max(axis=1)
+    column_J = cell.columns_upto(last_J + lag, last_J)
+    base_Q = np.nanmean(items.y_QT[:, before], axis=1)
+    found = np.full(len(base_Q), np.nan)
+    for q, item in enumerate(items.item_Q.tolist()):
+        column = int(column_J[item])
+        curve = curves.get(items.runs[item])
+        if column >= 0 and curve is not None:
+            found[q] = items.y_QT[q, column] - base_Q[q] - curve[0, column]
+    return found
+
+
+def _ceilings(found: Measurements, ceiling: pl.DataFrame) -> Iterator[Row]:
+    """What the model says with the original passage before the question."""
+    runs = found.log["run_id"].unique().to_list()
+    own = ceiling.filter(pl.col("run_id").is_in(runs))
+    if found.pool:
+        own = own.with_columns(run_id=pl.lit("all"))
+    groups = own.group_by("run_id", "depth", "probe_lang", maintain_order=True)
+    means = groups.agg(
+        value=pl.col("mean_logprob").mean(), exact=pl.col("greedy_exact").mean(), n=pl.len()
+    )
+    for row in means.sort("run_id", "depth", "probe_lang").iter_rows(named=True):
+        key = {name: row[name] for name in ("run_id", "depth", "probe_lang", "n")}
+        yield key | {"quantity": "ceiling", "value": row["value"]}
+        if row["exact"] is not None:
+            yield key | {"quantity": "ceiling_exact", "value": row["exact"]}
+
+
+def drift_rows(log: pl.DataFrame, role: str, run_id: str) -> list[Row]:
+    """How far all probes move from the first to the last state of a run that teaches none of them.
+
+    Args:
+        log: contract `tables.inject.LOG`, of sham or background-only runs.
+        role: sham or background.
+        run_id: what the rows are called.
+    """
+    ends = (
+        log.filter(pl.col("mean_logprob").is_finite())
+        .sort("t")
+        .group_by("run_id", "item_id", "depth", "probe_lang", "probe_id", maintain_order=True)
+        .agg(drift=pl.col("mean_logprob").last() - pl.col("mean_logprob").first())
+    )
+    items = ends.group_by("depth", "probe_lang", "item_id").agg(pl.col("drift").mean())
+    found = items.group_by("depth", "probe_lang").agg(
+        value=pl.col("drift").mean(),
+        se=pl.col("drift").std() / pl.len().sqrt(),
+        n=pl.len(),
+    )
+    return [
+        {"run_id": run_id, "depth": row["depth"], "probe_lang": row["probe_lang"],
+         "quantity": f"{role}_drift", "value": row["value"],
+         "lo": None if row["se"] is None else row["value"] - 1.96 * row["se"],
+         "hi": None if row["se"] is None else row["value"] + 1.96 * row["se"], "n": row["n"]}
+        for row in found.sort("depth", "probe_lang").iter_rows(named=True)
+    ]  # fmt: skip
+
+
+__all__ = ["CONTROL", "control_rows", "drift_rows", "expected_maximum"]
