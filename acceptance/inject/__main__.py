@@ -9,19 +9,21 @@ import time
 from pathlib import Path
 
 import polars as pl
+from polylore.studies.inject.analyse import analyse
+from polylore.studies.inject.raw import open_inject
 
 from acceptance.inject import page
 from acceptance.inject.checks import checks
-from acceptance.inject.claims import COMPOSITIONAL, MEMORIZATION, SEMANTIC, claims
+from acceptance.inject.claims import claims
 from acceptance.inject.costs import cost_lines
-from acceptance.inject.numbers import SHOWN
-from acceptance.inject.paper import paper_claims
 from acceptance.inject.pictures import course, draw
 from acceptance.inject.pretrain import PretrainConfig, Pretrained, pretrain
-from acceptance.inject.readout import Readout
+from acceptance.inject.readout import Found
 from acceptance.inject.stages import run_stage, tables_of
 from acceptance.inject.world import WorldConfig
 from acceptance.results import write_results
+from polylore.metrics.injection.evidence import COMP, MEM, SEM
+from polylore.metrics.injection.number import SHOWN
 from polylore.runs import RunFolder
 
 PARTS = ("sweep", "script", "batch", "stage", "checks")
@@ -57,9 +59,14 @@ class Experiment:
         return run
 
 
-def readout(run: RunFolder, condition: str = "main") -> Readout:
+def measured(run: RunFolder, condition: str = "main") -> Found:
     """The runs of a condition."""
-    return Readout(*tables_of(run, condition))
+    return Found.of(*tables_of(run, condition))
+
+
+def derived(run: RunFolder) -> page.Tables:
+    """Every derived table of a study; they are kept in its folder."""
+    return analyse(open_inject(str(run.path)))
 
 
 def dose_of(run: RunFolder) -> float:
@@ -82,8 +89,7 @@ def main() -> None:
     made = Experiment(options.folder, options.seeds, options.jobs)
     model = made.model("shared")
     run = made.study("arms", model, options.seeds)
-    arms = readout(run)
-    required, lines = written(made, model, run, arms, options)
+    required, lines = written(made, model, run, options)
     command = ["python", "-m", "acceptance.inject", "--folder", "FOLDER"]
     command += ["--seeds", str(options.seeds), "--jobs", str(options.jobs)]
     command += ["--also", *options.also] if options.also else []
@@ -93,34 +99,36 @@ def main() -> None:
 
 
 def written(
-    made: Experiment, model: Pretrained, run: RunFolder, arms: Readout, options: argparse.Namespace
+    made: Experiment, model: Pretrained, run: RunFolder, options: argparse.Namespace
 ) -> tuple[bool, list[str]]:
     """Whether every required claim is shown, and the lines of the page."""
     also = set(options.also)
-    batch: dict[str, Readout] = {}
-    stage: dict[str, Readout] = {}
-    second: list[str] = []
-    figures = [course(arms, "arms", "Facts on their way", (MEMORIZATION, SEMANTIC, COMPOSITIONAL))]
+    arms = measured(run)
+    found = list(claims(arms))
+    studies = {"arms": derived(run)}
+    figures = [course(arms, "arms", "Facts on their way", (MEM, SEM, COMP))]
+    later: list[str] = []
     if "sweep" in also:
         swept = made.study("sweep", model, SECOND_SEEDS)
-        second += page.sweep_lines(readout(swept), dose_of(swept))
+        studies["sweep"] = derived(swept)
+        later += page.sweep_lines(studies["sweep"], SECOND_SEEDS, dose_of(swept))
     if "script" in also:
-        other = readout(made.study("script", made.model("transliterated"), options.seeds))
+        other = made.study("script", made.model("transliterated"), options.seeds)
         title = "The second pair: names in another script"
-        figures.append(course(other, "script", title, (MEMORIZATION, SEMANTIC)))
-        second += page.transfer_lines(
-            other, title, "Reported only. The second language writes names in Cyrillic letters."
-        )
-    if "batch" in also:
-        contrast = made.study("batch", model, SECOND_SEEDS)
-        batch = {
-            name: readout(contrast, condition)
-            for name, condition in batch_conditions(contrast).items()
-        }
-    if "stage" in also:
-        contrast = made.study("stage", model, SECOND_SEEDS)
-        stage = {"late": readout(contrast), "early": readout(contrast, "early")}
-    found = list(claims(arms))
+        figures.append(course(measured(other), "script", title, (MEM, SEM)))
+        remark = "Reported only. The second language writes names in Cyrillic letters."
+        later += page.transfer_lines(derived(other), title, remark)
+    contrasts = {}
+    for name in ("batch", "stage"):
+        if name in also:
+            contrast = made.study(name, model, SECOND_SEEDS)
+            studies[name] = derived(contrast)
+            contrasts |= {
+                words: measured(contrast, condition)
+                for words, condition in conditions_of(name, contrast).items()
+            }
+    if contrasts:
+        later += page.contrast_lines(contrasts)
     names = draw(figures, options.results.parent.parent / "images")
     pictures = [f"![{figure.title}: {figure.description}](../images/{name})"
                 for figure, name in zip(figures, names, strict=True)]  # fmt: skip
@@ -130,29 +138,24 @@ def written(
         "",
         *page.claim_lines(found),
         *[line for picture in pictures for line in (picture, "")],
-        *page.paper_lines(list(paper_claims(arms, batch, stage))),
-        *page.forms_beside(arms),
-        *page.transfer_lines(arms, "Transfer", "Shared names, own words for everything else."),
-        *page.kernel_lines(arms),
-        *second,
+        *page.paper_lines(studies),
+        *page.both_estimators(studies["arms"]),
+        *page.transfer_lines(studies["arms"], "Transfer", "Shared names, own words for the rest."),
+        *page.forgetting_lines(studies["arms"]),
+        *later,
     ]
-    if batch or stage:
-        lines += page.contrast_lines(batch | stage)
     if "checks" in also:
         lines += page.check_lines(checks(model, made.folder / "checks"))
     lines += [*cost_lines(model, run), page.LIMITS]
     return all(claim.verdict == SHOWN for claim in found if claim.required), lines
 
 
-def batch_conditions(run: RunFolder) -> dict[str, str]:
-    """Names of the conditions of the batch contrast: small, small_share, large."""
-    rows = run.table("inject_runs").select("condition", "batch", "match").unique()
-    small = int(rows["batch"].min())  # type: ignore[arg-type]
-    found = {}
-    for condition, size, match in rows.iter_rows():
-        share = "_share" if size == small and match == "share" else ""
-        found[("small" if size == small else "large") + share] = condition
-    return found
+def conditions_of(name: str, run: RunFolder) -> dict[str, str]:
+    """Conditions of a contrast by what the page calls them."""
+    if name == "stage":
+        return {"late checkpoint": "main", "early checkpoint": "early"}
+    conditions = run.table("inject_runs")["condition"].unique(maintain_order=True)
+    return {condition: condition for condition in conditions}
 
 
 if __name__ == "__main__":

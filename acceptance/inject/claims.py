@@ -3,13 +3,23 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from acceptance.inject import readout as r
-from acceptance.inject.numbers import SHOWN, UNDETERMINED, Number, joint
-from acceptance.inject.readout import Readout
+from acceptance.inject.readout import Found, control_gain, control_published, joint
+from polylore.metrics.injection.evidence import COMP, DUP, LATER, MEM, ONCE, PARA, SEM
+from polylore.metrics.injection.number import Number
+from polylore.metrics.injection.readout import (
+    OTHER,
+    OWN,
+    Reading,
+    accumulated,
+    at_peak,
+    first_gain,
+    gain,
+    later_gain,
+    lost,
+    lost_share,
+)
 
-DUPLICATION, PARAPHRASE, ONCE = "duplication", "paraphrase", "once"
-MEMORIZATION, SEMANTIC, COMPOSITIONAL = "memorization", "semantic", "compositional"
-REPEATED = (DUPLICATION, PARAPHRASE)
+REPEATED = (DUP, PARA)
 WITHIN = 5
 """Never-injected items: E_cf must lie within the published E over so many."""
 
@@ -43,63 +53,60 @@ class Claim:
         return joint([part.verdict for part in self.parts])
 
 
-def claims(found: Readout) -> Iterator[Claim]:
+def claims(found: Found) -> Iterator[Claim]:
     """All claims that the arms decide."""
     yield Claim(
         "A1",
         "never-injected items: the published E is positive without any learning, and the whole "
         f"interval of E_cf lies within a {WITHIN}th of it",
         True,
-        tuple(part for depth in (MEMORIZATION, SEMANTIC) for part in _noise(found, depth)),
+        tuple(part for depth in (MEM, SEM) for part in _noise(found, depth)),
     )
     yield Claim(
         "A2",
         "every exposure gains: E_cf > 0",
         True,
         tuple(
-            Part.positive(f"{arm}, {depth}", found.number(r.gain, arm, depth))
-            for arm in (DUPLICATION, PARAPHRASE, ONCE)
-            for depth in (MEMORIZATION, SEMANTIC)
+            Part.positive(f"{arm}, {depth}", _read(found, gain, arm, depth))
+            for arm in (DUP, PARA, ONCE)
+            for depth in (MEM, SEM)
         ),
     )
-    first = found.number(r.first_gain, DUPLICATION) - found.number(r.later_gain, DUPLICATION)
+    first = _read(found, first_gain, DUP) - _read(found, later_gain, DUP)
     yield Claim(
         "A3",
         "the first exposure gains more than the mean of the later ones",
         True,
-        (Part.positive(DUPLICATION, first),),
+        (Part.positive(DUP, first),),
     )
-    more = found.number(r.at_peak, DUPLICATION) - found.number(r.at_peak, ONCE)
+    more = _read(found, at_peak, DUP) - _read(found, at_peak, ONCE)
     yield Claim(
         "A4",
         "six exposures accumulate",
         True,
         (
             Part.positive("D_pk: duplication less once", more),
-            Part.positive("A - S", found.number(r.accumulated, DUPLICATION)),
+            Part.positive("A - S", _read(found, accumulated, DUP)),
         ),
     )
     yield Claim(
         "A5",
-        f"gains are forgotten: D_pk less D {r.LATER} steps later",
+        f"gains are forgotten: D_pk less D {LATER} steps later",
         True,
         tuple(
-            Part.positive(f"{arm}, {depth}", found.number(r.lost, arm, depth))
+            Part.positive(f"{arm}, {depth}", _read(found, lost(LATER), arm, depth))
             for arm in REPEATED
-            for depth in (MEMORIZATION, SEMANTIC)
+            for depth in (MEM, SEM)
         ),
     )
-    gaps = {
-        arm: found.number(r.at_peak, arm) - found.number(r.at_peak, arm, SEMANTIC)
-        for arm in REPEATED
-    }
+    gaps = {arm: _read(found, at_peak, arm) - _read(found, at_peak, arm, SEM) for arm in REPEATED}
     yield Claim(
         "A6",
         "D_pk: memorization exceeds semantic under duplication, and less so under paraphrase",
         True,
         (
-            Part.positive("gap under duplication", gaps[DUPLICATION]),
-            Part.positive("less the gap under paraphrase", gaps[DUPLICATION] - gaps[PARAPHRASE]),
+            Part.positive("gap under duplication", gaps[DUP]),
+            Part.positive("less the gap under paraphrase", gaps[DUP] - gaps[PARA]),
         ),
     )
     yield Claim(
@@ -107,7 +114,7 @@ def claims(found: Readout) -> Iterator[Claim]:
         "E_cf is larger in the language of the passage than in the other one",
         True,
         tuple(
-            Part.positive(arm, found.number(r.gain, arm) - found.number(r.gain, arm, across=True))
+            Part.positive(arm, _read(found, gain, arm) - _read(found, gain, arm, direction=OTHER))
             for arm in REPEATED
         ),
     )
@@ -119,35 +126,55 @@ def claims(found: Readout) -> Iterator[Claim]:
             part
             for arm in REPEATED
             for part in (
-                Part.positive(f"{arm}, D_pk", found.number(r.at_peak, arm, across=True)),
-                Part.positive(f"{arm}, swap margin", found.swap_margin(arm, across=True)),
+                Part.positive(f"{arm}, D_pk", _read(found, at_peak, arm, direction=OTHER)),
+                Part.positive(f"{arm}, swap margin", _margin(found, arm)),
             )
         ),
     )
     yield from _reported(found)
 
 
-def _noise(found: Readout, depth: str) -> Iterator[Part]:
-    published = found.control_published(DUPLICATION, depth)
-    yield Part.positive(f"{depth}, published E", published)
-    own = found.control_gain(DUPLICATION, depth)
-    lo, hi = own.limits
-    bound = published.value / WITHIN
-    inside = -bound < lo and hi < bound
-    label = f"{depth}, E_cf within ±{bound:.2f}"
-    yield Part(label, own, SHOWN if inside else UNDETERMINED)
+def _read(
+    found: Found, reading: Reading, arm: str, depth: str = MEM, *, direction: str = OWN
+) -> Number:
+    """A reading that the design of the experiment has.
+
+    Raises:
+        SystemExit: the runs lack it.
+    """
+    number = found.scores.number(reading, arm, depth, direction)
+    if number is None:
+        raise SystemExit(f"there is no reading of {arm}, {depth}, in the {direction} language")
+    return number
 
 
-def _reported(found: Readout) -> Iterator[Claim]:
+def _margin(found: Found, arm: str) -> Number:
+    """D_pk of the swap margin in the other language."""
+    number = found.margins and found.margins.number(at_peak, arm, MEM, OTHER)
+    if not number:
+        raise SystemExit(f"swapped subjects of {arm} were not read")
+    return number
+
+
+def _noise(found: Found, depth: str) -> Iterator[Part]:
+    paper = control_published(found, DUP, depth)
+    yield Part.positive(f"{depth}, published E", paper)
+    own, margin = control_gain(found, DUP, depth), paper.times(1 / WITHIN)
+    yield Part(f"{depth}, E_cf within ±{margin.value or 0:.2f}", own, own.within(margin))
+
+
+def _reported(found: Found) -> Iterator[Claim]:
+    share = lost_share(LATER)
     yield Claim(
         "B1",
-        f"what was transferred fades faster: share of D_pk lost after {r.LATER} steps, other "
+        f"what was transferred fades faster: share of D_pk lost after {LATER} steps, other "
         "language less own",
         False,
         tuple(
             Part.positive(
                 arm,
-                found.number(r.lost_share, arm, across=True) - found.number(r.lost_share, arm),
+                _read(found, lost_share(LATER), arm, direction=OTHER)
+                - _read(found, lost_share(LATER), arm),
             )
             for arm in REPEATED
         ),
@@ -159,15 +186,14 @@ def _reported(found: Readout) -> Iterator[Claim]:
         tuple(
             Part.positive(
                 depth,
-                found.number(r.lost_share, DUPLICATION, depth)
-                - found.number(r.lost_share, PARAPHRASE, depth),
+                _read(found, share, DUP, depth) - _read(found, share, PARA, depth),
             )
-            for depth in (MEMORIZATION, SEMANTIC)
+            for depth in (MEM, SEM)
         ),
     )
     yield Claim(
         "B3",
         "facts that need a second one from the background gain: compositional E_cf > 0",
         False,
-        tuple(Part.positive(arm, found.number(r.gain, arm, COMPOSITIONAL)) for arm in REPEATED),
+        tuple(Part.positive(arm, _read(found, gain, arm, COMP)) for arm in REPEATED),
     )

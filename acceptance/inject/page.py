@@ -1,20 +1,23 @@
-"""Lines of the results page."""
+"""Lines of the results page, from what the analysis of a study wrote."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import polars as pl
 
-from acceptance.inject import readout as r
 from acceptance.inject.checks import Same
-from acceptance.inject.claims import COMPOSITIONAL, DUPLICATION, Claim
+from acceptance.inject.claims import Claim
 from acceptance.inject.design import INTERVAL, SMALL, TAIL, N
-from acceptance.inject.numbers import Number
-from acceptance.inject.paper import DEPTHS, PaperClaim
 from acceptance.inject.pretrain import RATE, Pretrained
-from acceptance.inject.readout import Readout
-from polylore.metrics.injection import analyse_injection, threshold, transfer
+from acceptance.inject.readout import Found, control_gain, text
+from polylore.metrics.injection.evidence import COMP, DUP, LATER, MEM
+from polylore.metrics.injection.number import CONTRADICTED, SHOWN
+from polylore.metrics.injection.readout import at_peak, decay, gain, lost_share
 from polylore.runs import RunFolder
 
+Tables = Mapping[str, pl.DataFrame]
+WORDS = {SHOWN: "confirmed", CONTRADICTED: "not confirmed"}
+UNDECIDED = "undecided"
 LIMITS = (
     "Limits: one size of model (about a million parameters), made languages with words of one "
     "token, one learning rate, one background; people of the background are known by heart, so "
@@ -39,11 +42,12 @@ def number(value: float | None, digits: int = 2) -> str:
     return "–" if value is None or value != value else f"{value:.{digits}f}"
 
 
-def spread(row: dict[str, float | None], value: str = "value") -> str:
+def spread(row: Mapping[str, Any], value: str = "value", lo: str = "lo", hi: str = "hi") -> str:
     """A number with its interval."""
     if row[value] is None:
         return "–"
-    return f"{number(row[value])} [{number(row['lo'])}, {number(row['hi'])}]"
+    between = "" if row[lo] is None else f" [{number(row[lo])}, {number(row[hi])}]"
+    return number(row[value]) + between
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
@@ -55,17 +59,16 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 def setting(model: Pretrained, run: RunFolder, dose: float) -> list[str]:
     """What was done."""
     made = run.table("inject_runs")
-    parameters, runs = int(made["parameters"][0]), made.height
     first, last = model.gate
     c = model.world.config
     return [
-        f"Stage 1: polylore trained a Llama of {parameters:,} parameters for {model.steps:,} steps "
-        f"of 32 rows of 64 tokens on what {c.subjects} people are said to be, do and have in two "
-        f"languages; loss {first:.2f} at first, {last:.2f} over the last hundred steps (gate: "
-        f"below {first / 5:.2f}).",
+        f"Stage 1: polylore trained a Llama of {int(made['parameters'][0]):,} parameters for "
+        f"{model.steps:,} steps of 32 rows of 64 tokens on what {c.subjects} people are said to "
+        f"be, do and have in two languages; loss {first:.2f} at first, {last:.2f} over the last "
+        f"hundred steps (gate: below {first / 5:.2f}).",
         "",
-        f"Stage 2: {runs} runs go on from there with the optimizer's state and a constant rate of "
-        f"{RATE:g}. Besides new sentences about the same people they read passages about "
+        f"Stage 2: {made.height} runs go on from there with the optimizer's state and a constant "
+        f"rate of {RATE:g}. Besides new sentences about the same people they read passages about "
         f"{c.items} others: duplication (the same passage {N} times, {INTERVAL} steps apart), "
         f"paraphrase ({N} wordings) and once, half of the items in each language, in other roles "
         f"in every run (Latin square); {c.controls} people are never injected. A passage states "
@@ -88,51 +91,74 @@ def claim_lines(found: Sequence[Claim]) -> list[str]:
     for claim in found:
         kind = "required" if claim.required else "reported"
         rows.append((claim.id, kind, claim.statement, "", f"**{claim.verdict}**"))
-        for part in claim.parts:
-            rows.append(("", "", part.label, part.number.text(), part.verdict))
+        rows += [("", "", part.label, text(part.number), part.verdict) for part in claim.parts]
     return ["## Claims", *table(("", "", "claim", "estimate", "verdict"), rows)]
 
 
-def paper_lines(found: Sequence[PaperClaim]) -> list[str]:
-    """Directional claims of the source study."""
+def paper_lines(studies: Mapping[str, Tables]) -> list[str]:
+    """Directional claims of the source study: each from the study that speaks to it.
+
+    Args:
+        studies: tables of each study by its name; `arms` is one of them.
+    """
     rows = []
-    for claim in found:
-        rows.append((str(claim.number), claim.statement, claim.remark, f"**{claim.verdict}**"))
-        for part, verdict in zip(claim.parts, claim.verdicts(), strict=True):
-            rows.append(("", part.label, part.number.text(), verdict))
+    whole = pl.concat(
+        own["inject_claims"].with_columns(study=pl.lit(name)) for name, own in studies.items()
+    )
+    for claim in whole["claim_id"].unique(maintain_order=True):
+        own = whole.filter(claim_id=claim)
+        if claim[0].isalpha():
+            continue
+        told = own.filter(pl.col("case").is_not_null())
+        # What the arms can say is said by them; contrasts speak where they cannot.
+        said = told.filter(study="arms") if told.filter(study="arms").height else told
+        first = own.row(0, named=True)
+        if not said.height:
+            rows.append((claim, first["statement"], f"not tested: {first['reason']}", "", ""))
+            continue
+        for place, row in enumerate(said.iter_rows(named=True)):
+            signs = " ".join({1: "+", -1: "-"}.get(s, "0") for s in row["signs_by_seed"])
+            estimate = f"{spread(row, 'estimate')}" + (f"; runs {signs}" if signs else "")
+            rows.append(
+                (
+                    claim if not place else "",
+                    row["statement"] if not place else "",
+                    f"{row['case']}: {row['measure']}",
+                    estimate,
+                    WORDS.get(row["verdict"], UNDECIDED),
+                )
+            )
     return [
         "## What the source study claims",
         "",
         "Directions only, by the same rule; what this toy does is no evidence about models a "
-        "thousand times larger.",
-        *table(("", "claim", "estimate", "here"), rows),
+        "thousand times larger. A claim can be confirmed in one case and open in another.",
+        *table(("", "claim", "case and measure", "estimate", "here"), rows),
     ]
 
 
-def forms_beside(found: Readout) -> list[str]:
+def both_estimators(tables: Tables) -> list[str]:
     """The published and the default estimator of every cell, with the control beside."""
+    keys = ["arm", "depth", "inject_lang", "probe_lang"]
+    own = tables["inject_effectivity"].filter(
+        pl.col("run_id") == "main", pl.col("exposure").is_null()
+    )
     rows = []
-    for arm in found.arms:
-        for depth in DEPTHS:
-            control = (
-                found.control_published(arm, depth).value,
-                found.control_gain(arm, depth).value,
+    for key, part in own.group_by(keys, maintain_order=True):
+        by = {row["preset"]: row for row in part.iter_rows(named=True)}
+        arm, depth, told, asked = (str(k) for k in key)
+        rows.append(
+            (
+                arm,
+                depth,
+                f"{told} → {asked}",
+                spread(by["paper"], "estimate"),
+                number(by["paper"]["control_estimate"]),
+                spread(by["default"], "estimate"),
+                number(by["default"]["control_estimate"]),
             )
-            for across in (False, True):
-                own: Number = found.number(r.gain, arm, depth, across=across)
-                lo, hi = own.limits
-                rows.append(
-                    (
-                        arm,
-                        depth,
-                        "across" if across else "same",
-                        number(found.published(arm, depth, across=across)),
-                        number(control[0]) if not across else "",
-                        f"{own.value:.2f} [{lo:.2f}, {hi:.2f}]",
-                        number(control[1]) if not across else "",
-                    )
-                )
-    head = ("arm", "depth", "language", "published E", "never", "E_cf", "never")
+        )
+    head = ("arm", "depth", "told → asked", "published E", "never", "E_cf", "never")
     return [
         "## Both estimators",
         "",
@@ -141,41 +167,30 @@ def forms_beside(found: Readout) -> list[str]:
     ]
 
 
-def transfer_lines(found: Readout, title: str, remark: str) -> list[str]:
+def transfer_lines(tables: Tables, title: str, remark: str) -> list[str]:
     """Matrices of effectivity and retention, language of passages by language of probes."""
-    values = transfer(
-        found.log, found.exposures, window=r.WINDOW, resamples=found.resamples, pool=True
-    ).filter(pl.col("depth") != COMPOSITIONAL)
-    names = {lang: f"L{n + 1}" for n, lang in enumerate(sorted(values["probe_lang"].unique()))}
+    keys = ["arm", "depth", "inject_lang", "probe_lang"]
+    values = tables["inject_transfer"].filter(pl.col("run_id") == "main", pl.col("depth") != COMP)
     rows = []
-    keys = ("arm", "depth", "inject_lang", "probe_lang")
     for key, part in values.group_by(keys, maintain_order=True):
-        arm, depth, told, asked = (str(k) for k in key)
         by = {row["quantity"]: spread(row) for row in part.iter_rows(named=True)}
-        pair = f"{names[told]} → {names[asked]}"
-        rows.append((arm, depth, pair, *(by.get(name, "–") for name in QUANTITIES)))
+        arm, depth, told, asked = (str(k) for k in key)
+        numbers = (by.get(name, "–") for name in QUANTITIES)
+        rows.append((arm, depth, f"{told} → {asked}", *numbers))
     head = ("arm", "depth", "told → asked", *QUANTITIES.values())
     return [f"## {title}", "", remark, *table(head, rows)]
 
 
-def kernel_lines(found: Readout) -> list[str]:
-    """Kernel and form of forgetting, asked in the language of the passages."""
-    tables = analyse_injection(
-        found.log,
-        found.exposures,
-        window=r.WINDOW,
-        presets=("default", "paper"),
-        resamples=500,
-        form_resamples=200,
-        pool=True,
-    )
-    keys = ["arm", "depth", "inject_lang", "probe_lang"]
-    verdicts = tables["inject_forms"].select(*keys, "verdict").unique()
-    published = tables["inject_decay"].filter(preset="paper").select(*keys, "r2", paper_a="a")
+def forgetting_lines(tables: Tables) -> list[str]:
+    """Kernel, published line and form of forgetting, asked in the language of the passages."""
+    keys = ["run_id", "arm", "depth", "inject_lang", "probe_lang"]
+    forms = tables["inject_forms"].select(*keys, "verdict").unique()
+    lines = tables["inject_decay"].filter(preset="paper")
+    published = lines.select(*keys, "r2", paper_a="a", paper_lo="lo", paper_hi="hi")
     own = (
         tables["inject_kernels"]
-        .filter(pl.col("inject_lang") == pl.col("probe_lang"))
-        .join(verdicts, on=keys, how="left", maintain_order="left")
+        .filter(pl.col("inject_lang") == pl.col("probe_lang"), pl.col("run_id") == "main")
+        .join(forms, on=keys, how="left", maintain_order="left")
         .join(published, on=keys, how="left", maintain_order="left")
     )
     rows = [
@@ -184,83 +199,79 @@ def kernel_lines(found: Readout) -> list[str]:
             row["depth"],
             row["inject_lang"],
             spread(row, "a"),
-            number(row["paper_a"]),
+            spread(row, "paper_a", "paper_lo", "paper_hi"),
             number(row["r2"]),
             row["verdict"] or "–",
         )
         for row in own.iter_rows(named=True)
     ]
-    head = ("arm", "depth", "language", "a of the kernel", "published a", "R²", "form")
+    head = ("arm", "depth", "language", "a of the kernel", "published a", "its R²", "form (B4)")
     return [
         "## Forgetting",
         "",
-        "The published line depends on the schedule; the kernel does not. `form` must win 90 % of "
-        "the resamples.",
+        "The published line depends on the schedule; the kernel does not. A form is named if it "
+        "wins 90 % of the resamples.",
         *table(head, rows),
     ]
 
 
-def sweep_lines(found: Readout, dose: float) -> list[str]:
+def sweep_lines(tables: Tables, runs: int, dose: float) -> list[str]:
     """Stage 3: at which interval exposures stop accumulating."""
-    rows, brackets = threshold(
-        found.log, found.exposures, window=r.WINDOW, resamples=found.resamples, pool=True
-    )
-    lines = []
-    for row in rows.sort("probe_lang", "inject_lang", "interval").iter_rows(named=True):
-        kappa = "–" if row["kappa"] is None else f"{row['kappa']:.2f}"
-        if row["kappa"] is not None:
-            kappa += f" [{number(row['kappa_lo'])}, {number(row['kappa_hi'])}]"
-        lines.append(
-            (
-                f"{row['inject_lang']} → {row['probe_lang']}",
-                str(row["interval"]) + (" (within the rise)" if row["within_rise"] else ""),
-                number(row["S"]),
-                f"{number(row['A'])} [{number(row['A_lo'])}, {number(row['A_hi'])}]",
-                f"{number(row['difference'])} [{number(row['lo'])}, {number(row['hi'])}]",
-                kappa,
-                number(row["kappa_predicted"]),
-                row["verdict"],
-            )
+    order = ["inject_lang", "probe_lang", "interval"]
+    sweep = tables["inject_threshold"].filter(run_id="main").sort(order)
+    rows = [
+        (
+            f"{row['inject_lang']} → {row['probe_lang']}",
+            f"{row['interval']}{' (within the rise)' if row['within_rise'] else ''}",
+            number(row["S"]),
+            spread(row, "A", "A_lo", "A_hi"),
+            spread(row, "difference"),
+            spread(row, "kappa", "kappa_lo", "kappa_hi"),
+            number(row["kappa_predicted"]),
+            row["verdict"],
         )
-    head = ("told → asked", "Δ", "S", "A", "A - S", "κ", "κ by the kernel", "verdict")
-    ends = [
-        f"{row['inject_lang']} → {row['probe_lang']}: "
-        f"[{row['bracket_lo'] or '–'}, {row['bracket_hi'] or '–'}], censored: {row['censored']}"
-        + (
-            ""
-            if row["x_intercept"] is None
-            else f", published x-intercept {row['x_intercept']:.0f}"
-        )
-        for row in brackets.iter_rows(named=True)
+        for row in tables["inject_threshold"]
+        .filter(run_id="main")
+        .sort(order)
+        .iter_rows(named=True)
     ]
+    head = ("told → asked", "Δ", "S", "A", "A - S", "κ", "κ by the kernel", "verdict")
     return [
         "## Which interval still accumulates (B4)",
         "",
-        f"{len(found.runs)} runs, last exposures matched, so up to {dose:.0%} of the loss of a "
-        "step comes from passages. S: left of one exposure after Δ steps; A: left of all. "
-        "Never-injected items are taken off both; they are level by definition of D.",
-        *table(head, lines),
-        "Brackets of the threshold (steps): " + "; ".join(ends) + ".",
+        f"{runs} runs, last exposures matched, so up to {dose:.0%} of the loss of a step comes "
+        "from passages. S: left of one exposure after Δ steps; A: left of all; the mean of "
+        "never-injected items is taken off both.",
+        *table(head, rows),
+        f"Brackets of the threshold, in steps: {'; '.join(_brackets(tables))}.",
         "",
     ]
 
 
-def contrast_lines(names: dict[str, Readout]) -> list[str]:
+def _brackets(tables: Tables) -> Iterator[str]:
+    for row in tables["inject_brackets"].filter(run_id="main").iter_rows(named=True):
+        lo, hi = row["bracket_lo"] or "–", row["bracket_hi"] or "–"
+        line = row["x_intercept"]
+        proxy = "" if line is None else f", published x-intercept {line:.3g}"
+        pair = f"{row['inject_lang']} → {row['probe_lang']}"
+        yield f"{pair} [{lo}, {hi}], censored: {row['censored']}{proxy}"
+
+
+def contrast_lines(conditions: Mapping[str, Found]) -> list[str]:
     """Gains of the conditions that differ in batch or checkpoint."""
     rows = []
-    for name, found in names.items():
-        gain = found.number(r.gain, DUPLICATION)
-        peak = found.number(r.at_peak, DUPLICATION)
-        share = found.number(r.lost_share, DUPLICATION)
-        control = found.control_gain(DUPLICATION, "memorization")
-        texts = (gain.text(), peak.text(), share.text(), number(control.value))
-        rows.append((name, *texts))
-    head = ("condition", "E_cf", "D_pk", "share lost later", "E_cf never")
+    for name, found in conditions.items():
+        readings = (gain, at_peak, lost_share(LATER), decay)
+        numbers = [text(found.scores.number(reading, DUP, MEM)) for reading in readings]
+        rows.append((name, *numbers, text(control_gain(found, DUP, MEM))))
+    head = ("condition", "E_cf", "D_pk", "share lost later", "a", "E_cf never")
     return [
         "## Batch and checkpoint",
         "",
-        f"Duplication, memorization, same language; {SMALL} against 32 rows, and an early against "
-        "the last checkpoint.",
+        f"Duplication, memorization, language of the passages. {SMALL} rows against 32; `share`: "
+        "passages weigh less in the small batch, so that their share of the loss is that of the "
+        "large one (under Adam a weight acts only relative to the rest of the batch). Early and "
+        "late checkpoint: equal rate, fresh optimizer after a burn-in.",
         *table(head, rows),
     ]
 

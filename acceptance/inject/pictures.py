@@ -8,8 +8,9 @@ import numpy as np
 import polars as pl
 
 from acceptance.inject.design import INTERVAL, N
-from acceptance.inject.readout import Readout
+from acceptance.inject.readout import Found
 from polylore.metrics.index import Array
+from polylore.metrics.injection.readout import OTHER, OWN
 from polylore.metrics.injection.trajectories import Cell
 from polylore.report import Chart, Page, Report, shapes
 from polylore.report.axes import rows
@@ -27,15 +28,15 @@ def draw(charts: Sequence[Chart], folder: Path) -> list[str]:
     return [path.name for path in export_figures(report, folder, ("svg",))]
 
 
-def course(found: Readout, name: str, title: str, depths: Sequence[str]) -> Chart:
+def course(found: Found, name: str, title: str, depths: Sequence[str]) -> Chart:
     """Scores on each item's own clock: steps since its first exposure."""
     parts, order = [], []
-    for across in (False, True):
+    for direction, words in ((OWN, "same"), (OTHER, "across")):
         for depth in depths:
-            panel = f"{depth}, {'across' if across else 'same'}"
+            panel = f"{depth}, {words}"
             order.append(panel)
             parts += [
-                frame.with_columns(panel=pl.lit(panel)) for frame in _panel(found, depth, across)
+                frame.with_columns(panel=pl.lit(panel)) for frame in _panel(found, depth, direction)
             ]
     frame = pl.concat(parts)
     arms = [a for a in frame["series"].unique(maintain_order=True) if a != NEVER] + [NEVER]
@@ -66,11 +67,11 @@ def course(found: Readout, name: str, title: str, depths: Sequence[str]) -> Char
     )
 
 
-def _panel(found: Readout, depth: str, across: bool) -> list[pl.DataFrame]:
+def _panel(found: Found, depth: str, direction: str) -> list[pl.DataFrame]:
     """Curves of all arms and of the control in one panel."""
     frames, controls = [], []
     for arm in found.arms:
-        cells = [found.cell(arm, depth, *pair) for pair in found.languages(arm, across=across)]
+        cells = [measured.cell for measured in found.scores.cells(arm, depth, direction)]
         lags = _lags(found)
         curves = [(_curve(cell, lags, False), _curve(cell, lags, True)) for cell in cells]
         frames.append(_frame(arm, np.concatenate([own for own, _ in curves])))
@@ -78,9 +79,9 @@ def _panel(found: Readout, depth: str, across: bool) -> list[pl.DataFrame]:
     return [*frames, _frame(NEVER, np.concatenate(controls))]
 
 
-def _lags(found: Readout) -> Array:
+def _lags(found: Found) -> Array:
     """Lags that were read of every item."""
-    cells = [found.cell(*key) for key in found.keys]
+    cells = found.scores.pooled.cells.values()
     reach = min(int(c.states_T[-1] - c.injected.times_JN[:, 0].max()) for c in cells)
     return np.arange(-BEFORE, reach + 1, EVERY)
 
