@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from acceptance.inject.readout import Found, control_gain, control_published, joint
+from acceptance.inject.readout import Found, control_gain, control_published, joint, swap_margin
 from polylore.metrics.injection.evidence import COMP, DUP, LATER, MEM, ONCE, PARA, SEM
 from polylore.metrics.injection.number import Number
 from polylore.metrics.injection.readout import (
@@ -127,7 +127,7 @@ def claims(found: Found) -> Iterator[Claim]:
             for arm in REPEATED
             for part in (
                 Part.positive(f"{arm}, D_pk", _read(found, at_peak, arm, direction=OTHER)),
-                Part.positive(f"{arm}, swap margin", _margin(found, arm)),
+                Part.positive(f"{arm}, swap margin", swap_margin(found, arm, OTHER)),
             )
         ),
     )
@@ -145,14 +145,6 @@ def _read(
     number = found.scores.number(reading, arm, depth, direction)
     if number is None:
         raise SystemExit(f"there is no reading of {arm}, {depth}, in the {direction} language")
-    return number
-
-
-def _margin(found: Found, arm: str) -> Number:
-    """D_pk of the swap margin in the other language."""
-    number = found.margins and found.margins.number(at_peak, arm, MEM, OTHER)
-    if not number:
-        raise SystemExit(f"swapped subjects of {arm} were not read")
     return number
 
 

@@ -230,10 +230,7 @@ def sweep_lines(tables: Tables, runs: int, dose: float) -> list[str]:
             number(row["kappa_predicted"]),
             row["verdict"],
         )
-        for row in tables["inject_threshold"]
-        .filter(run_id="main")
-        .sort(order)
-        .iter_rows(named=True)
+        for row in sweep.iter_rows(named=True)
     ]
     head = ("told → asked", "Δ", "S", "A", "A - S", "κ", "κ by the kernel", "verdict")
     return [

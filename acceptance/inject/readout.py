@@ -9,11 +9,12 @@ import polars as pl
 from polylore.metrics.index import Array
 from polylore.metrics.injection import window_of
 from polylore.metrics.injection.crossfit import Gains, control_effectivity
+from polylore.metrics.injection.evidence import MEM
 from polylore.metrics.injection.measured import Measured
 from polylore.metrics.injection.number import CONTRADICTED, SHOWN, UNDETERMINED, Number
 from polylore.metrics.injection.published import FACTORS, find_peaks, trimmed_mean
-from polylore.metrics.injection.readout import OWN, Readout
-from polylore.metrics.injection.resample import RESAMPLES, divide, with_data
+from polylore.metrics.injection.readout import Readout
+from polylore.metrics.injection.resample import RESAMPLES, ItemDraws, divide, with_data
 from polylore.metrics.injection.trajectories import pseudo_exposed
 from polylore.metrics.injection.transfer import SWAP_MARGIN
 
@@ -63,6 +64,42 @@ def joint(verdicts: Sequence[str]) -> str:
     return SHOWN if set(verdicts) == {SHOWN} else UNDETERMINED
 
 
+def swap_margin(found: Found, arm: str, direction: str) -> Number:
+    """D of the swap margin: mean of its readings within the window after the last exposure.
+
+    It is read at few states, and staggered items share no lag on which one could be chosen.
+
+    Raises:
+        SystemExit: swapped subjects were not read.
+    """
+    if found.margins is None:
+        raise SystemExit("swapped subjects were not read")
+    draws = found.margins.pooled.draws
+    pooled = found.margins.cells(arm, MEM, direction)
+    alone = [found.margins.cells(arm, MEM, direction, run=run) for run in found.margins.names]
+    runs = [float(_afterwards(cells, None)[0]) for cells in alone]
+    items = {name for m in pooled for name in m.cell.injected.names}
+    return Number(_afterwards(pooled, draws), np.array(runs), len(items))
+
+
+def _afterwards(cells: Sequence[Measured], draws: ItemDraws | None) -> Array:
+    """Weighted mean over items of D within the window after the last exposure: (R,)."""
+    tops, bottoms = [], []
+    for measured in cells:
+        gains, cell = measured.gains, measured.cell
+        since_JT = cell.states_T[None] - gains.items.times_JN.max(axis=1)[:, None]
+        inside_JT = ((since_JT > 0) & (since_JT <= WINDOW)).astype(np.float64)
+        inside_JT /= inside_JT.sum(axis=1, keepdims=True)
+        weights = with_data(cell, draws)
+        means = []
+        for part in weights.chunks(100):
+            corrected_DJT = np.nan_to_num(gains.corrected(part))
+            means.append((corrected_DJT * inside_JT).sum(axis=2))
+        tops.append((weights.injected_DJ * np.concatenate(means)).sum(axis=1))
+        bottoms.append(weights.injected_DJ.sum(axis=1))
+    return divide(sum(tops, np.zeros(1)), sum(bottoms, np.zeros(1)))
+
+
 # Never-injected items, at the times of an arm.
 
 
@@ -93,12 +130,6 @@ def control_published(found: Found, arm: str, depth: str) -> Number:
         )
 
     return _of_controls(found, arm, depth, rows)
-
-
-def published(found: Found, arm: str, depth: str, direction: str = OWN) -> float:
-    """The paper's E of injected items: mean over the cells."""
-    cells = [measured.cell for measured in found.scores.cells(arm, depth, direction)]
-    return float(np.mean([_trimmed(find_peaks(c, c.injected, WINDOW).gain_QN) for c in cells]))
 
 
 def _trimmed(gain_QN: Array) -> float:

@@ -5,12 +5,11 @@ import polars as pl
 import pytest
 from acceptance.inject.claims import claims
 from acceptance.inject.design import ARMS
-from acceptance.inject.numbers import CONTRADICTED, SHOWN, UNDETERMINED, Number, joint
-from acceptance.inject.paper import paper_claims
-from acceptance.inject.readout import Readout
+from acceptance.inject.readout import Found, joint, text
 from acceptance.inject.world import AWAY, HOME
 
 from polylore.corpus.injection import latin_square, make_schedule
+from polylore.metrics.injection.number import CONTRADICTED, SHOWN, UNDETERMINED
 from polylore.tables.inject import LOG, PASSAGES
 
 ITEMS = [f"i{n:02d}" for n in range(24)]
@@ -19,16 +18,7 @@ DEPTHS = {"memorization": 1.0, "semantic": 0.6, "compositional": 0.3}
 LAST = 412
 
 
-def number(rows, runs):
-    return Number(np.array(rows, dtype=float), np.array(runs, dtype=float))
-
-
-def test_a_verdict_needs_the_interval_and_every_run():
-    resamples = np.linspace(0.5, 1.5, 101)
-    assert number([1, *resamples], [1, 2]).verdict == SHOWN
-    assert number([1, *resamples], [1, -0.1]).verdict == UNDETERMINED
-    assert number([-1, *-resamples], [-1, -2]).verdict == CONTRADICTED
-    assert number([0.1, *(resamples - 1)], [1, 1]).verdict == UNDETERMINED
+def test_a_claim_is_shown_if_all_its_parts_are():
     assert joint([SHOWN, SHOWN]) == SHOWN
     assert joint([SHOWN, UNDETERMINED]) == UNDETERMINED
     assert joint([UNDETERMINED, CONTRADICTED]) == CONTRADICTED
@@ -110,7 +100,7 @@ def simulate(seed, gain):
 
 def readout(gain):
     logs, exposures = zip(*(simulate(seed, gain) for seed in range(2)), strict=True)
-    return Readout(pl.concat(logs), pl.concat(exposures), resamples=200)
+    return Found.of(pl.concat(logs), pl.concat(exposures), resamples=200)
 
 
 @pytest.fixture(scope="module")
@@ -123,25 +113,15 @@ def test_planted_effects_are_shown(planted):
     for name in ("A1", "A2", "A3", "A4", "A5", "A6", "A7", "A8"):
         assert found[name].verdict == SHOWN, (
             name,
-            [(p.label, p.number.text()) for p in found[name].parts],
+            [(p.label, text(p.number)) for p in found[name].parts],
         )
     assert found["B3"].verdict == SHOWN
     # One kernel serves both languages: what was transferred fades no faster.
     assert found["B1"].verdict != SHOWN
     first = found["A3"].parts[0].number
     # The first exposure gives 1, later ones half of it less what has faded meanwhile.
+    assert first.value is not None
     assert 0.4 < first.value < 0.8
-
-
-def test_the_paper_is_judged_by_the_same_rule(planted):
-    found = {claim.number: claim for claim in paper_claims(planted, {}, {})}
-    assert found[1].verdict == "confirmed"
-    assert found[5].verdict == "confirmed"
-    assert [found[n].verdict for n in (4, 8, 10)] == ["not tested"] * 3
-    contrast = {"small": planted, "small_share": planted, "large": planted}
-    same = {c.number: c for c in paper_claims(planted, contrast, {})}[8]
-    assert [part.number.value for part in same.parts] == [0.0, 0.0, 0.0]
-    assert same.verdict == "undecided"
 
 
 def test_nothing_is_shown_where_nothing_was_learned():
