@@ -67,6 +67,8 @@ class ProbeReader:
             self._sheet = make_sheet(lm, self.texts, begin=self.begin)
         extras = moment.t in self.readings.extras
         found = read(lm, self._sheet, token_budget=self.token_budget, extras=extras)
+        if moment.t == self.readings.states[0] and self.stories:
+            self._read_ceiling(lm, self._sheet, moment.main)
         wait(moment.device)
         seconds = time.perf_counter() - begin
         if moment.main:
@@ -74,8 +76,6 @@ class ProbeReader:
             write_parquet(log, self._path(moment.t))
             about = {"t": moment.t, "extras": extras, "seconds": seconds}
             write_json(about, self._path(moment.t).with_suffix(".json"))
-        if moment.t == self.readings.states[0] and self.stories:
-            self._read_ceiling(lm, self._sheet, moment.main)
 
     def resume(self, t: int) -> None:
         """Cut what was read after state t."""

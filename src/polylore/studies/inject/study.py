@@ -1,9 +1,11 @@
 """`inject run`: every condition with every seed, resumable reading by reading."""
 
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 from polylore.corpus.injection.contamination import scan
 from polylore.errors import DataError, RunError
@@ -17,6 +19,7 @@ from polylore.studies.inject.basis import ROWS, Basis, make_basis, save_items
 from polylore.studies.inject.conditions import SHAM, RunSpec, runs_of
 from polylore.studies.inject.config import InjectConfig
 from polylore.studies.inject.design import Design, make_design
+from polylore.studies.inject.estimate import calibrate, first_main, run_costs
 from polylore.studies.inject.items import load_items
 from polylore.studies.inject.work import (
     Job,
@@ -157,8 +160,32 @@ class Study:
         if self.background is not None:
             content = self.background.stream(self.config.background.batch_size, 0)
             run.annotate("background", {"digest": content.digest, "rows": len(content)})
+        if self.config.execution.calibrate and "plan" not in run.manifest:
+            run.annotate("plan", self.costs(run.path, progress))
         if self.config.scan.enabled and not run.has_table("inject_contamination"):
             self.scan(run, progress)
+
+    def costs(self, folder: Path, progress: Progress | None = None) -> list[dict[str, Any]]:
+        """What every run will cost; some updates and readings are timed, in a folder of its own."""
+        if self.background is None:
+            self.background = self.find_background(folder, progress)
+        spec, timing = first_main(self.specs), None
+        if self.config.execution.calibrate and not _several():
+            with tempfile.TemporaryDirectory(dir=folder, prefix=".timing-") as scratch:
+                timing = calibrate(
+                    spec,
+                    self.designs[spec.run_id],
+                    self.background,
+                    self.basis,
+                    Path(scratch),
+                    progress,
+                )
+        found = []
+        for one in self.specs:
+            # Another batch or other settings take another time, which nobody measured.
+            alike = timing if one.config is spec.config else None
+            found.append(run_costs(one, self.designs[one.run_id], self.basis, alike))
+        return found
 
     def scan(self, run: RunFolder, progress: Progress | None) -> None:
         """Search the rows that will be read for names and pieces of passages.
@@ -248,7 +275,7 @@ class Study:
 @contextmanager
 def _processes() -> Iterator[tuple[bool, Callable[[], None]]]:
     """Whether this is the first process that `torchrun` started, and how to wait for the others."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if not _several():
         yield True, lambda: None
         return
     import torch
@@ -256,6 +283,10 @@ def _processes() -> Iterator[tuple[bool, Callable[[], None]]]:
 
     state = PartialState(cpu=not torch.accelerator.is_available())
     yield state.is_main_process, state.wait_for_everyone
+
+
+def _several() -> bool:
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
 def _within(progress: Progress | None, number: int, total: int, name: str) -> Progress | None:

@@ -1,0 +1,154 @@
+"""What a study will cost, before it is run (specification of `inject`, section 7)."""
+
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from polylore.files import read_parquet
+from polylore.models.probing import Sheet, make_sheet, probe_texts
+from polylore.models.skeleton import skeleton
+from polylore.studies.inject.background import Background
+from polylore.studies.inject.basis import Basis
+from polylore.studies.inject.conditions import MAIN, RunSpec
+from polylore.studies.inject.design import Design
+from polylore.studies.inject.schedule import Readings
+from polylore.studies.inject.work import make_reader, open_stream, swapped_probes, train_config
+from polylore.training.continued.loop import continue_training
+from polylore.training.continued.settings import mode_of
+
+BYTES_PER_SCORE = 12.3
+"""Disk of one probe's reading with all its scores, as compressed columns (section 7)."""
+BYTES_PER_PARAMETER = 16
+"""Weights, gradients and AdamW's moments, before activations (section 7)."""
+TIMED = 9
+"""Updates of a calibration; probes are read at every one, with extras at every other."""
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds on this machine."""
+
+    update: float
+    """An update; the median."""
+    first_update: float
+    """The first one."""
+    reading: float
+    """A reading without extras; the median."""
+    with_extras: float
+    """A reading with them; the median."""
+    first_reading: float
+    """The first one, in which probes are tokenised and engines compared, with the ceiling."""
+
+    def share(self, design: Design) -> float:
+        """Seconds of reading per second of training in a run."""
+        return self.probing(design) / self.training(design)
+
+    def training(self, design: Design) -> float:
+        """Seconds of a run's updates."""
+        return self.first_update + max(0, design.updates - 1) * self.update
+
+    def probing(self, design: Design) -> float:
+        """Seconds of a run's readings."""
+        extras = max(0, len(design.readings.extras) - 1)
+        plain = len(design.readings.states) - 1 - extras
+        return self.first_reading + plain * self.reading + extras * self.with_extras
+
+
+def calibrate(
+    spec: RunSpec,
+    design: Design,
+    background: Background,
+    basis: Basis,
+    folder: Path,
+    progress: Progress | None = None,
+) -> Timing:
+    """Time some updates and readings of a run, in a folder that may be thrown away."""
+    every = spec.config.probes.extras_every
+    states = tuple(range(TIMED))
+    readings = Readings(states, frozenset(states[::2] if every else ()))
+    short = replace(design, updates=TIMED - 1, readings=readings)
+    train = train_config(spec, short, basis)
+    if mode_of(train, basis.start) == "fresh_burn_in":
+        train = train.model_copy(update={"optimizer": "fresh"})
+    probes = swapped_probes(basis, design, spec.seed)
+    reader = make_reader(folder / "readings", spec, short, basis, probes)
+    stream, _ = open_stream(spec, design, background, train, basis)
+    report = None
+    if progress is not None:
+
+        def report(done: int, total: int, what: str) -> None:
+            progress(done, total, "timing updates and readings")
+
+    continue_training(
+        basis.start, stream, folder / "training", train, readers=[reader], progress=report
+    )
+    seconds = read_parquet(folder / "training" / "speed.parquet")["seconds"].to_list()
+    read = reader.seconds()
+    plain = [one["seconds"] for one in read[1:] if not one["extras"]]
+    full = [one["seconds"] for one in read[1:] if one["extras"]]
+    return Timing(
+        update=statistics.median(seconds[1:]),
+        first_update=seconds[0],
+        reading=statistics.median(plain),
+        with_extras=statistics.median(full or plain),
+        first_reading=read[0]["seconds"],
+    )
+
+
+def run_costs(
+    spec: RunSpec, design: Design, basis: Basis, timing: Timing | None = None
+) -> dict[str, Any]:
+    """What a run will cost: plain values, in FLOP, bytes and seconds.
+
+    Training takes 6 FLOP per parameter and token, reading 2 per parameter and token of a probe.
+    """
+    lm = skeleton(basis.start.folder)
+    size = int(lm.model.num_parameters())
+    batch, length = spec.config.background.batch_size, basis.form.length
+    fiction = basis.items.fiction
+    sheet = make_sheet(lm, probe_texts(fiction.probes), begin=basis.begin(spec.config))
+    tokens = sum(len(row) for row in sheet.rows)
+    n, extras = len(design.readings.states), len(design.readings.extras)
+    train_flop = 6.0 * size * batch * length * design.updates
+    read_flop = 2.0 * size * (tokens * n + _extra_tokens(sheet) * extras)
+    dose = design.dose
+    costs: dict[str, Any] = {
+        "run_id": spec.run_id,
+        "updates": design.updates,
+        "tokens": batch * length * design.updates,
+        "parameters": size,
+        "probes": len(sheet),
+        "probe_tokens": tokens,
+        "readings": n,
+        "with_extras": extras,
+        "training_flop": train_flop,
+        "reading_flop": read_flop,
+        "flop_share": read_flop / train_flop,
+        "disk_bytes": round(BYTES_PER_SCORE * n * len(sheet)),
+        "memory_bytes": BYTES_PER_PARAMETER * size,
+        "injected_tokens": int(dose["injected_tokens"].sum()),
+        "highest_row_share": float(dose["row_share"].max() or 0.0),  # type: ignore[arg-type]
+        "highest_loss_share": float(dose["loss_share"].max() or 0.0),  # type: ignore[arg-type]
+    }
+    if timing is not None:
+        costs |= {
+            "training_seconds": timing.training(design),
+            "reading_seconds": timing.probing(design),
+            "share": timing.share(design),
+        }
+    return costs
+
+
+def _extra_tokens(sheet: Sheet) -> int:
+    """Tokens of what is read with extras: swapped prefixes whole, of distractors their own part."""
+    own = sum(int(forms.n_tokens.sum()) for forms in (sheet.accepted, sheet.distractors))
+    whole = sum(len(string.ids) for string in sheet.swapped.prepared.strings)
+    return own + whole + sum(map(len, sheet.prompts.ids)) + sum(sheet.caps)
+
+
+def first_main(specs: list[RunSpec]) -> RunSpec:
+    """The run that stands for the others when time is taken."""
+    return next(spec for spec in specs if spec.role == MAIN)
