@@ -1,5 +1,6 @@
 """A tiny model folder, rows, and comparisons of runs."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from polylore.corpus.injection import RowFormat
 from polylore.training.continued.config import ContinueConfig
+from polylore.training.continued.readers import Moment
 from polylore.training.continued.streams import PackedRows
 
 VOCABULARY, LENGTH, BATCH = 60, 17, 8
@@ -91,3 +93,29 @@ def assert_same_run(one: Path, two: Path) -> None:
         assert all(a[key].tobytes() == b[key].tobytes() for key in a), name
     a, b = (pl.read_parquet(run / "updates.parquet") for run in (one, two))
     assert a.equals(b)
+
+
+class Sums:
+    """A reader whose work is shared by the processes: the loss of every one of six rows."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.found: list[list[float]] = []
+
+    def due(self, t: int) -> bool:
+        """At every third state."""
+        return t % 3 == 0
+
+    def read(self, moment: Moment) -> None:
+        """Losses of the rows, by row."""
+        rows = torch.from_numpy(make_rows(6, seed=5))
+        mine = [
+            (n, moment.model(input_ids=rows[n : n + 1], labels=rows[n : n + 1]).loss.item())
+            for n in moment.share(range(6))
+        ]
+        self.found.append([loss for _, loss in sorted(moment.gather(mine))])
+        if moment.main:
+            self.path.write_text(json.dumps(self.found))
+
+    def resume(self, t: int) -> None:
+        """Nothing: these runs are not interrupted."""

@@ -1,0 +1,72 @@
+"""Several processes, several parts, weights in one place or spread: the same training."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_runs import Sums, make_config, make_stream, weights
+
+from polylore.training.continued.loop import continue_training, read_updates
+
+SCRIPT = Path(__file__).parent / "two_processes.py"
+WAYS = {
+    "copies": {"updates": 6},
+    "parts": {"updates": 6, "execution": {"per_device": 1, "update_norm_every": 1}},
+    "spread": {
+        "updates": 6,
+        "execution": {"shard": True, "per_device": 2, "update_norm_every": 1},
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def runs(folder, tmp_path_factory):
+    """The run of one process, and those of two."""
+    out = tmp_path_factory.mktemp("runs")
+    values = WAYS["parts"] | {"execution": {"update_norm_every": 1}}
+    reader = Sums(out / "alone.json")
+    continue_training(folder, make_stream(), out / "alone", make_config(**values), readers=[reader])
+    words = [str(out / "store"), str(folder), str(out), json.dumps(WAYS)]
+    command = [sys.executable, "-W", "ignore", str(SCRIPT)]
+    both = [
+        subprocess.Popen([*command, str(rank), "2", *words], stderr=subprocess.PIPE, text=True)
+        for rank in range(2)
+    ]
+    try:
+        for process in both:
+            _, errors = process.communicate(timeout=300)
+            assert process.returncode == 0, errors
+    finally:
+        for process in both:
+            process.kill()
+            process.communicate()
+    return out
+
+
+@pytest.mark.parametrize("way", list(WAYS))
+def test_two_processes_are_one(runs, way):
+    one, two = read_updates(runs / "alone"), read_updates(runs / way)
+    for column in ("tokens", "loss_tokens", "lr"):
+        assert one[column].equals(two[column])
+    np.testing.assert_allclose(one["loss"], two["loss"], atol=1e-5)
+    np.testing.assert_allclose(one["grad_norm"], two["grad_norm"], rtol=1e-4)
+    if way != "copies":
+        np.testing.assert_allclose(one["update_norm"], two["update_norm"], rtol=1e-3)
+    readings = [json.loads((runs / f"{name}.json").read_text()) for name in ("alone", way)]
+    np.testing.assert_allclose(*readings, atol=1e-5)
+    assert len(readings[0]) == 3
+    a, b = weights(runs / "alone", 6), weights(runs / way, 6)
+    assert a.keys() == b.keys()
+    for name in a:
+        np.testing.assert_allclose(a[name], b[name], atol=1e-3)
+
+
+def test_accumulation_changes_nothing(runs, folder, tmp_path):
+    config = make_config(updates=6, execution={"per_device": 2})
+    out = continue_training(folder, make_stream(), tmp_path / "run", config)
+    one, two = read_updates(runs / "alone"), read_updates(out)
+    np.testing.assert_allclose(one["loss"], two["loss"], atol=1e-5)
+    assert one["loss_tokens"].equals(two["loss_tokens"])
