@@ -15,7 +15,7 @@ from polylore.tables.inject import LOG, PASSAGES
 ITEMS = [f"i{n:02d}" for n in range(24)]
 CONTROLS = [f"n{n:02d}" for n in range(12)]
 DEPTHS = {"memorization": 1.0, "semantic": 0.6, "compositional": 0.3}
-LAST = 412
+LAST = 376
 
 
 def test_a_claim_is_shown_if_all_its_parts_are():
@@ -54,10 +54,10 @@ def simulate(seed, gain):
     conditions = [(name, lang) for name in names for lang in (HOME, AWAY)]
     arms = latin_square(ITEMS, conditions, seed, controls=CONTROLS)
     schedule = make_schedule(
-        arms.filter(pl.col("arm") != "never"), passages(), ARMS, first=8, seed=seed
+        arms.filter(pl.col("arm") != "never"), passages(), ARMS, first=8, stagger=False
     )
     times = dict(schedule.group_by("item_id").agg("step").iter_rows())
-    t = np.arange(0, LAST + 1, 4)
+    t = np.arange(0, LAST + 1, 8)
     frames = []
     for item, arm, told in arms.select("item_id", "arm", "inject_lang").iter_rows():
         for depth, strength in DEPTHS.items():
@@ -85,7 +85,7 @@ def simulate(seed, gain):
                             "sum_logprob": y,
                             "mean_logprob": y,
                             "n_target_bytes": 6,
-                            "swap_mean_logprob": np.where(t % 8 == 0, swapped, np.nan),
+                            "swap_mean_logprob": np.where(t % 16 == 0, swapped, np.nan),
                             "flags": [[]] * len(t),
                         }
                     ).with_columns(pl.col("swap_mean_logprob").fill_nan(None))
@@ -100,7 +100,7 @@ def simulate(seed, gain):
 
 def readout(gain):
     logs, exposures = zip(*(simulate(seed, gain) for seed in range(2)), strict=True)
-    return Found.of(pl.concat(logs), pl.concat(exposures), resamples=200)
+    return Found.of(pl.concat(logs), pl.concat(exposures), resamples=100)
 
 
 @pytest.fixture(scope="module")
