@@ -21,3 +21,16 @@ UPDATES = Table(
     key=("t",),
     raw=True,
 )
+
+EVAL_LOSS = Table(
+    "eval_loss",
+    "Loss on texts that are not trained on.",
+    (
+        Column("t", pl.Int64(), "updates made", "steps"),
+        Column("set", pl.String(), "name of the texts, such as their language"),
+        Column("n_tokens", pl.Int64(), "tokens predicted", "tokens"),
+        Column("loss", pl.Float64(), "mean cross-entropy", "nats per token"),
+    ),
+    key=("t", "set"),
+    raw=True,
+)
