@@ -130,6 +130,36 @@ KERNEL_GAINS = Table(
     key=(*_KEY, "exposure"),
 )
 
+CURVES = Table(
+    "inject_curves",
+    "How log-probabilities rise and fall around an item's exposures, controls beside.",
+    (
+        *_CELL,
+        Column("since", pl.Int64(), "state minus the item's first exposure", "steps"),
+        Column("rise", pl.Float64(), "item mean of y(t) - y(before)", "nats per token", True),
+        LO,
+        HI,
+        Column("control", pl.Float64(), "the same of never-injected items", "", True),
+        Column("control_lo", pl.Float64(), "lower end of its 95 % interval", "", True),
+        Column("control_hi", pl.Float64(), "upper end of its 95 % interval", "", True),
+        N_ITEMS,
+    ),
+    key=(*_KEY, "since"),
+)
+
+KERNEL_CURVES = Table(
+    "inject_kernel_curves",
+    "The kernel of one exposure, g K(lag).",
+    (
+        *_CELL,
+        Column("lag", pl.Int64(), "since the exposure", "steps"),
+        Column("value", pl.Float64(), "what is left of one exposure", "nats per token"),
+        LO,
+        HI,
+    ),
+    key=(*_KEY, "lag"),
+)
+
 FORMS = Table(
     "inject_forms",
     "Which form of forgetting fits best, and how surely.",

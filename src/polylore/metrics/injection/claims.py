@@ -17,11 +17,8 @@ from polylore.metrics.injection.readout import decay, gain
 from polylore.tables.injection_evidence import CLAIMS
 
 _ARMS = "the run lacks the arms"
-_STAGE, _SIZE, _BATCH = (
-    "one stage of pretraining only",
-    "one model size only",
-    "one batch size only",
-)
+_STAGE, _SIZE = "one stage of pretraining only", "one model size only"
+_BATCH = "one batch size only"
 _LANG = "one language only"
 _BATCHES = (
     ("8a", "A small batch gains more per exposure.", "effectivity", 1),

@@ -15,7 +15,7 @@ from polylore.metrics.injection.measured import Measured
 from polylore.metrics.injection.measurements import Measurements
 from polylore.metrics.injection.published import FACTORS, drawn_means, find_peaks
 from polylore.metrics.injection.resample import few, limits, ones, with_data
-from polylore.metrics.injection.trajectories import CONTROL, Cell, Items, pseudo_exposed
+from polylore.metrics.injection.trajectories import Cell, Items, pseudo_exposed
 from polylore.tables.injection_evidence import CONTROLS
 
 Row = dict[str, Any]
@@ -223,6 +223,3 @@ def drift_rows(log: pl.DataFrame, role: str, run_id: str) -> list[Row]:
          "hi": None if row["se"] is None else row["value"] + 1.96 * row["se"], "n": row["n"]}
         for row in found.sort("depth", "probe_lang").iter_rows(named=True)
     ]  # fmt: skip
-
-
-__all__ = ["CONTROL", "control_rows", "drift_rows", "expected_maximum"]

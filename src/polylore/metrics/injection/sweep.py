@@ -19,7 +19,7 @@ from polylore.tables.injection import BRACKETS, THRESHOLD
 
 EPSILON = 0.1
 SWEEP = "interval"
-"""Value of `arm` in the table of brackets: the sweep as a whole."""
+"""Arms of a sweep begin with this; in the table of brackets it is the sweep as a whole."""
 Row = dict[str, Any]
 
 
@@ -34,8 +34,8 @@ def threshold(
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Whether exposures accumulate at each interval, and the bracket of the threshold.
 
-    Every arm whose items share one interval between exposures takes part; its last readings must
-    reach one interval beyond the last exposure.
+    Every arm whose items share one interval between exposures has a row; its last readings must
+    reach one interval beyond the last exposure. The bracket is that of the arms `interval_...`.
 
     Args:
         log: contract `tables.inject.LOG`.
@@ -71,7 +71,10 @@ def threshold_tables(found: Measurements) -> tuple[pl.DataFrame, pl.DataFrame]:
         rise = max((arm.kernel.p for arm in arms[-1:] if arm.kernel), default=1)
         own = [_row(arm, EPSILON * first, rise) for arm in arms]
         rows += own
-        brackets.append(_bracket(arms[-1].cell, own, found.window))
+        swept = [arm for arm in arms if arm.cell.key["arm"].startswith(SWEEP)]
+        if swept:
+            mine = [row for row in own if row["arm"].startswith(SWEEP)]
+            brackets.append(_bracket(swept[-1].cell, mine, found.window))
     return THRESHOLD.build(rows), BRACKETS.build(brackets)
 
 

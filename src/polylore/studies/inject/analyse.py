@@ -1,0 +1,276 @@
+"""Every derived table of `inject`, from raw tables alone; no model takes part."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from polylore.errors import ConfigError
+from polylore.metrics.injection import window_of
+from polylore.metrics.injection.analysis import arm_tables
+from polylore.metrics.injection.answers import answer_transfer
+from polylore.metrics.injection.batches import BatchRuns, batch_contrast
+from polylore.metrics.injection.claims import claims
+from polylore.metrics.injection.clocks import Clock
+from polylore.metrics.injection.contrasts import dedup_contrast, mixed_contrast
+from polylore.metrics.injection.controls import control_rows, drift_rows
+from polylore.metrics.injection.curves import curve_rows, kernel_curves
+from polylore.metrics.injection.evidence import Evidence
+from polylore.metrics.injection.permuted import permuted_plan
+from polylore.metrics.injection.readout import Readout
+from polylore.metrics.injection.resample import ItemDraws
+from polylore.metrics.injection.sweep import threshold_tables
+from polylore.metrics.injection.trajectories import CONTROL
+from polylore.metrics.injection.transfer import SWAP_MARGIN, transfer_table
+from polylore.studies.inject.analysis_config import InjectAnalyseConfig
+from polylore.studies.inject.raw import BACKGROUND, MAIN, SHAM, RawRuns
+from polylore.tables import ALL
+from polylore.text.languages import language
+
+Progress = Callable[[int, int, str], None]
+Tables = dict[str, pl.DataFrame]
+DERIVED = (
+    "inject_effectivity", "inject_retention", "inject_decay", "inject_kernels",
+    "inject_kernel_gains", "inject_kernel_curves", "inject_forms", "inject_threshold",
+    "inject_brackets", "inject_transfer", "inject_curves", "inject_controls", "inject_permuted",
+    "inject_answer_transfer", "inject_dedup_contrast", "inject_mixed_contrast",
+    "inject_batch_contrast", "inject_claims",
+)  # fmt: skip
+"""Names of all derived tables."""
+_ALL_RUNS = "all"
+
+
+@dataclass
+class _Found:
+    """What is kept of the conditions that were measured."""
+
+    tables: dict[str, list[pl.DataFrame]] = field(default_factory=dict)
+    readouts: dict[str, Readout] = field(default_factory=dict)
+    swaps: dict[str, Readout] = field(default_factory=dict)
+
+    def add(self, name: str, frame: pl.DataFrame) -> None:
+        if frame.height:
+            self.tables.setdefault(name, []).append(frame)
+
+    def frame(self, name: str) -> pl.DataFrame:
+        parts = self.tables.get(name)
+        return ALL[name].validate(pl.concat(parts)) if parts else ALL[name].empty()
+
+
+def analyse(
+    raw: RawRuns, config: InjectAnalyseConfig | None = None, progress: Progress | None = None
+) -> Tables:
+    """Compute and store every derived table.
+
+    Rows of a condition carry its name as run_id and have intervals over the items of all its
+    seeds; rows of single runs, where there are several, have none: they show signs by seed.
+
+    Args:
+        raw: a run folder.
+        config: how; what is not said is as by default.
+        progress: called with (done, total, what).
+
+    Returns:
+        The tables `DERIVED` by name.
+
+    Raises:
+        DataError: a plan places nothing, or a probe language has no control items.
+    """
+    config = config or InjectAnalyseConfig()
+    show = progress or (lambda done, total, what: None)
+    found = _Found()
+    conditions = raw.of_role(MAIN)
+    draws = _draws(raw, conditions, config)
+    for done, condition in enumerate(conditions):
+        show(done, len(conditions) + 1, f"analysing {condition}")
+        _condition(raw, condition, config, draws, found, progress)
+    show(len(conditions), len(conditions) + 1, "holding conditions against each other")
+    for role in (SHAM, BACKGROUND):
+        for condition in raw.of_role(role):
+            rows = drift_rows(raw.table("inject_log", raw.of(condition)), role, condition)
+            found.add("inject_controls", ALL["inject_controls"].build(rows))
+    found.add("inject_batch_contrast", batch_contrast(_batches(raw, found)))
+    found.add("inject_claims", claims(_evidence(raw, found)))
+    made = {name: found.frame(name) for name in DERIVED}
+    for name, frame in made.items():
+        raw.folder.write_table(name, frame)
+    raw.folder.annotate(
+        "analysis", {**raw.folder.manifest.get("analysis", {}), "analyse": config.plain()}
+    )
+    show(len(conditions) + 1, len(conditions) + 1, "analysed")
+    return made
+
+
+def _draws(raw: RawRuns, conditions: list[str], config: InjectAnalyseConfig) -> ItemDraws | None:
+    """One set of draws for all conditions, so that differences between them are paired."""
+    if not config.resamples:
+        return None
+    arms = raw.told("inject_arms", [run for name in conditions for run in raw.of(name)])
+    control = pl.col("arm") == CONTROL
+    names = [arms.filter(which)["item_id"].unique().to_list() for which in (~control, control)]
+    return ItemDraws.of(names[0], names[1], config.resamples, config.seed)
+
+
+def _condition(
+    raw: RawRuns,
+    condition: str,
+    config: InjectAnalyseConfig,
+    draws: ItemDraws | None,
+    found: _Found,
+    progress: Progress | None,
+) -> None:
+    runs = raw.of(condition)
+    log, exposures = raw.table("inject_log", runs), raw.exposures(runs)
+    about = raw.runs.filter(condition=condition).row(0, named=True)
+    length = config.window or window_of(about["beta1"])
+    options = {"window": length, "draws": draws, "resamples": 0, "no_control": config.no_control}
+    readout = Readout.of(log, exposures, **options, progress=progress)
+    found.readouts[condition] = readout
+    tokens = about["batch"] * about["length"]
+    pooled = arm_tables(
+        readout.pooled,
+        form_resamples=config.form_resamples,
+        paper_on_gaps=True,
+        tokens_per_step=tokens,
+        progress=progress,
+    )
+    pooled["inject_threshold"], pooled["inject_brackets"] = threshold_tables(readout.pooled)
+    pooled["inject_transfer"] = transfer_table(readout.pooled, _factors(raw, log))
+    pooled["inject_controls"] = control_rows(readout.pooled, raw.ceiling(runs))
+    pooled["inject_permuted"] = permuted_plan(
+        readout.pooled, shuffles=config.shuffles, seed=config.seed
+    )
+    pooled["inject_curves"] = curve_rows(readout.pooled)
+    pooled["inject_kernel_curves"] = kernel_curves(readout.pooled)
+    plan = raw.folder.read("inject_plan", runs[:1])
+    pooled["inject_dedup_contrast"] = dedup_contrast(readout, plan)
+    pooled["inject_mixed_contrast"] = mixed_contrast(readout, plan)
+    pooled["inject_answer_transfer"] = answer_transfer(log, exposures, raw.probes, draws=draws)
+    clock = Clock.of(raw.table("inject_steps", runs), int(exposures["step"].max() or 0))
+    pooled["inject_retention"] = clock.beside(pooled["inject_retention"], "lag")
+    pooled["inject_threshold"] = clock.beside(pooled["inject_threshold"], "interval")
+    pooled["inject_brackets"] = clock.brackets(pooled["inject_brackets"])
+    for name, frame in pooled.items():
+        found.add(name, frame.with_columns(run_id=pl.lit(condition)))
+    if len(runs) > 1:
+        alone = arm_tables(readout.runs, form_resamples=None, presets=("default",))
+        for name, frame in alone.items():
+            found.add(name, frame)
+    swapped = log.filter(SWAP_MARGIN.is_not_null())
+    if swapped.height:
+        found.swaps[condition] = Readout.of(swapped, exposures, **options, score=SWAP_MARGIN)
+
+
+def _factors(raw: RawRuns, log: pl.DataFrame) -> pl.DataFrame:
+    """What is known of each pair of languages: script, and form of the subject's name."""
+    forms = dict(
+        raw.probes.group_by("lang").agg(pl.col("name_form").drop_nulls().unique()).iter_rows()
+    )
+    pairs = log.filter(pl.col("arm") != CONTROL).select("inject_lang", "probe_lang").unique()
+    rows = []
+    for source, target in pairs.sort("inject_lang", "probe_lang").iter_rows():
+        known = forms.get(target) or []
+        rows.append(
+            {
+                "inject_lang": source,
+                "probe_lang": target,
+                "same_script": _script(source) == _script(target)
+                if None not in (_script(source), _script(target))
+                else None,
+                "name_form": known[0] if len(known) == 1 else None,
+            }
+        )
+    schema = {"inject_lang": pl.String, "probe_lang": pl.String, "same_script": pl.Boolean,
+              "name_form": pl.String}  # fmt: skip
+    return pl.DataFrame(rows, schema=schema)
+
+
+def _script(code: str) -> str | None:
+    """ISO code of a language's script; None if unknown, as of `mixed`."""
+    try:
+        found = language(code).script
+    except ConfigError:  # a made-up language, or `mixed`
+        return None
+    return None if found == "Zzzz" else found
+
+
+def _batches(raw: RawRuns, found: _Found) -> list[BatchRuns]:
+    groups = []
+    matched = raw.runs.filter(pl.col("match").is_not_null(), role=MAIN)
+    for row in matched.unique("condition", keep="first", maintain_order=True).iter_rows(named=True):
+        readout = found.readouts[row["condition"]]
+        dose = raw.folder.read("inject_dose", [row["run_id"]]).filter(pl.col("injected_rows") > 0)
+        share = dose["loss_share"].mean()
+        groups.append(
+            BatchRuns(
+                row["match"],
+                row["lr_rule"] or "equal",
+                row["optimizer"],
+                row["batch"],
+                row["length"],
+                float(share) if isinstance(share, float) else 0.0,
+                readout,
+            )
+        )
+    return groups
+
+
+def _evidence(raw: RawRuns, found: _Found) -> Evidence:
+    """The main condition, and what other conditions add."""
+    names = [n for n in raw.of_role(MAIN) if n in found.readouts] or list(found.readouts)
+    plain = [n for n in names if _standard(found.readouts[n])] or names
+    main = plain[0]
+    about = {
+        row["condition"]: row
+        for row in raw.runs.unique("condition", keep="first").iter_rows(named=True)
+    }
+    same = [n for n in plain if n in about and _alike(about[n], about[main], "checkpoint_step")]
+    stages = _ordered(found, about, same, "checkpoint_step")
+    sizes = _ordered(found, about, plain, "parameters")
+    batch = found.frame("inject_batch_contrast")
+    return Evidence(
+        found.readouts[main],
+        found.swaps.get(main),
+        stages,
+        sizes,
+        batch if batch.height else None,
+        found.frame("inject_forms").filter(run_id=main),
+        found.frame("inject_brackets"),
+        _false(found.frame("inject_controls").filter(run_id=main)),
+    )
+
+
+def _standard(readout: Readout) -> bool:
+    """Whether a condition has arms of the published study."""
+    arms = {key[1] for key in readout.pooled.cells}
+    return bool(arms & {"duplication", "paraphrase", "once"})
+
+
+def _alike(one: dict[str, object], two: dict[str, object], but: str) -> bool:
+    kept = ("model", "parameters", "batch", "length", "match", "lr_rule", "optimizer")
+    return all(one[k] == two[k] for k in kept if k != but)
+
+
+def _ordered(
+    found: _Found, about: dict[str, dict[str, object]], names: list[str], column: str
+) -> tuple[tuple[int, Readout], ...]:
+    values = {}
+    for name in names:
+        value = about.get(name, {}).get(column)
+        if isinstance(value, int):
+            values.setdefault(value, found.readouts[name])
+    return tuple(sorted(values.items(), key=lambda pair: pair[0])) if len(values) > 1 else ()
+
+
+def _false(controls: pl.DataFrame) -> dict[str, tuple[float, float, float, float]]:
+    """By depth, of the language in which controls look worst: their E as published and as ours."""
+    worst: dict[str, tuple[float, float, float, float]] = {}
+    own = controls.filter(pl.col("quantity").is_in(["paper_false", "default_false"]))
+    for (depth, lang), rows in own.group_by("depth", "probe_lang", maintain_order=True):
+        by = {row["quantity"]: row for row in rows.iter_rows(named=True)}
+        if len(by) < 2 or by["paper_false"]["value"] is None:
+            continue
+        ours = by["default_false"]
+        ends = [float("nan") if ours[k] is None else ours[k] for k in ("value", "lo", "hi")]
+        worst[f"{depth}, {lang}"] = (by["paper_false"]["value"], *ends)
+    return worst
