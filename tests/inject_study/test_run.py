@@ -1,10 +1,6 @@
 """A whole study on a tiny model."""
 
 from pathlib import Path
-from typing import Any
-
-import polars as pl
-import pytest
 
 from polylore.studies.inject.config import InjectConfig
 from polylore.studies.inject.study import run_inject

@@ -82,15 +82,20 @@ def weights(run: Path, step: int) -> dict[str, Any]:
     return found
 
 
+def assert_same_weights(one: Path, step: int, two: Path, other: int) -> None:
+    """Two checkpoints are equal, bit by bit."""
+    a, b = weights(one, step), weights(two, other)
+    assert a.keys() == b.keys()
+    assert all(a[key].tobytes() == b[key].tobytes() for key in a), step
+
+
 def assert_same_run(one: Path, two: Path) -> None:
     """Checkpoints and updates are equal, bit by bit."""
     names = sorted(path.name for path in (one / "checkpoints").iterdir())
     assert names == sorted(path.name for path in (two / "checkpoints").iterdir())
     for name in names:
         step = int(name.removeprefix("step-"))
-        a, b = weights(one, step), weights(two, step)
-        assert a.keys() == b.keys()
-        assert all(a[key].tobytes() == b[key].tobytes() for key in a), name
+        assert_same_weights(one, step, two, step)
     a, b = (pl.read_parquet(run / "updates.parquet") for run in (one, two))
     assert a.equals(b)
 

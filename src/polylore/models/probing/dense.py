@@ -72,23 +72,19 @@ def read_batch(lm: LanguageModel, rows: Sequence[Row]) -> Floats:
     with head_reads(lm.model, batch.places_P, batch.ids_BS.shape):
         logits_PV = lm.model(input_ids=batch.ids_BS, use_cache=False).logits[0]
     chunk = max(1, CHUNK.get(lm.device.type, CHUNK_ELSEWHERE) // logits_PV.shape[1])
-    # One row more than the target needs is normalised nowhere: every pair is a token of the text.
-    norm_P = torch.cat([part.float().logsumexp(-1) for part in logits_PV.split(chunk)])
+    norm_P = torch.cat([part.float().logsumexp(-1) for part in torch.split(logits_PV, chunk)])
     own_P = logits_PV.gather(1, batch.tokens_P[:, None])[:, 0].float()
     logprob_P = (own_P - norm_P).double().cpu().numpy()
     target = torch.from_numpy(np.flatnonzero(batch.scored_P)).to(lm.device)
-    best_T = torch.cat([logits_PV[part].argmax(-1) for part in target.split(chunk)])
+    best_T = torch.cat([logits_PV[part].argmax(-1) for part in torch.split(target, chunk)])
     hit_T = (best_T == batch.tokens_P[target]).cpu().numpy()
     first = torch.from_numpy(batch.first_B).to(lm.device)
-    above = [
-        (logits_PV[part] > _own(logits_PV, part, batch)).sum(-1) for part in first.split(chunk)
-    ]
+    above = []
+    for part in torch.split(first, chunk):
+        own = logits_PV[part, batch.tokens_P[part]][:, None]
+        above.append((logits_PV[part] > own).sum(-1))
     rank_B = torch.cat(above).double().cpu().numpy()
     return _gathered(batch, len(rows), logprob_P, hit_T, rank_B)
-
-
-def _own(logits_PV: torch.Tensor, part: torch.Tensor, batch: Batch) -> torch.Tensor:
-    return logits_PV[part, batch.tokens_P[part]][:, None]
 
 
 def _gathered(

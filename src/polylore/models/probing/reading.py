@@ -65,7 +65,8 @@ def read(
     values = dict(zip(NAMES, _dense(lm, sheet, token_budget).T, strict=True))
     n_tokens = np.array(sheet.n_tokens)
     sums = _with_accepted(lm, sheet, values["sum"], token_budget)
-    margin, swap, texts = [np.full(n, np.nan), np.full(n, np.nan), [None] * n]
+    margin, swap = np.full(n, np.nan), np.full(n, np.nan)
+    texts: list[str | None] = [None] * n
     if extras:
         best = _best(sheet.distractors, _sums(lm, sheet.distractors, token_budget), n)
         with np.errstate(invalid="ignore"):
@@ -93,7 +94,8 @@ def read(
         "swap_mean_logprob": _nullable(swap),
         "flags": flags,
     }
-    return pl.DataFrame(columns, schema_overrides={"greedy_text": pl.String()}).cast(READING)
+    frame = pl.DataFrame(columns, schema_overrides={"greedy_text": pl.String()})
+    return frame.select(pl.col(name).cast(dtype) for name, dtype in READING.items())
 
 
 def _nullable(values: Floats) -> pl.Series:

@@ -9,7 +9,7 @@ from polylore.corpus.injection import RowFormat
 from polylore.corpus.injection.format import Encode
 from polylore.errors import ConfigError, DataError
 from polylore.studies.inject.config import BackgroundConfig
-from polylore.training.continued.shim_packing import open_rows, open_training_rows, pack_texts
+from polylore.training.continued.packs import open_rows, open_training_rows, pack_texts
 from polylore.training.continued.start import Start
 from polylore.training.continued.streams import PackedRows, open_memmap
 from polylore.training.injection.loop import loop_format

@@ -1,13 +1,14 @@
 """The runs of a study: conditions times seeds, and the control runs."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from polylore.config import digest
 from polylore.corpus.injection.arms import ArmConfig, batch_matched
 from polylore.errors import ConfigError
 from polylore.studies.inject.config import BatchConfig, InjectConfig
 
+Match = Literal["none", "share", "count"]
 MAIN, INTERVAL, SHAM, BACKGROUND = "main", "interval", "sham", "background"
 
 
@@ -107,13 +108,13 @@ def _batches(config: InjectConfig) -> list[RunSpec]:
     return specs
 
 
-def _own(batch: BatchConfig, changes: str) -> list[str]:
+def _own(batch: BatchConfig, changes: Match) -> list[Match]:
     """Ways of matching under which a batch differs, where only `changes` changes it."""
-    found = ["none"] if set(batch.match) - {changes} else []
+    found: list[Match] = ["none"] if set(batch.match) - {changes} else []
     return [*found, *([changes] if changes in batch.match else [])]
 
 
-def _batch(config: InjectConfig, rows: int, match: str, rule: str, optimizer: str) -> RunSpec:
+def _batch(config: InjectConfig, rows: int, match: Match, rule: str, optimizer: str) -> RunSpec:
     batch = config.batch or BatchConfig()
     large = rows == batch.large
     arms = [

@@ -28,10 +28,10 @@ from polylore.studies.inject.design import Design, make_design
 from polylore.studies.inject.reader import ProbeReader
 from polylore.tables.inject import RUNS, STEPS
 from polylore.training.continued.config import ContinueConfig
+from polylore.training.continued.held_out import HeldOut
 from polylore.training.continued.loop import continue_training, read_updates
-from polylore.training.continued.readers import at
+from polylore.training.continued.readers import Reader, at
 from polylore.training.continued.settings import mode_of
-from polylore.training.continued.shim_packing import HeldOut
 from polylore.training.continued.streams import Injected, RowStream
 
 Progress = Callable[[int, int, str], None]
@@ -104,14 +104,14 @@ class _Run:
 
     def _held_out(self, background: Background, first: int) -> HeldOut:
         """Rows that no update reads, read at the states of the probes."""
-        n = self.spec.config.background.heldout
-        rows = background.stream(n, first, 1).rows(0, range(n)).tokens
-        due = at(self.design.readings.states)
-        return HeldOut({"background": rows}, due, self.parts / HELD_OUT, self.basis.form)
+        rows = background.stream(self.spec.config.background.heldout, first, 1)
+        return HeldOut({"background": rows}, at(self.design.readings.states), self.parts / HELD_OUT)
 
     def go(self, progress: Progress | None, main: bool) -> None:
         """Train, and write the unit."""
-        readers = [self.reader, *([] if self.heldout is None else [self.heldout])]
+        readers: list[Reader] = [self.reader]
+        if self.heldout is not None:
+            readers.append(self.heldout)
         continue_training(
             self.basis.start,
             self.stream,
@@ -157,7 +157,7 @@ class _Run:
         )
         losses = pl.DataFrame(schema={"t": pl.Int64, "background_eval_loss": pl.Float64})
         if self.heldout is not None:
-            losses = read_parquet(self.parts / HELD_OUT).select("t", background_eval_loss="loss")
+            losses = read_parquet(self.heldout.path).select("t", background_eval_loss="loss")
         updates = read_updates(training)
         names = [
             name
