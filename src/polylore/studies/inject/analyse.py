@@ -20,7 +20,7 @@ from polylore.metrics.injection.permuted import permuted_plan
 from polylore.metrics.injection.readout import Readout
 from polylore.metrics.injection.resample import ItemDraws
 from polylore.metrics.injection.sweep import threshold_tables
-from polylore.metrics.injection.trajectories import CONTROL
+from polylore.metrics.injection.trajectories import CONTROL, SCORE
 from polylore.metrics.injection.transfer import SWAP_MARGIN, transfer_table
 from polylore.studies.inject.analysis_config import InjectAnalyseConfig
 from polylore.studies.inject.raw import BACKGROUND, MAIN, SHAM, RawRuns
@@ -37,7 +37,7 @@ DERIVED = (
     "inject_batch_contrast", "inject_claims",
 )  # fmt: skip
 """Names of all derived tables."""
-_ALL_RUNS = "all"
+PUBLISHED_ARMS = {"duplication", "paraphrase", "once"}
 
 
 @dataclass
@@ -123,8 +123,20 @@ def _condition(
     log, exposures = raw.table("inject_log", runs), raw.exposures(runs)
     about = raw.runs.filter(condition=condition).row(0, named=True)
     length = config.window or window_of(about["beta1"])
-    options = {"window": length, "draws": draws, "resamples": 0, "no_control": config.no_control}
-    readout = Readout.of(log, exposures, **options, progress=progress)
+
+    def measured(rows: pl.DataFrame, score: pl.Expr = SCORE) -> Readout:
+        return Readout.of(
+            rows,
+            exposures,
+            window=length,
+            resamples=0,
+            draws=draws,
+            no_control=config.no_control,
+            score=score,
+            progress=progress,
+        )
+
+    readout = measured(log)
     found.readouts[condition] = readout
     tokens = about["batch"] * about["length"]
     pooled = arm_tables(
@@ -146,7 +158,7 @@ def _condition(
     pooled["inject_dedup_contrast"] = dedup_contrast(readout, plan)
     pooled["inject_mixed_contrast"] = mixed_contrast(readout, plan)
     pooled["inject_answer_transfer"] = answer_transfer(log, exposures, raw.probes, draws=draws)
-    clock = Clock.of(raw.table("inject_steps", runs), int(exposures["step"].max() or 0))
+    clock = Clock.of(raw.table("inject_steps", runs), max(exposures["step"].to_list()))
     pooled["inject_retention"] = clock.beside(pooled["inject_retention"], "lag")
     pooled["inject_threshold"] = clock.beside(pooled["inject_threshold"], "interval")
     pooled["inject_brackets"] = clock.brackets(pooled["inject_brackets"])
@@ -158,7 +170,7 @@ def _condition(
             found.add(name, frame)
     swapped = log.filter(SWAP_MARGIN.is_not_null())
     if swapped.height:
-        found.swaps[condition] = Readout.of(swapped, exposures, **options, score=SWAP_MARGIN)
+        found.swaps[condition] = measured(swapped, SWAP_MARGIN)
 
 
 def _factors(raw: RawRuns, log: pl.DataFrame) -> pl.DataFrame:
@@ -217,9 +229,8 @@ def _batches(raw: RawRuns, found: _Found) -> list[BatchRuns]:
 
 def _evidence(raw: RawRuns, found: _Found) -> Evidence:
     """The main condition, and what other conditions add."""
-    names = [n for n in raw.of_role(MAIN) if n in found.readouts] or list(found.readouts)
-    plain = [n for n in names if _standard(found.readouts[n])] or names
-    main = plain[0]
+    main = main_condition(raw)
+    plain = [main, *(n for n in found.readouts if n != main and _standard(found.readouts[n]))]
     about = {
         row["condition"]: row
         for row in raw.runs.unique("condition", keep="first").iter_rows(named=True)
@@ -240,10 +251,21 @@ def _evidence(raw: RawRuns, found: _Found) -> Evidence:
     )
 
 
+def main_condition(raw: RawRuns) -> str:
+    """The condition that arms are compared in: the first one with arms of the published study."""
+    names = raw.of_role(MAIN)
+    ranked = [MAIN, *(n for n in names if n != MAIN)] if MAIN in names else names
+    for name in ranked:
+        arms = raw.folder.read("inject_arms", raw.of(name)[:1])["arm"]
+        if set(arms) & PUBLISHED_ARMS:
+            return name
+    return ranked[0]
+
+
 def _standard(readout: Readout) -> bool:
     """Whether a condition has arms of the published study."""
     arms = {key[1] for key in readout.pooled.cells}
-    return bool(arms & {"duplication", "paraphrase", "once"})
+    return bool(arms & PUBLISHED_ARMS)
 
 
 def _alike(one: dict[str, object], two: dict[str, object], but: str) -> bool:
@@ -254,7 +276,7 @@ def _alike(one: dict[str, object], two: dict[str, object], but: str) -> bool:
 def _ordered(
     found: _Found, about: dict[str, dict[str, object]], names: list[str], column: str
 ) -> tuple[tuple[int, Readout], ...]:
-    values = {}
+    values: dict[int, Readout] = {}
     for name in names:
         value = about.get(name, {}).get(column)
         if isinstance(value, int):

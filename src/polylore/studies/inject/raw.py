@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import polars as pl
 
@@ -82,7 +83,7 @@ class RawRuns:
         return found if found.height else CEILING.empty()
 
 
-def open_inject(folder: str) -> RawRuns:
+def open_inject(folder: str | Path) -> RawRuns:
     """A run folder of `inject`.
 
     Raises:

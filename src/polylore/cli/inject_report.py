@@ -1,0 +1,32 @@
+"""`polylore inject report`: tables and page of a run, made anew from its raw readings."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from polylore.cli.options import config_options, read_config
+from polylore.cli.progress import progress_display
+from polylore.studies.inject.analysis_config import InjectAnalyseConfig
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@config_options(InjectAnalyseConfig)
+@click.option("--quiet", "-q", is_flag=True, help="No progress display.")
+def report(
+    folder: Path, study: str | None, settings: tuple[str, ...], quiet: bool, **flags: Any
+) -> None:
+    """Analyse the raw readings of a run and write its report; no model is needed.
+
+    Settings not given stay as they were. An unfinished run lists what is missing.
+    """
+    from polylore.studies.inject.raw import open_inject
+    from polylore.studies.inject.report import noted
+    from polylore.studies.inject.report import report as write_report
+
+    raw = open_inject(folder)
+    config = read_config(InjectAnalyseConfig, study, settings, flags, base=noted(raw).plain())
+    with raw.folder.lock(), progress_display(quiet) as progress:
+        path = write_report(folder, config, progress=progress)
+    click.echo(f"Report: {path}")

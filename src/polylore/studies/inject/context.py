@@ -1,0 +1,163 @@
+"""The tables of a run of `inject`, opened for reporting."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import polars as pl
+
+from polylore.tables.inject import RUNS
+
+DEPTHS = ("memorization", "semantic", "compositional")
+_ARMS = ("duplication", "paraphrase", "once", "mixed_language")
+SHOWN = 6
+"""Series of one panel that can be told apart."""
+REASONS = {
+    "few_items": "fewer than ten items",
+    "missing_states": "not every state was read",
+    "no_control_items": "no control items",
+    "denominator_not_positive": "the gain below the line is not surely positive",
+    "denominator_not_different_from_zero": "the gain at the peak is not surely different from 0",
+    "no_diagonal": "the arm has no items told in that language",
+    "no_readings": "no readings there",
+    "few_readings": "too few readings",
+    "log_ends_too_early": "the log ends too early",
+    "unequal_or_unread_exposures": "items differ in their number of exposures",
+    "no_resamples": "no resamples were asked for",
+    "interval_holds_zero": "the interval holds zero",
+    "interval_crosses_the_margin": "the interval crosses the margin",
+    "signs_differ_between_seeds": "seeds differ in sign",
+    "no_form_wins": "no form wins in 90 % of resamples",
+    "one_baseline_reading": "one reading before the first exposure",
+    "nothing_learned_to_be_forgotten": "nothing was surely learned that could be forgotten",
+    "no_positive_value": "no value is positive",
+}
+"""Reasons in words."""
+
+
+@dataclass(frozen=True)
+class InjectContext:
+    """What pages are made of."""
+
+    tables: Mapping[str, pl.DataFrame]
+    """Derived tables and inject_runs, inject_dose, by name; absent or empty ones are left out."""
+    main: str
+    """The condition that the pages are about unless they say otherwise."""
+    missing: pl.DataFrame = field(default_factory=RUNS.empty)
+    """Training runs that are planned and not there."""
+
+    def table(self, name: str) -> pl.DataFrame | None:
+        """A table, None if it is absent or empty."""
+        frame = self.tables.get(name)
+        return frame if frame is not None and frame.height else None
+
+    def pooled(self, name: str, condition: str | None = None) -> pl.DataFrame | None:
+        """Rows of a condition (default: the main one), all its seeds together."""
+        frame = self.table(name)
+        own = None if frame is None else frame.filter(run_id=condition or self.main)
+        return own if own is not None and own.height else None
+
+    @cached_property
+    def runs(self) -> pl.DataFrame:
+        """Training runs that are there."""
+        return self.tables["inject_runs"]
+
+    @cached_property
+    def conditions(self) -> list[str]:
+        """Conditions that were analysed, the main one first."""
+        names = self.runs.filter(role="main")["condition"].unique(maintain_order=True).to_list()
+        return [self.main, *(n for n in names if n != self.main)]
+
+    @cached_property
+    def seeds(self) -> int:
+        """Seeds of the main condition."""
+        return self.runs.filter(condition=self.main)["seed"].n_unique()
+
+    @cached_property
+    def arms(self) -> list[str]:
+        """Injected arms of the main condition in the order of the paper."""
+        return self.arms_of(self.main)
+
+    def arms_of(self, condition: str) -> list[str]:
+        """Injected arms of a condition."""
+        found = self.pooled("inject_effectivity", condition)
+        names = [] if found is None else found["arm"].unique().to_list()
+        return sorted(names, key=_arm_order)
+
+    @cached_property
+    def depths(self) -> list[str]:
+        """Depths that were asked."""
+        found = self.pooled("inject_effectivity")
+        names = [] if found is None else found["depth"].unique().to_list()
+        known = [d for d in DEPTHS if d in names]
+        return known + sorted(set(names) - set(known))
+
+    @cached_property
+    def langs(self) -> list[str]:
+        """Languages of probes."""
+        found = self.pooled("inject_effectivity")
+        return [] if found is None else sorted(found["probe_lang"].unique())
+
+    @cached_property
+    def several(self) -> bool:
+        """Whether facts were asked in another language than that of injection."""
+        found = self.pooled("inject_effectivity")
+        return found is not None and found.filter(~own()).height > 0
+
+    @cached_property
+    def items(self) -> int:
+        """Injected items behind the cells of the main condition, over all seeds."""
+        found = self.pooled("inject_kernels")
+        if found is None:
+            return 0
+        cells = found.filter(depth=self.depths[0]).unique(["arm", "inject_lang"], keep="first")
+        return int(cells["n_items"].sum())
+
+    def said(self, *parts: str, condition: str | None = None) -> str:
+        """The conditions that every caption names."""
+        name = condition or self.main
+        seeds = self.runs.filter(condition=name)["seed"].n_unique()
+        where = f"Condition {name}, {seeds} {plural(seeds, 'seed')}"
+        return "; ".join([where, *parts]) + "."
+
+    @cached_property
+    def sparse(self) -> bool:
+        """Whether states are missing, so that the published retention could not be computed."""
+        decay = self.pooled("inject_decay")
+        return decay is not None and (decay["reason"] == "missing_states").any()
+
+
+def _arm_order(name: str) -> tuple[int, int, str]:
+    number = name.removeprefix("interval_")
+    if name in _ARMS:
+        return _ARMS.index(name), 0, name
+    return len(_ARMS), int(number) if number.isdigit() else 0, name
+
+
+def own() -> pl.Expr:
+    """Rows asked in the language of injection; with turning languages every one is."""
+    return (pl.col("inject_lang") == pl.col("probe_lang")) | (pl.col("inject_lang") == "mixed")
+
+
+def pair() -> pl.Expr:
+    """The two languages in words."""
+    return pl.format("{} → {}", "inject_lang", "probe_lang").alias("pair")
+
+
+def plural(n: object, word: str) -> str:
+    """The word for so many."""
+    return word if n == 1 else f"{word}s"
+
+
+def in_words(column: str = "reason") -> pl.Expr:
+    """Reasons in words; those without stay as they are."""
+    return pl.col(column).replace(REASONS)
+
+
+def order(frame: pl.DataFrame, column: str, names: Iterable[str]) -> pl.DataFrame:
+    """Rows in the order of some names."""
+    place = {name: k for k, name in enumerate(names)}
+    return frame.sort(
+        pl.col(column).replace_strict(place, default=len(place), return_dtype=pl.Int32),
+        maintain_order=True,
+    )

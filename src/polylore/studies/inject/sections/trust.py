@@ -1,0 +1,228 @@
+"""What can be trusted: controls, noise, shuffled labels, ceilings, dose, and what is missing."""
+
+import altair as alt
+import polars as pl
+
+from polylore.report import Block, Chart, Page, Prose, TableView, interval, shapes
+from polylore.studies.inject.context import InjectContext, in_words, order, plural
+from polylore.studies.unify.sections.plots import in_lines, number_axis, wrapped
+
+FALSE = {
+    "paper_false": "published form, never injected",
+    "expected_false": "expected of white noise alone",
+    "default_false": "corrected form, never injected",
+}
+_ROWS = {
+    "noise_sd": "noise of a reading (sd)",
+    "expected_false": "gain feigned by that noise, published form",
+    "paper_false": "gain of never-injected items, published form",
+    "default_false": "gain of never-injected items, corrected form",
+    "not_learned": "probes whose gain at the last peak is not above 0",
+    "not_learned_control": "the same share of never-injected items",
+    "start": "y before the first exposure",
+    "ceiling": "y with the passage in view",
+    "ceiling_exact": "right answers with the passage in view",
+    "sham_drift": "drift while other items are injected",
+    "background_drift": "drift without injection",
+}
+
+
+def trust_page(context: InjectContext) -> Page:
+    """Always there."""
+    blocks: list[Block] = [b for b in (_cautions(context), _false_gains(context)) if b is not None]
+    made = (_controls(context), _permuted(context), _dose(context), _contamination(context),
+            _missing(context))  # fmt: skip
+    blocks += [b for b in made if b is not None]
+    lead = (
+        "What the numbers look like where nothing was taught, how large they get by chance, and "
+        "what a model could say at best."
+    )
+    return Page("trust", "What can be trusted", lead, tuple(blocks))
+
+
+def _cautions(context: InjectContext) -> Prose | None:
+    said = []
+    if context.missing.height:
+        said.append(
+            f"{context.missing.height} of {context.missing.height + context.runs.height} training "
+            "runs are not there yet; what is here is of those that are."
+        )
+    table = context.pooled("inject_effectivity")
+    if table is not None:
+        ours = table.filter(pl.col("exposure").is_null(), preset="default")
+        if (ours["reason"] == "no_control_items").any():
+            said.append(
+                "There are probe languages without never-injected items: nothing there can be "
+                "corrected, and no corrected number is given."
+            )
+        small = ours.filter(reason="few_items")
+        if small.height:
+            said.append(
+                f"{small.height} of {ours.height} cells hold fewer than ten items and have no "
+                "interval; claims join the languages of an arm, so they may have one."
+            )
+    controls = context.pooled("inject_controls")
+    if controls is not None:
+        n = controls.filter(quantity="default_false")["n"].min()
+        if isinstance(n, int) and n / max(1, context.seeds) < 20:
+            said.append(
+                f"There are {n // max(1, context.seeds)} never-injected items per run; with fewer "
+                "than 20 the lag at which a single exposure is read follows their noise."
+            )
+    if context.seeds == 1:
+        said.append("One seed only: no interval here knows how much another run would differ.")
+    return Prose(tuple(said), "caution") if said else None
+
+
+def _false_gains(context: InjectContext) -> Chart | None:
+    table = context.pooled("inject_controls")
+    if table is None:
+        return None
+    frame = table.filter(pl.col("quantity").is_in(list(FALSE))).drop_nulls("value")
+    many = frame["probe_lang"].n_unique() > 1
+    frame = frame.with_columns(
+        label=pl.format("{} ({})", "depth", "probe_lang") if many else pl.col("depth"),
+        series=pl.col("quantity").replace_strict(FALSE, return_dtype=pl.String),
+    )
+    frame = order(frame.sort("probe_lang"), "depth", context.depths)
+    names = frame["label"].unique(maintain_order=True).to_list()[:24]
+    frame = frame.filter(pl.col("label").is_in(names))
+    if not frame.height:
+        return None
+    frame = frame.with_columns(shown=pl.Series(wrapped(frame["label"]), dtype=pl.String))
+    spec = shapes.dots(
+        number_axis(frame, "value", "gain of items that were never injected", "lo", "hi",
+                    zero=True),
+        "shown", wrapped(names),
+        {"label": ("", ""), "series": ("", ""), "value": ("gain", ".3f"), "lo": ("from", ".3f"),
+         "hi": ("to", ".3f")},
+        series="series", series_order=[f for f in FALSE.values() if f in set(frame["series"])],
+        rule=0,
+    )  # fmt: skip
+    readings = frame.filter(quantity="expected_false")["n_readings"].max()
+    return Chart(
+        "inject-false",
+        "Gains where nothing was taught",
+        "Items that are never injected, at the times of the injected ones: the right answer is 0. "
+        "The published form takes the largest of the readings in the window"
+        + (f", here {readings} of them" if readings is not None else "")
+        + ", which is positive by noise alone. " + context.said(),
+        "Dot plot of false gains by depth and language, in both forms.",
+        in_lines(spec, wrapped(names)),
+        frame.with_columns(interval("value")),
+        {"depth": "Depth", "probe_lang": "Language", "series": "Gain", "value_ci": "Value",
+         "n": "Items"},
+        {"value_ci": "interval.number", "probe_lang": "lang"},
+    )  # fmt: skip
+
+
+def _controls(context: InjectContext) -> TableView | None:
+    table = context.table("inject_controls")
+    if table is None:
+        return None
+    frame = table.with_columns(
+        interval("value"), words=pl.col("quantity").replace(_ROWS), why=in_words()
+    )
+    frame = order(frame, "quantity", list(_ROWS))
+    return TableView(
+        "inject-controls-table",
+        "Controls",
+        "Noise: standard deviation of a probe's readings before the first exposure. A share of "
+        "probes that never learn is to be read beside the same share of never-injected items, "
+        "which is about a half. y with the passage in view is what the wording allows.",
+        frame,
+        {"run_id": "Condition", "words": "Control", "arm": "Arm", "depth": "Depth",
+         "inject_lang": "Told in", "probe_lang": "Asked in", "value_ci": "Value", "n": "n",
+         "n_readings": "Readings", "why": "Remark"},
+        {"value_ci": "interval.number"},
+    )  # fmt: skip
+
+
+def _permuted(context: InjectContext) -> TableView | None:
+    table = context.pooled("inject_permuted")
+    if table is None:
+        return None
+    words = {"effectivity": "gain per exposure", "at_peak": "D at the last peak"}
+    frame = table.with_columns(
+        arms=pl.format("{} − {}", "arm_a", "arm_b"),
+        pair=pl.format("{} → {}", "inject_lang", "probe_lang"),
+        words=pl.col("quantity").replace(words),
+        null=pl.format("{} to {}", pl.col("null_lo").round(3), pl.col("null_hi").round(3)),
+    )
+    shuffles = int(table["shuffles"][0])
+    return TableView(
+        "inject-permuted-table",
+        "Arms under shuffled labels",
+        f"Items trade arms {shuffles} times within their run: differences beyond the range of "
+        "95 % of the shuffles are more than the drawing of items.",
+        frame,
+        {"arms": "Arms", "depth": "Depth", "pair": "Told → asked", "words": "Quantity",
+         "estimate": "Difference", "null": "Shuffled, 95 %", "p": "p", "n_items": "Items"},
+        {"estimate": "number", "p": "number"},
+        ("p", False),
+    )  # fmt: skip
+
+
+def _dose(context: InjectContext) -> Chart | None:
+    table = context.table("inject_dose")
+    if table is None or not (table["injected_rows"] > 0).any():
+        return None
+    names = table["run_id"].unique(maintain_order=True).to_list()[:8]
+    frame = table.filter(pl.col("run_id").is_in(names)).sort("run_id", "step")
+    top = max(float(frame["loss_share"].max()), float(frame["row_share"].max()))  # type: ignore[arg-type]
+    drawn = [
+        alt.Chart(alt.NamedData(name="rows"))
+        .mark_bar(width=1.5)
+        .encode(
+            x=alt.X("step:Q", title="step", axis=alt.Axis(tickCount=4)),
+            y=alt.Y("loss_share:Q", title="share of the loss", axis=alt.Axis(format=".1~%"),
+                    scale=alt.Scale(domain=[0, top * 1.05], nice=False)),
+            tooltip=[alt.Tooltip("step:Q"), alt.Tooltip("injected_rows:Q", title="rows"),
+                     alt.Tooltip("injected_tokens:Q", title="tokens"),
+                     alt.Tooltip("loss_share:Q", title="share of the loss", format=".2%"),
+                     alt.Tooltip("row_share:Q", title="share of rows", format=".2%")],
+        )
+    ]  # fmt: skip
+    total = int(table.filter(run_id=names[0])["injected_tokens"].sum())
+    return Chart(
+        "inject-dose",
+        "Dose per step",
+        "Share of a step's loss weight that falls on injected tokens; the pop-up has rows and "
+        f"tokens. {total:,} tokens are injected in {names[0]}. One seed of each condition.",
+        "Bars of the share of the loss that is injected, step by step.",
+        shapes.panels(drawn, "run_id", names, height=110),
+        frame,
+        {"run_id": "Run", "step": "Step", "injected_rows": "Rows", "injected_tokens": "Tokens",
+         "displaced_tokens": "Displaced", "row_share": "Share of rows",
+         "loss_share": "Share of the loss"},
+        {"row_share": "share", "loss_share": "share"},
+        "panels",
+    )  # fmt: skip
+
+
+def _contamination(context: InjectContext) -> Block | None:
+    table = context.tables.get("inject_contamination")
+    if table is None:
+        return None
+    if not table.height:
+        return Prose(("The background stream holds no subject's name and no eight tokens of a "
+                      "passage.",))  # fmt: skip
+    return TableView(
+        "inject-contamination",
+        f"{table.height} {plural(table.height, 'trace')} of items in the background",
+        "What the background stream already says of the items: their gains may be too small.",
+        table,
+        {"item_id": "Item", "kind": "Kind", "text": "Found", "place": "Where"},
+    )
+
+
+def _missing(context: InjectContext) -> TableView | None:
+    if not context.missing.height:
+        return None
+    return TableView(
+        "inject-missing",
+        "Training runs that are not there",
+        "Run the same command again to go on with them.",
+        context.missing,
+        {"run_id": "Run", "condition": "Condition", "seed": "Seed", "role": "Role"},
+    )
