@@ -105,6 +105,7 @@ def written(
     also = set(options.also)
     arms = measured(run)
     found = list(claims(arms))
+    print("\n".join(f"{claim.id}: {claim.verdict}" for claim in found), flush=True)
     studies = {"arms": derived(run)}
     figures = [course(arms, "arms", "Facts on their way", (MEM, SEM, COMP))]
     later: list[str] = []
