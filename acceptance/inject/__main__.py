@@ -9,8 +9,6 @@ import time
 from pathlib import Path
 
 import polars as pl
-from polylore.studies.inject.analyse import analyse
-from polylore.studies.inject.raw import open_inject
 
 from acceptance.inject import page
 from acceptance.inject.checks import checks
@@ -25,6 +23,8 @@ from acceptance.results import write_results
 from polylore.metrics.injection.evidence import COMP, MEM, SEM
 from polylore.metrics.injection.number import SHOWN
 from polylore.runs import RunFolder
+from polylore.studies.inject.analyse import analyse
+from polylore.studies.inject.raw import open_inject
 
 PARTS = ("sweep", "script", "batch", "stage", "checks")
 """Parts beyond stages 1 and 2, in the order in which they are run."""

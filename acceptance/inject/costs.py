@@ -2,7 +2,6 @@
 
 import statistics
 import time
-from typing import Any
 
 from acceptance.inject.pretrain import Pretrained
 from acceptance.inject.stages import arms_study
@@ -35,23 +34,27 @@ def injection_share(model: Pretrained, run: RunFolder, rounds: int = 3) -> float
     return min(spent) / statistics.median(trained)
 
 
-def probing_shares(run: RunFolder) -> list[dict[str, Any]]:
-    """What probing took of each run: readings, seconds and share."""
-    return list(run.manifest["probing"])
-
-
 def cost_lines(model: Pretrained, run: RunFolder) -> list[str]:
     """Lines of the page."""
     share = injection_share(model, run)
-    planned = run.manifest.get("plan", {})
-    print(planned)
-    lines = ["## Cost", ""]
     kept = "kept" if share <= INJECTION_BAR else "NOT KEPT"
-    lines.append(f"- injection: {share:.2%} of a step (at most {INJECTION_BAR:.0%}: {kept})")
-    for one in probing_shares(run):
+    planned = {one["run_id"]: one for one in run.manifest.get("plan", [])}
+    lines = [
+        "## Cost",
+        "",
+        f"- putting passages into rows: {share:.2%} of the time of an update (at most "
+        f"{INJECTION_BAR:.0%}: {kept})",
+    ]
+    for one in run.manifest["probing"]:
+        guess = planned.get(one["run_id"], {}).get("share")
+        beside = "no plan"
+        if guess:
+            apart = one["share"] / guess - 1
+            kept = "kept" if abs(apart) <= PROBING_BAR else "NOT KEPT"
+            beside = f"planned {guess:.2f}, {apart:+.0%} (at most {PROBING_BAR:.0%}: {kept})"
         lines.append(
-            f"- {one['run_id']}: {one['readings']} readings, {one['with_extras']} with margins, "
-            f"swaps and free answers: {one['reading_seconds']:.0f} s beside "
-            f"{one['training_seconds']:.0f} s of training, {one['share']:.2f} of it"
+            f"- {one['run_id']}: {one['readings']} readings, {one['with_extras']} of them with "
+            f"margins, swapped subjects and free answers: {one['reading_seconds']:.0f} s beside "
+            f"{one['training_seconds']:.0f} s of training, {one['share']:.2f} of it; {beside}"
         )
     return [*lines, ""]
