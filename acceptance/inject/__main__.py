@@ -38,7 +38,7 @@ class Experiment:
     def __init__(self, folder: Path, seeds: int, jobs: int) -> None:
         self.folder, self.seeds, self.jobs = folder, seeds, jobs
         self._start = time.monotonic()
-        self.spent: dict[str, float] = {}
+        self.runs: dict[str, RunFolder] = {}
 
     def tell(self, done: int, total: int, what: str) -> None:
         """Print progress now and then."""
@@ -53,10 +53,17 @@ class Experiment:
 
     def study(self, name: str, model: Pretrained, seeds: int) -> RunFolder:
         """One of the studies."""
-        start = time.monotonic()
         run = run_stage(name, model, self.folder, seeds, self.jobs, self.tell)
-        self.spent[name] = time.monotonic() - start
+        self.runs[name] = run
         return run
+
+    def provenance(self) -> str:
+        """Which code made which study."""
+        made: dict[str, list[str]] = {}
+        for name, run in self.runs.items():
+            made.setdefault(run.manifest["git"]["commit"], []).append(name)
+        parts = (f"{', '.join(names)}: {commit}" for commit, names in made.items())
+        return f"Runs were made by the code {'; '.join(parts)}."
 
 
 def measured(run: RunFolder, condition: str = "main") -> Found:
@@ -135,7 +142,7 @@ def written(
                 for figure, name in zip(figures, names, strict=True)]  # fmt: skip
     lines = [
         *page.setting(model, run, dose_of(run)),
-        options.remark,
+        f"{made.provenance()} {options.remark}".strip(),
         "",
         *page.claim_lines(found),
         *[line for picture in pictures for line in (picture, "")],

@@ -72,9 +72,9 @@ def sweep_study(model: Pretrained, seeds: int, jobs: int) -> InjectConfig:
 
 
 def script_study(model: Pretrained, seeds: int, jobs: int) -> InjectConfig:
-    """The second pair: stage 2 again, read at every fourth state."""
+    """The second pair: stage 2 again, read at every second state."""
     settings = base(model, jobs) | {"arms": _plain(ARMS), "seeds": seeds}
-    settings["probes"] = {"at": "every:4", "extras_every": 2}
+    settings["probes"] = {"at": "every:2", "extras_every": 4}
     return InjectConfig.parse(settings, "the second pair")
 
 
@@ -82,7 +82,7 @@ def batch_study(model: Pretrained, seeds: int, jobs: int) -> InjectConfig:
     """A small batch beside the large one, as it is and with passages that weigh less."""
     settings = base(model, jobs) | {"arms": _plain(ARMS), "seeds": seeds}
     settings["plan"]["allow_dose"] = True
-    settings["probes"] = {"at": "every:4", "extras_every": 0, "depths": ["memorization"]}
+    settings["probes"] = {"at": "every:2", "extras_every": 0, "depths": ["memorization"]}
     settings["batch"] = {"small": SMALL, "large": BATCH, "match": ["none", "share"]}
     return InjectConfig.parse(settings, "batches")
 
@@ -91,7 +91,7 @@ def stage_study(model: Pretrained, seeds: int, jobs: int) -> InjectConfig:
     """An early and the last checkpoint at the same rate, both with a burnt-in optimizer."""
     settings = base(model, jobs) | {"arms": _plain(ARMS), "seeds": seeds}
     settings["train"] |= {"optimizer": "fresh_burn_in", "burn_in": 50}
-    settings["probes"] = {"at": "every:4", "extras_every": 0, "depths": ["memorization"]}
+    settings["probes"] = {"at": "every:2", "extras_every": 0, "depths": ["memorization"]}
     settings["conditions"] = [{"name": "early", "set": {"revision": str(EARLY)}}]
     return InjectConfig.parse(settings, "checkpoints")
 
