@@ -93,3 +93,12 @@ def settings(model: Path, documents: Path) -> dict[str, Any]:
 def config(settings: dict[str, Any]) -> InjectConfig:
     """The same as a configuration."""
     return InjectConfig.parse(settings)
+
+
+@pytest.fixture(scope="module")
+def module_settings(model: Path, documents: Path) -> dict[str, Any]:
+    """The same for what a whole module shares."""
+    plain: dict[str, Any] = json.loads(json.dumps(STUDY))
+    plain["model"] = str(model)
+    plain["background"]["source"] = [str(documents)]
+    return plain

@@ -27,6 +27,7 @@ COMMANDS = {
     "patch": ("polylore.cli.patch:patch", "Show when a shared concept space emerges."),
     "unify": ("polylore.cli.unify:unify", "Make controlled worlds; see when languages unify."),
     "align": ("polylore.cli.align:align", "Show whether knowledge is aligned across languages."),
+    "inject": ("polylore.cli.inject:inject", "Inject facts into a training; watch them fade."),
     "checkpoints": (
         "polylore.cli.checkpoints:checkpoints",
         "List the checkpoints of a folder or of a model on the hub.",

@@ -1,0 +1,126 @@
+"""`polylore inject`: facts put into a running training, and what becomes of them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from polylore.cli.options import config_options, read_config
+from polylore.cli.progress import progress_display
+from polylore.facts.fictional.make import FictionConfig
+from polylore.studies.inject.config import InjectConfig
+
+
+@click.group()
+def inject() -> None:
+    """Inject facts into a running training, and watch how they arrive and fade."""
+
+
+@inject.command("make-items")
+@config_options(FictionConfig, study=False)
+@click.option(
+    "--languages", default="en,de", show_default=True, help="Languages, or paths of packs."
+)
+@click.option("--out", "-o", default="items", show_default=True, help="Folder to write.")
+def make_items(languages: str, out: str, settings: tuple[str, ...], **flags: Any) -> None:
+    """Make fictional items from language packs: subjects, passages and probes."""
+    config = read_config(FictionConfig, None, settings, flags)
+    from polylore.facts.fictional import load_pack, make_fiction
+
+    packs = [load_pack(name.strip()) for name in languages.split(",") if name.strip()]
+    fiction = make_fiction(packs, config)
+    fiction.export(out)
+    click.echo(
+        f"Items: {out} ({fiction.items.height} items, {fiction.passages.height} passages, "
+        f"{fiction.probes.height} probes; {fiction.digest()[:12]})"
+    )
+
+
+@inject.command("lint-items")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--published", is_flag=True, help="The folder holds the published items (JSON).")
+@click.option("--tokenizer", help="tokenizer.json, or a folder with it, for findings on tokens.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
+def lint_items(folder: Path, published: bool, tokenizer: str | None, as_json: bool) -> int:
+    """Show what would make probes easier or harder than they look; exit code 3 on errors."""
+    from polylore.corpus.documents.tokens import load_tokenizer
+    from polylore.facts.fictional import lint_items as lint
+    from polylore.facts.fictional import read_fiction, read_published
+
+    fiction = read_published(folder) if published else read_fiction(folder)
+    encode = None
+    if tokenizer is not None:
+        loaded = load_tokenizer(tokenizer)
+
+        def encode(texts: list[str]) -> list[list[int]]:
+            return [one.ids for one in loaded.encode_batch(texts, add_special_tokens=False)]
+
+    found = lint(fiction, encode)
+    for row in found.iter_rows(named=True):
+        if as_json:
+            click.echo(json.dumps(row, ensure_ascii=False))
+            continue
+        click.echo(
+            f"{row['severity']:8}{row['rule']:24}{row['lang'] or '':4} {row['n']:6}  "
+            f"{row['message']} {'; '.join(row['examples'][:2])}"
+        )
+    errors = found.filter(severity="error").height
+    if not found.height:
+        click.echo("No findings.")
+    return 3 if errors else 0
+
+
+@inject.command()
+def studies() -> None:
+    """List the built-in studies, to be given in the place of a YAML file."""
+    from polylore.studies.inject.presets import built_in
+
+    for name, about in built_in():
+        click.echo(f"{name:12}{about}")
+
+
+def _config(study: str | None, settings: tuple[str, ...], flags: dict[str, Any]) -> InjectConfig:
+    from polylore.studies.inject.presets import study_file
+
+    path = None if study is None else str(study_file(study))
+    return read_config(InjectConfig, path, settings, flags)
+
+
+@inject.command()
+@click.argument("study", required=False, metavar="[STUDY]")
+@config_options(InjectConfig, study=False, short=["execution.jobs"])
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--quiet", "-q", is_flag=True, help="No progress display.")
+def plan(
+    study: str | None, settings: tuple[str, ...], as_json: bool, quiet: bool, **flags: Any
+) -> None:
+    """Say what a study will cost, and start nothing; STUDY as for `inject run`.
+
+    Some updates and readings are timed on this machine unless --execution.calibrate no.
+    """
+    config = _config(study, settings, flags)
+    from polylore.studies.inject.dry_run import dry_run, sentences
+
+    with progress_display(quiet or as_json) as progress:
+        costs = dry_run(config, progress)
+    click.echo(json.dumps(costs, indent=2) if as_json else "\n".join(sentences(costs)))
+
+
+@inject.command()
+@click.argument("study", required=False, metavar="[STUDY]")
+@config_options(InjectConfig, study=False, short=["execution.jobs", "execution.executor"])
+@click.option("--out", "-o", default="runs/inject", show_default=True, help="Run folder.")
+@click.option("--quiet", "-q", is_flag=True, help="No progress display.")
+def run(study: str | None, settings: tuple[str, ...], out: str, quiet: bool, **flags: Any) -> None:
+    """Run a study: STUDY is a YAML file, or the name of a built-in one (see `inject studies`).
+
+    Interrupted or not, the same command goes on where it stopped. With several processes:
+    `torchrun --nproc-per-node 8 -m polylore inject run ...`.
+    """
+    config = _config(study, settings, flags)
+    from polylore.studies.inject.study import run_inject
+
+    with progress_display(quiet) as progress:
+        done = run_inject(config, out, progress=progress)
+    click.echo(f"Run folder: {done.path}; its report: polylore inject report {done.path}")

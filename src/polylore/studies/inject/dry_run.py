@@ -1,0 +1,65 @@
+"""`inject plan`: what a study would cost, without running it."""
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from polylore.studies.inject.config import InjectConfig
+from polylore.studies.inject.study import Study
+
+Progress = Callable[[int, int, str], None]
+_UNITS = ("", "k", "M", "G", "T", "P", "E")
+
+
+def dry_run(config: InjectConfig, progress: Progress | None = None) -> list[dict[str, Any]]:
+    """Costs of every run, as `estimate.run_costs` gives them.
+
+    Raises:
+        PolyloreError: bad input, in one sentence; the same as a run would give.
+    """
+    study = Study(config)
+    with tempfile.TemporaryDirectory(prefix="polylore-inject-") as folder:
+        return study.costs(Path(folder), progress)
+
+
+def sentences(costs: list[dict[str, Any]]) -> list[str]:
+    """The costs in plain words."""
+    lines = []
+    for one in costs:
+        taken = ""
+        if "share" in one:
+            taken = (
+                f"; on this machine {_duration(one['training_seconds'])} and "
+                f"{_duration(one['reading_seconds'])} of reading, {one['share']:.1%} of training"
+            )
+        lines.append(
+            f"{one['run_id']}: {one['updates']:,} updates, {_short(one['tokens'])} tokens, "
+            f"{_short(one['training_flop'])}FLOP; {one['probes']:,} probes "
+            f"({one['probe_tokens']:,} tokens) at {one['readings']:,} states, "
+            f"{one['flop_share']:.1%} of the FLOP of training{taken}; {_short(one['disk_bytes'])}B "
+            f"on disk; {one['injected_tokens']:,} tokens injected, at most "
+            f"{one['highest_row_share']:.1%} of a step's rows and {one['highest_loss_share']:.1%} "
+            "of its loss."
+        )
+    first = costs[0]
+    flop = sum(one["training_flop"] + one["reading_flop"] for one in costs)
+    lines.append(
+        f"In all: {len(costs)} runs, {_short(flop)}FLOP, "
+        f"{_short(sum(one['disk_bytes'] for one in costs))}B; {_short(first['parameters'])} "
+        f"parameters take {_short(first['memory_bytes'])}B of memory before activations."
+    )
+    return lines
+
+
+def _short(number: float) -> str:
+    power = 0
+    while number >= 1000 and power < len(_UNITS) - 1:
+        number, power = number / 1000, power + 1
+    return f"{number:.3g} {_UNITS[power]}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
