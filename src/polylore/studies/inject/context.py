@@ -16,7 +16,7 @@ REASONS = {
     "few_items": "fewer than ten items",
     "missing_states": "not every state was read",
     "no_control_items": "no control items",
-    "denominator_not_positive": "the gain below the line is not surely positive",
+    "denominator_not_positive": "denominator not surely above 0",
     "denominator_not_different_from_zero": "the gain at the peak is not surely different from 0",
     "no_diagonal": "the arm has no items told in that language",
     "no_readings": "no readings there",
@@ -119,6 +119,15 @@ class InjectContext:
         seeds = self.runs.filter(condition=name)["seed"].n_unique()
         where = f"Condition {name}, {seeds} {plural(seeds, 'seed')}"
         return "; ".join([where, *parts]) + "."
+
+    def ordered(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Rows of a table by condition, arm and depth, as people think of them."""
+        if "run_id" in frame.columns:
+            frame = order(frame, "run_id", self.conditions)
+        if "depth" in frame.columns:
+            frame = order(frame, "depth", self.depths)
+        arms = [a for name in self.conditions for a in self.arms_of(name)]
+        return order(frame, "arm", dict.fromkeys(arms)) if "arm" in frame.columns else frame
 
     @cached_property
     def sparse(self) -> bool:

@@ -28,8 +28,8 @@ def claims_page(context: InjectContext) -> Page | None:
         "lies above 0 and every seed has that sign; contradicted: it lies below; undetermined: "
         "all else, with the reason. No number is the paper's or meant to match one.",
         frame,
-        {"claim_id": "Claim", "statement": "Statement", "case": "Case", "measure": "Measure",
-         "estimate_ci": "Estimate", "signs": "By seed", "verdict": "Verdict", "why": "Reason",
+        {"claim_id": "Claim", "verdict": "Verdict", "statement": "Statement", "case": "Case",
+         "estimate_ci": "Estimate", "signs": "By seed", "measure": "Measure", "why": "Reason",
          "n_items": "Items"},
         {"estimate_ci": "interval.number"},
     )  # fmt: skip

@@ -97,6 +97,7 @@ def _batch_table(context: InjectContext) -> TableView | None:
     frame = table.with_columns(
         interval("estimate"), words=pl.col("quantity").replace(QUANTITIES), why=in_words()
     )
+    frame = context.ordered(frame)
     return TableView(
         "inject-batch-table",
         "All contrasts of batch sizes",

@@ -181,7 +181,8 @@ def _wins(context: InjectContext) -> Chart | None:
         "inject-forms",
         "Which form of forgetting wins",
         "Share of item resamples in which a form has the best AICc. A form counts as found only "
-        "if it wins in 90 % of them; a high R² on the data proves nothing. "
+        "if it wins in 90 % of them; a high R² on the data proves nothing. Cells whose residuals "
+        "leave fewer than 20 effective points are left out. "
         + context.said("language of injection"),
         "Heat map of how often each form of forgetting wins, by arm and depth.",
         spec,
@@ -203,7 +204,7 @@ def _kernel_table(context: InjectContext) -> TableView | None:
         number = pl.col(name).round(0).cast(pl.Int64, strict=False).cast(pl.String)
         return pl.when(f"{name}_censored").then(later).otherwise(number).alias(f"{name}_said")
 
-    frame = table.with_columns(
+    frame = context.ordered(table).with_columns(
         pair(),
         interval("gain_at_peak", "gain_lo", "gain_hi").alias("gain_ci"),
         interval("a"),
@@ -229,7 +230,7 @@ def _decay_table(context: InjectContext) -> TableView | None:
     table = context.pooled("inject_decay")
     if table is None or not table["a"].count():
         return None
-    frame = table.with_columns(pair(), interval("a"), why=in_words())
+    frame = context.ordered(table).with_columns(pair(), interval("a"), why=in_words())
     return TableView(
         "inject-decay-table",
         "Published decay constants",

@@ -34,7 +34,7 @@ def gain_page(context: InjectContext) -> Page | None:
         words = "No gain could be computed: "
         reasons = table["reason"].drop_nulls().unique().to_list()
         blocks = [Prose((words + "; ".join(map(str, reasons)) + ".",), "caution")]
-    blocks.append(_table(table))
+    blocks.append(_table(context.ordered(table)))
     lead = (
         "How much does an exposure add? The published form takes the largest of many noisy "
         "readings and so finds a gain even where nothing was taught; the corrected form reads the "

@@ -17,7 +17,7 @@ def threshold_page(context: InjectContext) -> Page | None:
     if table is None:
         return None
     blocks: list[Block] = [b for b in (_kappa(context, table), _brackets(context)) if b is not None]
-    blocks.append(_table(table))
+    blocks.append(_table(context.ordered(table)))
     lead = (
         "At which interval between exposures does a fact stop accumulating? Measured by arms of "
         "different intervals, from readings right before an exposure alone; the published "
@@ -88,7 +88,7 @@ def _brackets(context: InjectContext) -> TableView | None:
     table = context.table("inject_brackets")
     if table is None:
         return None
-    frame = table.with_columns(
+    frame = context.ordered(table).with_columns(
         pair(),
         bracket_words(),
         monotone=pl.when("monotone").then(pl.lit("yes")).otherwise(pl.lit("no")),

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import altair as alt
 import polars as pl
 
 from polylore.report import Block, Chart, Page, TableView, interval, shapes
@@ -43,6 +44,7 @@ def transfer_page(context: InjectContext) -> Page | None:
         chart = pairs_chart(context, arm)
         if chart is not None:
             blocks.append(chart)
+    table = order(context.ordered(table), "quantity", QUANTITIES)
     blocks += [b for b in (_answers(context), _table(table)) if b is not None]
     lead = (
         "How much of a gain, and of what is kept of it, reaches a language in which the fact was "
@@ -74,7 +76,8 @@ def _matrix(context: InjectContext, table: pl.DataFrame, quantity: str) -> Chart
     langs = frame["probe_lang"].unique().sort().to_list()
     sources = frame["inject_lang"].unique().sort().to_list()
     parts = squares(
-        {"shorthand": "probe_lang:N", "title": "asked in", "sort": langs},
+        {"shorthand": "probe_lang:N", "title": "asked in", "sort": langs,
+         "axis": alt.Axis(labelAngle=0)},
         {"shorthand": "inject_lang:N", "title": "told in", "sort": sources},
         "value", unit,
         {"arm": ("arm", ""), "inject_lang": ("told in", ""), "probe_lang": ("asked in", ""),

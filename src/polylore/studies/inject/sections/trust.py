@@ -4,7 +4,7 @@ import altair as alt
 import polars as pl
 
 from polylore.report import Block, Chart, Page, Prose, TableView, interval, shapes
-from polylore.studies.inject.context import InjectContext, in_words, order, plural
+from polylore.studies.inject.context import InjectContext, order, pair, plural
 from polylore.studies.unify.sections.plots import in_lines, number_axis, wrapped
 
 FALSE = {
@@ -13,25 +13,25 @@ FALSE = {
     "default_false": "corrected form, never injected",
 }
 _ROWS = {
-    "noise_sd": "noise of a reading (sd)",
-    "expected_false": "gain feigned by that noise, published form",
-    "paper_false": "gain of never-injected items, published form",
-    "default_false": "gain of never-injected items, corrected form",
-    "not_learned": "probes whose gain at the last peak is not above 0",
-    "not_learned_control": "the same share of never-injected items",
-    "start": "y before the first exposure",
-    "ceiling": "y with the passage in view",
-    "ceiling_exact": "right answers with the passage in view",
-    "sham_drift": "drift while other items are injected",
-    "background_drift": "drift without injection",
+    "noise_sd": "Noise, sd",
+    "expected_false": "Gain feigned by it",
+    "paper_false": "Never injected, published E",
+    "default_false": "Never injected, corrected E",
+    "start": "y before",
+    "ceiling": "y with passage in view",
+    "ceiling_exact": "right with it",
+    "sham_drift": "Drift, others injected",
+    "background_drift": "Drift, nothing injected",
 }
+"""Controls of a depth and language, in words."""
+_WITH_INTERVAL = ("paper_false", "default_false", "sham_drift", "background_drift")
 
 
 def trust_page(context: InjectContext) -> Page:
     """Always there."""
     blocks: list[Block] = [b for b in (_cautions(context), _false_gains(context)) if b is not None]
-    made = (_controls(context), _permuted(context), _dose(context), _contamination(context),
-            _missing(context))  # fmt: skip
+    made = (_controls(context), _not_learned(context), _permuted(context), _dose(context),
+            _contamination(context), _missing(context))  # fmt: skip
     blocks += [b for b in made if b is not None]
     lead = (
         "What the numbers look like where nothing was taught, how large they get by chance, and "
@@ -117,24 +117,48 @@ def _false_gains(context: InjectContext) -> Chart | None:
 
 
 def _controls(context: InjectContext) -> TableView | None:
+    """One row per condition, depth and language."""
     table = context.table("inject_controls")
     if table is None:
         return None
-    frame = table.with_columns(
-        interval("value"), words=pl.col("quantity").replace(_ROWS), why=in_words()
-    )
-    frame = order(frame, "quantity", list(_ROWS))
+    own = table.filter(pl.col("arm").is_null()).with_columns(interval("value"))
+    keys = ["run_id", "depth", "probe_lang"]
+    frame = own.select(keys).unique(maintain_order=True)
+    for quantity in _ROWS:
+        part = own.filter(quantity=quantity).select(
+            *keys, pl.col("value_ci" if quantity in _WITH_INTERVAL else "value").alias(quantity)
+        )
+        frame = frame.join(part, on=keys, how="left", maintain_order="left")
     return TableView(
         "inject-controls-table",
         "Controls",
-        "Noise: standard deviation of a probe's readings before the first exposure. A share of "
-        "probes that never learn is to be read beside the same share of never-injected items, "
-        "which is about a half. y with the passage in view is what the wording allows.",
-        frame,
-        {"run_id": "Condition", "words": "Control", "arm": "Arm", "depth": "Depth",
-         "inject_lang": "Told in", "probe_lang": "Asked in", "value_ci": "Value", "n": "n",
-         "n_readings": "Readings", "why": "Remark"},
-        {"value_ci": "interval.number"},
+        "Noise: standard deviation of a probe's readings before the first exposure, and the gain "
+        "that the published maximum makes of it. y with the passage in view is what the wording "
+        "allows at best. Drifts: y at the end minus y at the start, of runs that teach none of "
+        "these items.",
+        context.ordered(frame),
+        {"run_id": "Condition", "depth": "Depth", "probe_lang": "Asked in", **_ROWS},
+        dict.fromkeys(_WITH_INTERVAL, "interval.number") | {"ceiling_exact": "share"},
+    )
+
+
+def _not_learned(context: InjectContext) -> TableView | None:
+    table = context.table("inject_controls")
+    rows = None if table is None else table.filter(quantity="not_learned")
+    if table is None or rows is None or not rows.height:
+        return None
+    keys = ["run_id", "arm", "depth", "inject_lang", "probe_lang"]
+    control = table.filter(quantity="not_learned_control").select(*keys, control="value")
+    frame = rows.join(control, on=keys, how="left", maintain_order="left")
+    return TableView(
+        "inject-not-learned",
+        "Probes that never learn",
+        "Share of probes whose gain at the last peak is not above 0. Of never-injected items, to "
+        "which nothing was taught, about a half.",
+        context.ordered(frame.with_columns(pair())),
+        {"run_id": "Condition", "arm": "Arm", "depth": "Depth", "pair": "Told → asked",
+         "value": "Not above 0", "control": "Never injected", "n": "Probes"},
+        {"value": "share", "control": "share"},
     )  # fmt: skip
 
 
@@ -147,7 +171,9 @@ def _permuted(context: InjectContext) -> TableView | None:
         arms=pl.format("{} − {}", "arm_a", "arm_b"),
         pair=pl.format("{} → {}", "inject_lang", "probe_lang"),
         words=pl.col("quantity").replace(words),
-        null=pl.format("{} to {}", pl.col("null_lo").round(3), pl.col("null_hi").round(3)),
+        null=pl.format(
+            "{} to {}", pl.col("null_lo").round(3), pl.col("null_hi").round(3)
+        ).str.replace_all("-", "−"),
     )
     shuffles = int(table["shuffles"][0])
     return TableView(
