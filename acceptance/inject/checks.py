@@ -1,8 +1,4 @@
-"""The same run, killed, accumulated and shared by two processes, and what injection costs.
-
-`python -m acceptance.inject.checks CONFIG OUT` runs one study; the checks start it so that it can
-be killed, and be started by torchrun.
-"""
+"""The same short run in one piece, killed and resumed, accumulated, and by two processes."""
 
 import os
 import signal
@@ -21,8 +17,6 @@ from acceptance.inject.pretrain import Pretrained
 from acceptance.inject.stages import base
 from acceptance.inject.world import World
 from polylore.runs import RunFolder
-from polylore.studies.inject.config import InjectConfig
-from polylore.studies.inject.study import run_inject
 
 UNIT = "main seed 0"
 KILLS = 3
@@ -83,8 +77,8 @@ class Runs:
         config.write_text(yaml.safe_dump(settings), encoding="utf-8")
         torchrun = ["torch.distributed.run", "--nproc-per-node", str(processes), "--standalone"]
         start = [*torchrun, "-m"] if processes > 1 else []
-        module = "acceptance.inject.checks"
-        return [sys.executable, "-m", *start, module, str(config), str(self.folder / name)]
+        words = ["polylore", "inject", "run", str(config), "--out", str(self.folder / name)]
+        return [sys.executable, "-m", *start, *words, "--quiet"]
 
     def run(self, name: str, execution: dict[str, Any] | None = None, processes: int = 1) -> None:
         """One run, to its end."""
@@ -150,13 +144,3 @@ def checks(model: Pretrained, folder: Path) -> list[Same]:
         runs.compare("gradients accumulated over 4 parts", "accumulated"),
         runs.compare("two processes (gloo)", "two"),
     ]
-
-
-def main() -> None:
-    config, out = sys.argv[1:]
-    settings = yaml.safe_load(Path(config).read_text(encoding="utf-8"))
-    run_inject(InjectConfig.parse(settings, config), out)
-
-
-if __name__ == "__main__":
-    main()
