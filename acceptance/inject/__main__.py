@@ -148,6 +148,7 @@ def written(
         *[line for picture in pictures for line in (picture, "")],
         *page.paper_lines(studies),
         *page.both_estimators(studies["arms"]),
+        *page.control_lines(studies["arms"]),
         *page.transfer_lines(studies["arms"], "Transfer", "Shared names, own words for the rest."),
         *page.forgetting_lines(studies["arms"]),
         *later,

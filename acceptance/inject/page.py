@@ -80,7 +80,8 @@ def setting(model: Pretrained, run: RunFolder, dose: float) -> list[str]:
         "in all runs; the values of the single runs follow. D is the rise over the mean before the "
         "first exposure less that of never-injected items; D_pk is D at the peak after the last "
         "exposure, the lag of which is chosen on other items. `shown`: the interval and every run "
-        "are on the predicted side; `contradicted`: the interval is on the other one.",
+        "are on the predicted side; `contradicted`: the interval is on the other one. The two "
+        "languages are called qaa and qab.",
         "",
     ]
 
@@ -164,6 +165,34 @@ def both_estimators(tables: Tables) -> list[str]:
         "",
         "The maximum of readings finds a gain where nothing was learned.",
         *table(head, rows),
+    ]
+
+
+CONTROLS = {
+    "start": "before the first exposure",
+    "noise_sd": "noise",
+    "expected_false": "false gain of such noise",
+    "paper_false": "published E, never",
+    "default_false": "E_cf, never",
+    "ceiling": "with the passage in view",
+    "ceiling_exact": "then answered right",
+}
+
+
+def control_lines(tables: Tables) -> list[str]:
+    """Noise, false gains and the in-context ceiling."""
+    own = tables["inject_controls"].filter(pl.col("run_id") == "main", pl.col("arm").is_null())
+    rows = []
+    for key, part in own.group_by("depth", "probe_lang", maintain_order=True):
+        by = dict(part.select("quantity", "value").iter_rows())
+        rows.append((*(str(k) for k in key), *(number(by.get(name)) for name in CONTROLS)))
+    return [
+        "## Noise and ceiling",
+        "",
+        "Of the readings before the first exposure; the largest of many noisy readings is a gain "
+        "by itself. A model that has never read a person twice in a row does not learn to look "
+        "back: the passage in view need not help.",
+        *table(("depth", "asked in", *CONTROLS.values()), rows),
     ]
 
 
