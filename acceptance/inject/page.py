@@ -189,9 +189,9 @@ def control_lines(tables: Tables) -> list[str]:
     return [
         "## Noise and ceiling",
         "",
-        "Of the readings before the first exposure; the largest of many noisy readings is a gain "
-        "by itself. A model that has never read a person twice in a row does not learn to look "
-        "back: the passage in view need not help.",
+        "Noise: standard deviation of the readings before the first exposure; the largest of many "
+        "such readings is a gain by itself. With the passage in view: the score at state 0 when "
+        "the item's own passage stands before the probe.",
         *table(("depth", "asked in", *CONTROLS.values()), rows),
     ]
 
