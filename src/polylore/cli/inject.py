@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from polylore.cli.inject_report import report
 from polylore.cli.options import config_options, read_config
 from polylore.cli.progress import progress_display
 from polylore.facts.fictional.make import FictionConfig
@@ -15,6 +16,9 @@ from polylore.studies.inject.config import InjectConfig
 @click.group()
 def inject() -> None:
     """Inject facts into a running training, and watch how they arrive and fade."""
+
+
+inject.add_command(report)
 
 
 @inject.command("make-items")

@@ -43,8 +43,8 @@ _MODULES = (
     fiction,
     inject,
     injection,
-    continued,
     injection_evidence,
+    continued,
 )
 
 ALL: dict[str, Table] = {
