@@ -43,6 +43,20 @@ def test_figures_carry_their_data(evil_report: Report) -> None:
         assert spec["data"] == {"name": ROWS}
 
 
+def test_what_no_svg_can_hold_is_drawn_as_signs(tmp_path: Path) -> None:
+    frame = pl.DataFrame(
+        {"letter": ["\x04", "\x7f", "\x9b", "\ufffe", "a\tb"], "n": [1, 2, 3, 4, 5]}
+    )
+    spec = {"mark": "bar", "encoding": {"x": {"field": "letter", "type": "nominal"},
+            "y": {"field": "n", "type": "quantitative"}}, "data": {"name": ROWS}}  # fmt: skip
+    chart = Chart("odd", "Said: \x00", "caption", "description", spec, frame)
+    report = Report("r", "", (), (), (Page("p", "P", "", (chart,)),), {})
+    svg, png = export_figures(report, tmp_path)
+    drawn = "".join(ET.parse(svg).getroot().itertext())
+    assert all(sign in drawn for sign in ("\u2404", "\u2421", "\ufffd", "Said: \u2400"))
+    assert png.stat().st_size > 1000
+
+
 def test_unknown_format_is_refused(evil_report: Report, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="not as pdf"):
         export_figures(evil_report, tmp_path, formats=("pdf",))

@@ -67,7 +67,26 @@ def figure(chart: Chart) -> dict[str, Any]:
         spec["width"] = _WIDTHS[chart.layout]
     config = theme.chart_config(theme.LIGHT, font=_FONT)
     spec["config"] = {**config, "background": "#ffffff", "padding": 16}
-    return spec
+    return dict(_drawable(spec))
+
+
+_UNDRAWABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+
+
+def _drawable(value: Any) -> Any:
+    """The same with signs for characters that no SVG can hold: a model may say anything."""
+    if isinstance(value, str):
+        return _UNDRAWABLE.sub(_sign, value)
+    if isinstance(value, Mapping):
+        return {key: _drawable(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_drawable(inner) for inner in value]
+    return value
+
+
+def _sign(found: re.Match[str]) -> str:
+    code = ord(found.group())
+    return chr(0x2400 + code) if code < 0x20 else "\u2421" if code == 0x7F else "\ufffd"
 
 
 def _draw(spec: dict[str, Any], name: str) -> bytes:
