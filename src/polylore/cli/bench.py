@@ -7,7 +7,12 @@ import click
 from polylore.cli.options import config_options, read_config
 from polylore.cli.output import show_frame
 from polylore.cli.progress import progress_display
-from polylore.studies.bench.config import BenchConfig, PatchBenchConfig, TrainBenchConfig
+from polylore.studies.bench.config import (
+    BenchConfig,
+    InjectBenchConfig,
+    PatchBenchConfig,
+    TrainBenchConfig,
+)
 
 if TYPE_CHECKING:
     from polylore.studies.bench.count import Part
@@ -149,6 +154,44 @@ def train(study: str | None, settings: tuple[str, ...], as_json: bool, **flags: 
         f"Two processes train {found['two_processes']:.2f} times as many tokens as one "
         f"({found['two_processes_lowest']:.2f} to {found['two_processes_highest']:.2f})."
     )
+
+
+@bench.command("inject")
+@config_options(InjectBenchConfig)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else.")
+def inject(study: str | None, settings: tuple[str, ...], as_json: bool, **flags: Any) -> None:
+    """What injection adds to a training step, beside the same step without it.
+
+    Takes a minute; fewer rounds or steps take less.
+    """
+    import json
+
+    import polars as pl
+
+    config = read_config(InjectBenchConfig, study, settings, flags)
+    from polylore.studies.bench.inject import bench_inject
+
+    with progress_display(as_json) as progress:
+        found = bench_inject(config, progress=progress)
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    click.echo(
+        f"{found['parameters']:,} parameters, steps of {found['batch']} rows of {found['length']} "
+        f"tokens, {found['injected_rows']} of them with a passage; {found['steps']} steps in each "
+        f"of {found['rounds']} rounds, {found['threads']} thread(s) on {found['device']}. Numbers "
+        "are medians."
+    )
+    rows = [
+        {
+            "what": way["name"],
+            "ms per step": way["milliseconds"],
+            "of the step": way["ratio"],
+            "lowest to highest": f"{way['ratio_lowest']:.3g} to {way['ratio_highest']:.3g}",
+        }
+        for way in found["ways"]
+    ]
+    show_frame(pl.DataFrame(rows))
 
 
 @bench.command("count")

@@ -116,3 +116,33 @@ class TrainBenchConfig(Config):
         if recipe not in RECIPES:
             raise ValueError(f"no recipe {recipe}; choose from {', '.join(RECIPES)}")
         return recipe
+
+
+class InjectBenchConfig(Config):
+    """The step into which passages are put, and how often it is timed."""
+
+    width: int = Field(default=128, ge=8)
+    """Width of the model's residual stream; a multiple of 8."""
+    layers: int = Field(default=4, ge=1)
+    """Decoder layers."""
+    vocabulary: int = Field(default=2048, ge=64)
+    """Tokens of the vocabulary."""
+    batch: int = Field(default=32, ge=1)
+    """Rows of an optimiser step."""
+    length: int = Field(default=64, ge=8)
+    """Tokens of a row."""
+    share: float = Field(default=0.1, gt=0, le=1)
+    """Share of the rows that carry a passage, at every step; at least one row does."""
+    steps: int = Field(default=10, ge=1)
+    """Updates of one timing."""
+    rounds: int = Field(default=7, ge=1)
+    """How often every way is timed; medians and spread are over rounds."""
+    threads: int = Field(default=1, ge=1)
+    """Arithmetic threads."""
+
+    @field_validator("width")
+    @classmethod
+    def _divides(cls, width: int) -> int:
+        if width % 8:
+            raise ValueError("the width must be a multiple of 8")
+        return width

@@ -5,6 +5,7 @@ So neither the number of processes nor accumulation nor a resume can change it.
 
 import hashlib
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -94,11 +95,15 @@ class PackedRows:
         self.batch_size, self.form = batch_size, form
         self.steps: int | None = there if steps is None else steps
         self.before = first // batch_size
-        self._content = digest or content_digest(tokens_NL, labels_NL)
+        self._content = digest
 
-    @property
+    @cached_property
     def digest(self) -> str:
-        """SHA-256 of the rows and how they are read."""
+        """SHA-256 of the rows up to the last step, and of how they are read."""
+        if self._content is None:
+            used = slice(0, self._first + (self.steps or 0) * self.batch_size)
+            labels = None if self._labels is None else self._labels[used]
+            self._content = content_digest(self._tokens[used], labels)
         return config_digest([self._content, self.batch_size, self._first, vars(self.form)])
 
     def __len__(self) -> int:
