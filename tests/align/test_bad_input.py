@@ -114,7 +114,7 @@ def german(change: Callable[[Rows], None]) -> Callable[[str, Rows], None]:
     ("change", "message"),
     [
         (german(lambda rows: rows[3].update(id=77)), "different ids in city item 3"),
-        (german(lambda rows: rows[3].update(label=0)), "different gold in city item 3"),
+        (german(lambda rows: rows[3].update(label=0)), "different golds in city item 3"),
         (german(lambda rows: [row.update(label=(row["label"] + 1) % 4) for row in rows]),
          "city item 0, city item 1, city item 2, city item 3, city item 4"),
         (german(lambda rows: rows[3].update(label=4)), "label"),

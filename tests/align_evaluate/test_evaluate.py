@@ -305,7 +305,7 @@ def test_costs_are_said_before_anything_is_asked(
     sheets = [sheet_of(done.table("align_questions"), done.table("align_prompts"), "city", lang,
                        make().ask) for lang in ("en", "de")]  # fmt: skip
     every = sum(len(one.ids) for sheet in sheets for one in sheet.tokenised(lm).scored.strings)
-    assert every / 10 < said["tiny: scored"] / 2 < every
+    assert every / 40 < said["tiny: scored"] / 2 < every
     size = sum(weight.numel() for weight in lm.model.parameters())
     tokens = said["tiny: scored"] + said["tiny: answers"]
     assert said["all models"] == pytest.approx(2 * size * tokens / 1e9)
