@@ -127,6 +127,13 @@ def test_sets(tmp_path: Path, change: Callable[[str, Rows], None], message: str)
     assert not (tmp_path / "run").exists()
 
 
+def test_invented_worlds_are_not_asked_as_sets(tmp_path: Path) -> None:
+    few = ("--answers", 2, "--subjects", 2, "--parts", 4, "--out", tmp_path / "w")
+    assert run("world", *few).exit_code == 0
+    said = refused("evaluate", tmp_path, "--sets.sources", tmp_path / "w", "--out", tmp_path / "r")
+    assert "polylore align conduct" in said
+
+
 def test_absent_pivot(tmp_path: Path) -> None:
     sets = write_sets(tmp_path / "sets")
     said = refused("evaluate", tmp_path, "--sets.sources", sets, "--score.pivot", "fr")

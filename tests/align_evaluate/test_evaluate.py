@@ -238,7 +238,11 @@ def test_facts_are_asked_as_choices_and_freely(make: Make, tmp_path: Path) -> No
     assert cells.filter(parser="names")["chance"].unique().to_list() == [0.0]
     ranks = cells.filter(parser="scores")
     assert 0 < ranks["chance"].min() <= 50
-    assert run.table("align_baselines")["baseline"].str.contains("majority:").any()
+    lines = run.table("align_baselines").filter(dataset="cldr.free", lang="de")
+    parts = lines.filter(pl.col("baseline").str.starts_with("majority:"))
+    whole = lines.filter(baseline="majority")
+    assert whole["n"].item() == parts["n"].sum() == 10
+    assert whole["acc"].item() == pytest.approx((parts["acc"] * parts["n"]).sum() / 10)
     # Free answers are graded by what they name.
     wrong = free.filter(mode="generate", right=False)
     assert set(wrong["answer_class"]) <= {
