@@ -114,7 +114,7 @@ def german(change: Callable[[Rows], None]) -> Callable[[str, Rows], None]:
     ("change", "message"),
     [
         (german(lambda rows: rows[3].update(id=77)), "different ids in city item 3"),
-        (german(lambda rows: rows[3].update(label=0)), "different gold in city item 3"),
+        (german(lambda rows: rows[3].update(label=0)), "different golds in city item 3"),
         (german(lambda rows: [row.update(label=(row["label"] + 1) % 4) for row in rows]),
          "city item 0, city item 1, city item 2, city item 3, city item 4"),
         (german(lambda rows: rows[3].update(label=4)), "label"),
@@ -125,6 +125,13 @@ def test_sets(tmp_path: Path, change: Callable[[str, Rows], None], message: str)
     said = refused("evaluate", tmp_path, "--sets.sources", sets, "--out", tmp_path / "run")
     assert message in said
     assert not (tmp_path / "run").exists()
+
+
+def test_invented_worlds_are_not_asked_as_sets(tmp_path: Path) -> None:
+    few = ("--answers", 2, "--subjects", 2, "--parts", 4, "--out", tmp_path / "w")
+    assert run("world", *few).exit_code == 0
+    said = refused("evaluate", tmp_path, "--sets.sources", tmp_path / "w", "--out", tmp_path / "r")
+    assert "polylore align conduct" in said
 
 
 def test_absent_pivot(tmp_path: Path) -> None:

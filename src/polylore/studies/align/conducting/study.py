@@ -49,11 +49,8 @@ def conduct(
     Raises:
         PolyloreError: bad input, in one sentence; nothing that is finished is lost.
     """
-    worlds = load_worlds(config.world, config.targets)
-    if not config.allow_defect:
-        _refuse_defects(worlds)
+    worlds, digests = open_worlds(config)
     checkpoints, gaps, notes = resolve_all(config.models, config.names, config.series)
-    digests = {f"world/{lang}": world.digest() for lang, world in worlds.items()}
     run = RunFolder.open(out, KIND, config.question(), digests)
     store = config.series.store(str(run.path.resolve()))
     parts: list[Part] = [(world.source, world.target) for world in worlds.values()]
@@ -92,6 +89,18 @@ def conduct(
 
             publish(run, progress)
     return run
+
+
+def open_worlds(config: AlignConductConfig) -> tuple[dict[str, World], dict[str, str]]:
+    """The worlds that are asked about, by target, and what identifies them.
+
+    Raises:
+        ConfigError, DataError: no such world, or one that never teaches what it asks.
+    """
+    worlds = load_worlds(config.world, config.targets)
+    if not config.allow_defect:
+        _refuse_defects(worlds)
+    return worlds, {f"world/{lang}": world.digest() for lang, world in worlds.items()}
 
 
 def _refuse_defects(worlds: Mapping[str, World]) -> None:
