@@ -285,5 +285,6 @@ class ArmsConfig(Config):
         values = self.plain()
         for name in ("arms", "compare", "score", "execution"):
             del values[name]
-        del values["train"]["seeds"]
+        for name in ("seeds", "optimizer"):  # of the latter there is only one
+            del values["train"][name]
         return values
