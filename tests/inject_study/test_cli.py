@@ -45,10 +45,10 @@ def test_built_in_studies_are_listed() -> None:
 
 def test_a_plan_starts_nothing(study: str, tmp_path: Path) -> None:
     said = typed("plan", study, "--quiet").output
-    assert "main seed 0: 16 updates" in said
+    assert "main seed 0: 18 updates" in said
     assert "In all: 1 runs" in said
     costs = json.loads(typed("plan", study, "--json").output)
-    assert costs[0]["readings"] == 9
+    assert costs[0]["readings"] == 10
     assert "share" not in costs[0]  # calibration is off in this study
     timed = json.loads(typed("plan", study, "--json", "--execution.calibrate", "true").output)
     assert timed[0]["share"] > 0

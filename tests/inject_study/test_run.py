@@ -59,10 +59,10 @@ def test_every_due_state_is_read_of_every_probe(finished: tuple[RunFolder, Injec
     run, _ = finished
     log = run.read("inject_log", ["main seed 0"])
     probes = run.table("inject_probes")
-    assert log["t"].unique().sort().to_list() == [*range(0, 18, 2)]
-    assert log.height == 9 * probes.height
+    assert log["t"].unique().sort().to_list() == [*range(0, 20, 2)]
+    assert log.height == 10 * probes.height
     read = log.filter(pl.col("swap_mean_logprob").is_not_null() | pl.col("margin").is_not_null())
-    assert read["t"].unique().sort().to_list() == [0, 6, 12]
+    assert read["t"].unique().sort().to_list() == [0, 6, 12, 18]
     assert log.filter(t=6)["greedy_text"].null_count() == 0
     assert log.filter(t=8)["greedy_text"].null_count() == probes.height
     swapped = log.filter(t=6).filter(pl.col("swap_mean_logprob").is_not_null())
@@ -132,12 +132,12 @@ def test_steps_carry_dose_and_held_out_loss(finished: tuple[RunFolder, InjectCon
     run, _ = finished
     steps = run.read("inject_steps", ["main seed 0"])
     dose = run.read("inject_dose", ["main seed 0"])
-    assert steps["t"].to_list() == [*range(1, 17)]
+    assert steps["t"].to_list() == [*range(1, 19)]
     told = steps.filter(pl.col("injected_rows") > 0)
     assert (told["t"] - 1).to_list() == dose["step"].to_list()
     assert told["injected_tokens"].to_list() == dose["injected_tokens"].to_list()
     known = steps.filter(pl.col("background_eval_loss").is_not_null())
-    assert known["t"].to_list() == [*range(2, 17, 2)]
+    assert known["t"].to_list() == [*range(2, 19, 2)]
     assert known["background_eval_loss"][-1] < known["background_eval_loss"][0]
 
 
@@ -169,8 +169,8 @@ def test_plan_and_run_say_what_probing_costs(finished: tuple[RunFolder, InjectCo
     planned = {one["run_id"]: one for one in run.manifest["plan"]}
     for measured in run.manifest["probing"]:
         plan = planned[measured["run_id"]]
-        assert plan["readings"] == measured["readings"] == 9
-        assert plan["with_extras"] == measured["with_extras"] == 3
+        assert plan["readings"] == measured["readings"] == 10
+        assert plan["with_extras"] == measured["with_extras"] == 4
         assert measured["share"] > 0
         assert plan["share"] > 0
         assert plan["training_flop"] == pytest.approx(

@@ -11,6 +11,7 @@ import torch
 
 from polylore.errors import ModelError
 from polylore.models.checking import quiet
+from polylore.models.live import sharded
 from polylore.models.masks import tree_masks
 from polylore.models.packing import Row
 
@@ -25,8 +26,10 @@ def evaluation(model: Any) -> Iterator[None]:
     training = model.training
     model.eval()
     try:
+        # Weights that are gathered from several processes stay in use after this.
+        without = torch.no_grad() if sharded(model) else torch.inference_mode()
         # quiet: transformers warns about padding tokens without a mask, which are harmless here.
-        with torch.inference_mode(), quiet():
+        with without, quiet():
             yield
     finally:
         model.train(training)

@@ -32,7 +32,7 @@ def check_live(model: Any, tokenizer: Any) -> None:
             its vocabulary, or a tokenizer that reports no character offsets.
     """
     name = type(model).__name__
-    if _sharded(model):
+    if sharded(model):
         raise ModelError(
             f"The weights of {name} are spread over processes (FSDP, ZeRO-3 or tensor parallel), "
             "so one process cannot ask it alone; save checkpoints and ask them with "
@@ -52,7 +52,8 @@ def check_live(model: Any, tokenizer: Any) -> None:
         )
 
 
-def _sharded(model: Any) -> bool:
+def sharded(model: Any) -> bool:
+    """Whether the weights are spread over processes."""
     if any(hasattr(weight, "ds_id") for weight in model.parameters()):
         return True
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
