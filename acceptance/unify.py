@@ -19,10 +19,12 @@ from polylore.cli.options import read_config
 from polylore.metrics.unification import correlation
 from polylore.runs import RunFolder
 from polylore.studies.unify.config import SweepConfig
+from polylore.studies.unify.context import UnifyContext
 from polylore.studies.unify.report import report
-from polylore.studies.unify.scoring import final_scores
+from polylore.studies.unify.scoring import final_scores, open_sweep
 from polylore.studies.unify.study import run_sweep
 
+NEEDED = ("unify_runs", "unify_course", "unify_unification")
 LIMITS = (
     "Limits: values of one token, two languages, one wording per relation, one learning rate per "
     "size; skew ties values to the home language of an entity; where all tokens are shared, "
@@ -53,6 +55,7 @@ class Found:
         self.conditions = run.table("unify_conditions")
         self.phases = run.table("unify_phases").join(names, on="run_hash")
         self.causal = run.table("unify_causal").join(names, on="run_hash")
+        self.again = UnifyContext({name: run.table(name) for name in NEEDED}).again
         scores = final_scores(
             self.runs,
             run.table("unify_unification"),
@@ -81,6 +84,17 @@ class Found:
         return (
             f"{row['value']:.3f} [{row['lo']:.3f}, {row['hi']:.3f}], seeds {row['least']:.3f} to "
             f"{row['most']:.3f}"
+        )
+
+    def other_items(self) -> str:
+        """How far the headline score depends on which items were drawn."""
+        rows = self.again.drop_nulls()
+        if not rows.height:
+            return ""
+        most = (rows["again"] - rows["u_norm"]).abs().max()
+        return (
+            f"U_norm of a second sample of items differs from that of the first by at most "
+            f"{most:.3f} ({rows.height} runs)."
         )
 
     def edits(self, condition: str, which: str = "x") -> float | None:
@@ -234,7 +248,7 @@ def page(run: RunFolder, found: Found, spent: str) -> tuple[list[str], bool]:
         ),
         "",
         f"Printed, not tested: syn(32) {found.shown('T5 syn(32)')}; names at p=.5 "
-        f"{found.shown('T4 p=.5')}.",
+        f"{found.shown('T4 p=.5')}. {found.other_items()}",
         "",
         "Patches are made at the input of every layer; these models have two, numbered from 0. The "
         "input of layer 0 is the word that asks for the relation, one word in both languages of "
@@ -252,6 +266,9 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--remark", default="", help="sentence about the runs, for the page")
+    parser.add_argument(
+        "--page", action="store_true", help="train nothing; write the page of a finished folder"
+    )
     options = parser.parse_args()
     study = Path(__file__).with_name("unify.yaml")
     settings = (f"execution.jobs={options.jobs}", f"seeds={options.seeds}")
@@ -261,7 +278,10 @@ def main() -> None:
     def tell(done: int, total: int, what: str) -> None:
         print(f"{what}: {done} of {total}, {(time.monotonic() - start) / 60:.1f} min", flush=True)
 
-    run = run_sweep(config, options.folder, name="acceptance", progress=tell)
+    if options.page:
+        run = open_sweep(options.folder)
+    else:
+        run = run_sweep(config, options.folder, name="acceptance", progress=tell)
     with run.lock():
         report(run)
     found = Found(run)

@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from polylore.facts.worlds import World, WorldConfig, make_world, presentations, token_preset
+from polylore.facts.worlds import (
+    World,
+    WorldConfig,
+    attribute_design,
+    make_card,
+    make_world,
+    presentations,
+    token_preset,
+)
 
 TOY = {"never_seen": 0}
 
@@ -206,3 +214,18 @@ def test_seeds_decide_what_they_are_for() -> None:
     assert len({derived.seed_of(name) for name in ("world", "split", "order", "cue")}) == 4
     given = WorldConfig.parse({"seeds": {n: derived.seed_of(n) for n in ("world", "init")}})
     assert given.canonical() == derived.canonical()
+
+
+def test_one_language_alone_has_the_volume_and_the_size_of_two() -> None:
+    two, one = world(p=0.5), world(ratio=[1, 0], exposure="dup", delta=0.5)
+    assert len(one.words) == len(two.words)
+    assert one.weight.sum() == two.weight.sum()
+    assert set(one.facts["lang"]) == {one.languages[0]}
+    assert len(one.languages) == 2
+    assert not len(one.cells("mono_unseen"))
+    assert attribute_design(one) == 0
+    assert make_card(one)["cells"]["mono_seen"] == int(one.seen.sum())
+    # With parallel facts the language is told, although nobody's home.
+    both = world(ratio=[1, 0], p=0.5)
+    assert set(both.facts["lang"]) == set(both.languages)
+    assert set(both.facts["home_lang"]) == {both.languages[0]}

@@ -159,3 +159,35 @@ def test_steps_and_batches_are_checked() -> None:
         made.stream(8).batch(0)
     with pytest.raises(ConfigError, match="at least 1"):
         made.stream(0)
+
+
+def test_pairs_tell_a_parallel_fact_twice_in_one_row() -> None:
+    made = world(p=0.5, cue="tag", concatenate=0.5)
+    stream, length = made.stream(256), made.sequence_len
+    batch = stream.batch(3)
+    assert batch.tokens.shape == (256, stream.row_tokens) == (256, 2 * length)
+    assert batch.pad is not None
+    assert batch.before is not None
+    parallel = made.population[batch.cell] == 0
+    two = batch.before >= 0
+    assert not two[~parallel].any()
+    assert 0.35 < two[parallel].mean() < 0.65
+    assert (batch.pad == np.where(two, 0, length)).all()
+    for row, cell, first in zip(batch.tokens, batch.cell, batch.before, strict=True):
+        told = [row[length:], row[:length]] if first >= 0 else [row[:length]]
+        for part, which in zip(told, (cell, first), strict=False):
+            fact = made.facts.row(int(which), named=True)
+            assert made.text(part) == f"{fact['prompt']} {fact['object']}"
+            assert fact["fact_id"] == made.facts["fact_id"][int(cell)]
+        assert first < 0 or made.lang[first] != made.lang[cell]
+    # What is presented is what stands in the rows, the first samples of pairs included.
+    told = [c for b in map(stream.batch, (1, 2, 3)) for c in (b.cell, b.before) if c is not None]
+    cells = np.concatenate(told)
+    counts = np.bincount(cells[cells >= 0], minlength=len(made.fact))
+    table = stream.exposure([3])
+    assert table["count"].to_list() == counts[made.seen].tolist()
+    assert table["tokens"][0] == 3 * 256 * 2 * length
+    # The knob changes nothing else of a world, and no world that does not use it.
+    plain = world(p=0.5, cue="tag")
+    assert plain.stream(256).samples(3).tolist() == stream.samples(3).tolist()
+    assert "concatenate" not in plain.config.canonical()

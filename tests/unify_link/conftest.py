@@ -22,7 +22,7 @@ CONFIG = {
         "world.relations": 3,
         "world.never_seen": 4,
         "world.p": 0.25,
-        "recipe.steps": 20,
+        "recipe.steps": 5,
         "recipe.batch_size": 32,
     },
     "seeds": 1,

@@ -47,7 +47,7 @@ def test_numbers_are_those_of_training(measured: RunFolder, trained: RunFolder) 
         assert known.height
         assert known[f"{name}_here"].null_count() == 0
         assert (known[name] - known[f"{name}_here"]).abs().max() < 1e-4
-    edits = [run.read("unify_edits").filter(pl.col("step") == 20) for run in (measured, trained)]
+    edits = [run.read("unify_edits").filter(pl.col("step") == 5) for run in (measured, trained)]
     assert edits[0].equals(edits[1])
 
 
@@ -76,7 +76,7 @@ def test_folders_that_do_not_belong_are_refused_and_the_others_measured(
     assert "trained on world 000000000000" in refused[str(other)]
     assert "at which step" in refused[str(nameless)]
     assert "weights" in refused[str(empty)]
-    assert RunFolder.load(out).table("unify_course")["step"].to_list() == [20]
+    assert RunFolder.load(out).table("unify_course")["step"].to_list() == [5]
 
 
 def test_a_model_of_other_words_is_refused(series: Path, tmp_path: Path) -> None:

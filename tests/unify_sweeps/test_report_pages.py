@@ -1,6 +1,7 @@
 """The report of a sweep: figures, verdicts and bad cases, on planted tables and one real run."""
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,14 +16,13 @@ from polylore.files import write_json
 from polylore.metrics.unification import RunDraws, conditions, correlation, effects, lags
 from polylore.report import Chart, Finding, Prose, Report, TableView, render
 from polylore.report.export import figure
-from polylore.studies.unify.config import MeasureConfig, SweepConfig
+from polylore.runs import RunFolder
 from polylore.studies.unify.context import UnifyContext
 from polylore.studies.unify.knobs import varied
 from polylore.studies.unify.pages import build_report
 from polylore.studies.unify.report import report
 from polylore.studies.unify.scoring import baseline_pairs, final_scores, outcomes
 from polylore.studies.unify.sections.pictures import checkerboard
-from polylore.studies.unify.study import run_sweep
 from polylore.studies.unify.worker import failure_of
 from polylore.tables import unify as raw
 from polylore.tables import unify_results as results
@@ -378,21 +378,21 @@ def test_checkerboard_of_states_apart_and_together() -> None:
     assert checkerboard(offset) == pytest.approx(1.6)  # within .8, cross -.8
 
 
-def test_a_real_run_and_a_failed_one(tmp_path: Path) -> None:
-    base = {"preset": "smoke", "recipe.steps": 20, "world.p": 0.5, "world.entities": 24}
-    measure = MeasureConfig(items=16, fresh=1, codelength=False, edits=8, patches=8, states=8)
-    config = SweepConfig(base=base, seeds=1, measure=measure)
-    run = run_sweep(config, tmp_path / "run")
-    run.annotate("seeds", [0, 1])  # a second seed that failed
-    write_json({"unit": "run seed 1", "why": "loss is not a number", "trace": ""},
-               failure_of(run.path, "run seed 1"))  # fmt: skip
+def test_a_real_run_and_a_failed_one(finished: RunFolder, tmp_path: Path) -> None:
+    shutil.copytree(finished.path, tmp_path / "run")
+    run = RunFolder.load(tmp_path / "run")
+    run.annotate("conditions", run.manifest["conditions"][:1])
+    run.annotate("seeds", [0, 1, 2])  # a third seed that failed
+    write_json({"unit": "apart seed 2", "why": "loss is not a number", "trace": ""},
+               failure_of(run.path, "apart seed 2"))  # fmt: skip
     path = report(run)
     page = path.read_text(encoding="utf-8")
     assert "loss is not a number" in page
     assert "This sweep is unfinished" in page
     assert (run.path / "figures" / "unify-course.svg").is_file()
     assert (run.path / "tables" / "unify_runs.csv").is_file()
-    assert json.loads((run.path / "manifest.json").read_text())["missing"] == [["run", 1]]
+    assert json.loads((run.path / "manifest.json").read_text())["missing"] == [["apart", 2]]
+    assert run.table("unify_runs").filter(status="failed")["seed"].to_list() == [2]
     assert baseline_pairs(run).height == 0
 
 

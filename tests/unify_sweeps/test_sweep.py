@@ -21,15 +21,15 @@ def test_every_run_leaves_its_tables(finished: RunFolder, tiny: SweepConfig) -> 
     assert set(runs["condition"]) == {"apart", "parallel"}
     assert runs["params"].n_unique() == 1
     course = finished.read("unify_course")
-    assert course["step"].max() == 20
+    assert course["step"].max() == 4
     assert course["step"].min() == 0
     answers = finished.read("unify_answers")
     assert set(answers["population"]) == {"parallel", "mono_seen", "mono_unseen", "never_seen"}
-    assert set(answers["step"]) == {20}
+    assert set(answers["step"]) == {4}
     edits = finished.read("unify_edits")
     assert set(edits["set"]) <= {"x", "parallel", "retention"}
     sims = finished.read("unify_sims").filter(pl.col("init") == 0)
-    assert set(sims["items"]) == {"mono", "parallel", "never_seen"}
+    assert set(sims["items"]) == {"mono", "mono again", "parallel", "never_seen"}
     fresh = finished.read("unify_unification")["u_fresh"]
     assert fresh.null_count() < fresh.len()
     assert missing(finished).height == 0
@@ -37,9 +37,9 @@ def test_every_run_leaves_its_tables(finished: RunFolder, tiny: SweepConfig) -> 
 
 def test_exposure_is_that_of_the_steps(finished: RunFolder) -> None:
     exposure = finished.read("unify_exposure")
-    assert exposure["step"].unique().to_list() == [20]
+    assert exposure["step"].unique().to_list() == [4]
     total = exposure.group_by("run_hash").agg(pl.col("count").sum())["count"]
-    assert total.to_list() == [20 * 32] * 4
+    assert total.to_list() == [4 * 32] * 4
 
 
 def test_scores_and_baselines_stand_beside_each_other(finished: RunFolder) -> None:
@@ -60,17 +60,19 @@ def test_a_run_killed_between_evaluations_gives_the_same_tables(
     def dies(found: dict, folder: Path) -> None:
         ordinary(found, folder)
         measured.append(folder.name)
-        if len(measured) == 6:
+        if len(measured) == 3:
             raise KeyboardInterrupt
 
-    out = tmp_path / "run"
+    out, one = tmp_path / "run", tiny.model_copy(update={"seeds": 1, "arms": tiny.arms[:1]})
     monkeypatch.setattr(worker, "_write", dies)
     with pytest.raises(KeyboardInterrupt):
-        run_sweep(tiny, out)
+        run_sweep(one, out)
     assert len(RunFolder.load(out).units()) == 0
-    monkeypatch.setattr(worker, "_write", ordinary)
-    again = run_sweep(tiny, out)
-    for unit in finished.units():
+    again = run_sweep(one, out)
+    # The evaluation that was written when the run was killed had no state yet.
+    assert measured == [f"step-{k:06d}" for k in (0, 1, 2, 2, 3, 4)]
+    assert again.units() == ["apart seed 0"]
+    for unit in again.units():
         for name in read_json(finished.unit_path(unit) / "done.json")["tables"]:
             ours, theirs = (
                 run.read(name, [unit]).drop("wall_s", strict=False) for run in (again, finished)
@@ -79,13 +81,17 @@ def test_a_run_killed_between_evaluations_gives_the_same_tables(
     assert not list((out / "unfinished").iterdir())
 
 
+def without(finished: RunFolder, unit: str, out: Path) -> Path:
+    """A copy of the finished sweep that lacks one run."""
+    shutil.copytree(finished.path, out)
+    shutil.rmtree(RunFolder.load(out).unit_path(unit))
+    return out
+
+
 def test_nothing_finished_is_computed_again(
     finished: RunFolder, tiny: SweepConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    out = tmp_path / "run"
-    shutil.copytree(finished.path, out)
-    lost = RunFolder.load(out).unit_path("parallel seed 1")
-    shutil.rmtree(lost)
+    out = without(finished, "parallel seed 1", tmp_path / "run")
     done = []
     ordinary = worker._Runs.go
 
@@ -109,10 +115,11 @@ def test_a_failed_run_is_named_and_repeated_alone(
             raise RuntimeError("out of luck")
         return ordinary(self, now, task)
 
+    out = without(finished, "parallel seed 0", tmp_path / "run")
     monkeypatch.setattr(worker._Runs, "_causal", fails)
     with pytest.raises(RunError, match=r"1 of 4 runs failed.*'parallel seed 0': out of luck"):
-        run_sweep(tiny, tmp_path / "run")
-    half = open_sweep(tmp_path / "run")
+        run_sweep(tiny, out)
+    half = open_sweep(out)
     assert missing(half).rows() == [("parallel", 0)]
     assert score(half).read("unify_runs").height == 3
     runs = half.table("unify_runs")
@@ -126,19 +133,21 @@ def test_a_failed_run_is_named_and_repeated_alone(
     of_means = half.table("unify_conditions").filter(condition="parallel", outcome="acc_x")
     assert of_means.select(seeds=pl.col("n_seeds") + pl.col("n_left_out")).item() == 1
     monkeypatch.setattr(worker._Runs, "_causal", ordinary)
-    whole = run_sweep(tiny, tmp_path / "run")
+    whole = run_sweep(tiny, out)
     assert missing(whole).height == 0
-    assert not list((tmp_path / "run" / "failed").glob("*.json"))
+    assert not list((out / "failed").glob("*.json"))
 
 
 def test_stacked_runs_give_the_numbers_of_single_ones(
     finished: RunFolder, tiny: SweepConfig, tmp_path: Path
 ) -> None:
     execution = tiny.execution.model_copy(update={"stacked": 4})
-    stacked = run_sweep(tiny.model_copy(update={"execution": execution}), tmp_path / "run")
+    alone = tiny.arms[1].model_copy(update={"baseline": None})
+    change = {"execution": execution, "arms": [alone]}
+    stacked = run_sweep(tiny.model_copy(update=change), tmp_path / "run")
     key = ["run_hash", "step"]
     ours = stacked.read("unify_course").sort(key)
-    theirs = finished.read("unify_course").sort(key)
+    theirs = finished.read("unify_course", stacked.units()).sort(key)
     assert ours.select(key).equals(theirs.select(key))
     gap = (ours["loss_train"] - theirs["loss_train"]).abs().max()
     assert gap < 1e-4
@@ -199,7 +208,8 @@ def test_nothing_held_out_gives_no_accuracy_and_no_error(tiny: SweepConfig, tmp_
     course = run.table("unify_course")
     assert course["acc_x"].null_count() == course.height
     assert set(course["reason"]) == {"there are no held-out cells"}
-    assert set(run.read("unify_sims")["items"]) == {"parallel", "never_seen"}
+    samples = set(run.read("unify_sims")["items"])
+    assert samples == {"parallel", "parallel again", "never_seen"}
 
 
 def test_scores_of_first_and_last_alone_date_nothing(tiny: SweepConfig, tmp_path: Path) -> None:
@@ -247,9 +257,11 @@ def test_one_failing_run_of_a_stack_fails_alone(
         return ordinary(self, now, task)
 
     monkeypatch.setattr(worker._Runs, "_causal", fails)
-    execution = tiny.execution.model_copy(update={"stacked": 4})
-    with pytest.raises(RunError, match=r"1 of 4 runs failed.*out of luck"):
-        run_sweep(tiny.model_copy(update={"execution": execution}), tmp_path / "run")
+    execution = tiny.execution.model_copy(update={"stacked": 2})
+    change = {"execution": execution, "seeds": 1}
+    with pytest.raises(RunError, match=r"1 of 2 runs failed.*out of luck"):
+        run_sweep(tiny.model_copy(update=change), tmp_path / "run")
+    assert RunFolder.load(tmp_path / "run").units() == ["apart seed 0"]
 
 
 def hand_made(path: Path, values: int) -> str:

@@ -152,8 +152,9 @@ def sweep(
         found = conditions(config)
         for one in found:
             click.echo(f"{one.family}\t{one.name}")
-        seeds = len(config.all_seeds)
-        click.echo(f"{len(found)} conditions, {seeds} seeds, {len(found) * seeds} runs.")
+        seeds, rates = len(config.all_seeds), len(config.lr_grid)
+        more = f", and {len(found) * rates} to choose learning rates" if rates else ""
+        click.echo(f"{len(found)} conditions, {seeds} seeds, {len(found) * seeds} runs{more}.")
         return
     _sweep(config, out, Path(study).stem, quiet)
 

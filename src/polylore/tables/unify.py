@@ -18,7 +18,9 @@ POPULATION = Column(
 LANG_A = Column("lang_a", pl.String(), "first language of the pair, the earlier in the world")
 LANG_B = Column("lang_b", pl.String(), "second language of the pair")
 ITEM_KIND = Column("item_kind", pl.String(), "entity (subject token) or fact (answer position)")
-ITEMS = Column("items", pl.String(), "sample of items: mono, parallel, never_seen or all")
+ITEMS = Column(
+    "items", pl.String(), "sample of items: mono, parallel, never_seen, all, or one of these again"
+)
 LAYER = Column(
     "layer", pl.Int32(), "hidden state: 0 embeddings, ..., number of layers (after the final norm)"
 )
@@ -65,7 +67,7 @@ KNOBS = (
     _knob("cue_kind", pl.String(), "none, tag, drop, syn, xor or tag_noise"),
     _knob("cue_level", pl.Float64(), "its number: q of drop, m of syn, epsilon of xor"),
     _knob("curriculum", pl.String(), "stages as configured"),
-    _knob("modulation", pl.String(), "extra arm: code_switching, alignment_loss, ..."),
+    _knob("modulation", pl.String(), "extra arm: code_switch, concatenated, alignment_loss"),
     _knob("i_design", pl.Float64(), "I(V;language | relation) by design", "bits"),
     _knob("i_uni", pl.Float64(), "largest I(token;language) over cue positions", "bits"),
     _knob("layers", pl.Int32(), "layers of the model", "layers"),

@@ -224,6 +224,22 @@ CONDITIONS = Table(
     key=("condition", "outcome"),
 )
 
+TUNING = Table(
+    "unify_tuning",
+    "Learning rates that were tried for a condition before its seeds were trained.",
+    (
+        Column("condition", pl.String(), "everything but the seed"),
+        Column("lr", pl.Float64(), "peak learning rate"),
+        Column("seed", pl.Int64(), "seed of the trial, which no run of the sweep has"),
+        RUN,
+        Column("status", pl.String(), "done, underfit or diverged"),
+        number("acc_train", "recall of training cells at the end", "share"),
+        number("loss_train", "loss on training cells at the end", "nats"),
+        flag("chosen", "whether the seeds are trained with it", nullable=False),
+    ),
+    key=("condition", "lr"),
+)
+
 CORRELATION = Table(
     "unify_correlation",
     "Score against acc_X over runs.",

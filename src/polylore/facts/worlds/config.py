@@ -102,7 +102,8 @@ class WorldConfig(Config):
     delta: float = Field(default=0.0, ge=0, le=1)
     """Share of entities that mode dup shows L times as often."""
     ratio: list[float] | None = None
-    """Share of home facts per language; equal shares if not given."""
+    """Share of home facts per language; equal shares if not given. Without parallel facts a share
+    of 0 leaves a language its words alone: a monolingual control."""
     zipf_alpha: float = Field(default=0.0, ge=0)
     """Presentations of an entity fall with this power of its rank; 0 for equal ones."""
     name_len: int = Field(default=1, ge=1, le=8)
@@ -128,6 +129,10 @@ class WorldConfig(Config):
     xor(e)+xor_noise(q)."""
     code_switch: float = Field(default=0.0, ge=0, le=1)
     """Share of names and of relation tokens of parallel facts told in another language's tokens."""
+    concatenate: float = Field(default=0.0, ge=0, le=1)
+    """Share of presentations of parallel facts that follow the same fact in another language within
+    one sample. A causal model reads the first of the two as if it stood alone, so a share of .5 is
+    what a corpus of nothing but translation pairs says about these facts."""
     curriculum: list[StageConfig] = Field(default=[])
     """Stages of training; one stage of everything if empty."""
     facts: str | None = None
@@ -149,8 +154,8 @@ class WorldConfig(Config):
     @field_validator("ratio")
     @classmethod
     def _shares(cls, value: list[float] | None) -> list[float] | None:
-        if value is not None and (min(value, default=0) <= 0 or abs(sum(value) - 1) > 1e-6):
-            raise ValueError("must be shares above 0 that add up to 1")
+        if value is not None and (min(value, default=-1) < 0 or abs(sum(value) - 1) > 1e-6):
+            raise ValueError("must be shares from 0 on that add up to 1")
         return value
 
     @model_validator(mode="after")
@@ -233,6 +238,13 @@ class WorldConfig(Config):
         return [self.cue, *(stage.cue for stage in self.curriculum if stage.cue is not None)]
 
     @property
+    def silent(self) -> list[int]:
+        """Languages that nothing is told in, by number: no home, and no parallel facts."""
+        if self.ratio is None or self.p > 0:
+            return []
+        return [lang for lang, share in enumerate(self.ratio) if share == 0]
+
+    @property
     def n_train_templates(self) -> int:
         """Wordings in which each entity is shown."""
         return self.train_templates or max(1, self.templates - 1)
@@ -254,6 +266,8 @@ class WorldConfig(Config):
         values["seeds"] = {name: self.seed_of(name) for name in SEEDS}
         values["facts"] = self.facts is not None
         del values["seed"]
+        if not self.concatenate:  # worlds of the time before this knob keep their identity
+            del values["concatenate"]
         return values
 
 

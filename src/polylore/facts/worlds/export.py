@@ -1,7 +1,7 @@
 """A world for the other studies: as a parallel fact set, as a design, as a corpus."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +9,7 @@ import polars as pl
 
 from polylore.errors import ConfigError
 from polylore.facts.factset import FactSet
+from polylore.facts.worlds.stream import Batch
 from polylore.facts.worlds.world import World
 from polylore.files import atomic_path
 from polylore.tables import raw
@@ -125,7 +126,8 @@ def dump_stream(
 ) -> int:
     """Write the documents of a training in their order as JSONL; returns how many.
 
-    A line holds doc_id, step, lang, fact_id and text, so `corpus count` can count it.
+    A line holds doc_id, step, lang, fact_id and text, so `corpus count` can count it. A row that
+    tells a fact in two languages is two documents, one behind the other.
 
     Raises:
         ConfigError: fewer than one step.
@@ -138,7 +140,7 @@ def dump_stream(
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as out:
         for step in range(1, steps + 1):
             batch = stream.batch(step)
-            for row, cell in zip(batch.tokens.tolist(), batch.cell.tolist(), strict=True):
+            for row, cell in _documents(batch, world.sequence_len):
                 document = {
                     "doc_id": number,
                     "step": step,
@@ -151,3 +153,15 @@ def dump_stream(
             if progress is not None:
                 progress(step, steps, "writing the stream (steps)")
     return number
+
+
+def _documents(batch: Batch, length: int) -> Iterator[tuple[list[int], int]]:
+    """Tokens and cell of every sample of a batch, in their order."""
+    before = np.full(len(batch.cell), -1) if batch.before is None else batch.before
+    for row, first, cell in zip(
+        batch.tokens.tolist(), before.tolist(), batch.cell.tolist(), strict=True
+    ):
+        if first >= 0:
+            yield row[:length], first
+            row = row[length:]
+        yield row[:length], cell

@@ -144,10 +144,11 @@ def realised_bits(world: World, batch_size: int = 512) -> pl.DataFrame:
         Columns position, design, realised, limit (bits), ok.
     """
     stream, rows = Stream(world, batch_size), []
-    batches = [stream.batch(step) for step in range(1, -(-SAMPLED // batch_size) + 1)]
-    lang = np.concatenate([world.lang[batch.cell] for batch in batches])
+    steps = range(1, -(-SAMPLED // batch_size) + 1)
+    samples = [stream.samples(step) for step in steps]
+    lang = np.concatenate([world.lang[stream.cells(step)] for step in steps])
     for position in range(world.cue.length):
-        tokens = np.concatenate([batch.tokens[:, position] for batch in batches])
+        tokens = np.concatenate([tokens[:, position] for tokens in samples])
         kinds = np.unique(tokens, return_inverse=True)[1].ravel()
         table = _table(kinds, lang, np.ones(len(lang)), world)
         design = plug_in(_cue_table(world, [position]))

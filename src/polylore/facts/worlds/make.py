@@ -79,14 +79,19 @@ def draw_world(config: WorldConfig) -> World:
         home=home,
         value=value,
         block=value // (config.values // config.languages),
-        subjects=_join(words[names[:, grid.entity]]),
-        objects=_join(
-            words[vocabulary.values[:, grid.relation, value]],
-        ),
+        subjects=_told(config, _join(words[names[:, grid.entity]])),
+        objects=_told(config, _join(words[vocabulary.values[:, grid.relation, value]])),
         weights=weights,
         stages=stages,
     )
     return world_facts(config, told, forms, vocabulary.words, codes)
+
+
+def _told(config: WorldConfig, texts: list[list[str]]) -> list[list[str | None]]:
+    """Texts [languages][facts]; none in languages that nothing is told in."""
+    return [
+        [None] * len(own) if lang in config.silent else list(own) for lang, own in enumerate(texts)
+    ]
 
 
 def _names(config: WorldConfig, vocabulary: Vocabulary) -> Ids:

@@ -29,6 +29,10 @@ class Batch:
     """[batch, sequence length]."""
     cell: Ids
     """[batch] row of `World.facts`."""
+    pad: Ids | None = None
+    """[batch] tokens of padding at the end of each row; None where all rows are equally long."""
+    before: Ids | None = None
+    """[batch] cell that is told first in the same row, -1 for none; None where no row tells two."""
 
 
 class Stream:
@@ -96,10 +100,37 @@ class Stream:
 
     def batch(self, step: int) -> Batch:
         """The batch of a step; it depends on nothing but the world, the batch size and the step."""
-        world, cells = self.world, self.cells(step)
-        rng = np.random.default_rng(
-            np.random.SeedSequence(world.config.seed_of("cue"), spawn_key=(step,))
+        world, cells, rng = self.world, self.cells(step), self._generator(step)
+        tokens = self._told(cells, step, rng)
+        if not world.config.concatenate:
+            return Batch(tokens, cells)
+        others = self._other_languages(cells, rng)
+        two = (others >= 0) & (rng.random(len(cells)) < world.config.concatenate)
+        first = self._told(np.where(two, others, cells), step, rng)
+        rows = np.where(
+            two[:, None],
+            np.concatenate([first, tokens], axis=1),
+            np.concatenate([tokens, np.zeros_like(tokens)], axis=1),
         )
+        pad = np.where(two, 0, world.sequence_len)
+        return Batch(rows, cells, pad, np.where(two, others, -1))
+
+    def samples(self, step: int) -> Ids:
+        """[batch, sequence length] what a step tells of its cells, without what stands before."""
+        return self._told(self.cells(step), step, self._generator(step))
+
+    @property
+    def row_tokens(self) -> int:
+        """Tokens of a row, padding included."""
+        return self.world.sequence_len * (2 if self.world.config.concatenate else 1)
+
+    def _generator(self, step: int) -> np.random.Generator:
+        seed = self.world.config.seed_of("cue")
+        return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(step,)))
+
+    def _told(self, cells: Ids, step: int, rng: np.random.Generator) -> Ids:
+        """Samples of cells, with cues, wordings and code-switches drawn for them."""
+        world = self.world
         tokens, lang = self._clean[cells], world.lang[cells]
         tokens[:, : world.cue.length] = world.stage_cues[self.stage(step)].draw(rng, lang)
         first, relation = world.name_span
@@ -117,7 +148,7 @@ class Stream:
             tokens[:, relation] = world.relation_tokens[
                 world.relation[cells], world.lang[told], template
             ]
-        return Batch(tokens, cells)
+        return tokens
 
     def _other_languages(self, cells: Ids, rng: np.random.Generator) -> Ids:
         """[n] the same facts in another language that training shows too; -1 if there is none."""
@@ -131,8 +162,10 @@ class Stream:
     def exposure(self, steps: Sequence[int]) -> pl.DataFrame:
         """Presentations of every seen cell up to and including each of the steps.
 
+        A row that tells two cells presents both.
+
         Returns:
-            Columns fact_id, lang, step, tokens (all tokens read so far), count, exposure_kind
+            Columns fact_id, lang, step, tokens (read so far, with padding), count, exposure_kind
             (`exact`); E(., 0) = 0.
         """
         world, frames = self.world, []
@@ -142,14 +175,22 @@ class Stream:
         done = 0
         for step in sorted(set(steps)):
             for one in range(done + 1, step + 1):
-                np.add.at(counts, self.cells(one), 1)
+                np.add.at(counts, self._presented(one), 1)
             done = max(done, step)
             frames.append(
                 facts.with_columns(
                     step=pl.lit(step, dtype=pl.Int64()),
-                    tokens=pl.lit(step * self.batch_size * world.sequence_len, dtype=pl.Int64()),
+                    tokens=pl.lit(step * self.batch_size * self.row_tokens, dtype=pl.Int64()),
                     count=pl.Series(counts[shown]),
                     exposure_kind=pl.lit("exact"),
                 )
             )
         return pl.concat(frames)
+
+    def _presented(self, step: int) -> Ids:
+        """Cells that a step presents, those told before others included."""
+        if not self.world.config.concatenate:
+            return self.cells(step)
+        batch = self.batch(step)
+        before = np.zeros(0, dtype=np.int64) if batch.before is None else batch.before
+        return np.concatenate([batch.cell, before[before >= 0]])

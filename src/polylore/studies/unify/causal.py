@@ -61,6 +61,8 @@ def _choose(
 ) -> _Edits:
     """Facts that the model knows in a language it was shown them in."""
     facts = rng.permutation(facts_of(world, population))
+    if not len(facts):
+        return _Edits(facts, facts, facts)
     cells = world.cell_of[facts]
     source = cells[np.arange(len(facts)), world.home[cells[:, 0]]]
     seen = world.seen[source]

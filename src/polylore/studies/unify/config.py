@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -20,6 +20,7 @@ WORLD_SIZES: dict[str, dict[str, Any]] = {
 """Worlds that go with a recipe; all other recipes go with the default world."""
 SCHEMA = 2
 """Raised when what a run writes changes its meaning, so that old units are not taken for new."""
+Rate = Annotated[float, Field(gt=0)]
 _TOKENS = re.compile(r"(\w+)(?:\((\d*\.?\d+)\))?")
 
 
@@ -115,6 +116,9 @@ class MeasureConfig(Config):
     """Items of the unification scores, the same at all evaluations of a run."""
     scores: Literal["all", "ends"] = "all"
     """Unification scores and probes at every evaluation, or only at the first and the last."""
+    second_sample: bool = True
+    """Scores of a second sample of items at the last evaluation, to see how far they depend on
+    which items were drawn."""
     variants: bool = True
     """All ways of centring and of choosing distractors at the last evaluation, not only the first
     two."""
@@ -189,6 +193,9 @@ class SweepConfig(Config):
     """Named conditions; without any there is one, made of base, grid and zip."""
     seeds: int = Field(default=3, ge=1)
     """How many seeds: 0, 1, ..."""
+    lr_grid: list[Rate] = Field(default_factory=list)
+    """Peak learning rates to choose from for each condition, by recall of training cells and then
+    by loss, on a world of another seed; none: that of the preset."""
     measure: MeasureConfig = MeasureConfig()
     """What is measured of each run."""
     execution: ExecutionConfig = ExecutionConfig()
@@ -200,6 +207,8 @@ class SweepConfig(Config):
             raise ValueError("zip: all lists must be equally long")
         if any(not values for values in (*self.grid.values(), *self.zip.values())):
             raise ValueError("grid and zip: every list needs a value")
+        if len(set(self.lr_grid)) < len(self.lr_grid):
+            raise ValueError("lr_grid: every rate must be given once")
         return self
 
     @property
@@ -219,6 +228,9 @@ class TrainConfig(RunConfig):
 
     seeds: int = Field(default=1, ge=1)
     """How many seeds."""
+    lr_grid: list[Rate] = Field(default_factory=list)
+    """Peak learning rates to choose from, by recall of training cells and then by loss, on a world
+    of another seed; none: that of the recipe."""
     measure: MeasureConfig = MeasureConfig()
     """What is measured of each run."""
     execution: ExecutionConfig = ExecutionConfig()
@@ -230,7 +242,11 @@ class TrainConfig(RunConfig):
             raise ConfigError("world.seed has no meaning here: `seeds` says how many, from 0 on.")
         base = {name: self.plain()[name] for name in RunConfig.model_fields}
         return SweepConfig(
-            base=base, seeds=self.seeds, measure=self.measure, execution=self.execution
+            base=base,
+            seeds=self.seeds,
+            lr_grid=self.lr_grid,
+            measure=self.measure,
+            execution=self.execution,
         )
 
 

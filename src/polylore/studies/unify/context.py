@@ -162,6 +162,20 @@ class UnifyContext:
         return rows.select("run_hash", **{n: _unless_trivial(n) for n in names})
 
     @cached_property
+    def again(self) -> pl.DataFrame:
+        """Headline U_norm of used runs at their ends and that of a second sample of items."""
+        scores = self.tables["unify_unification"].filter(
+            PLAIN & (pl.col("item_kind") == "fact") & (pl.col("pair") == "all"),
+            pl.col("items").str.ends_with(" again"),
+        )
+        here = pl.col("layer") == pl.col("layers"), pl.col("position") == pl.col("answer")
+        rows = self._of_runs(scores).filter(*here, pl.col("step") == pl.col("final"))
+        second = rows.select("run_hash", again=_unless_trivial("u_norm"))
+        return self.ends.select("run_hash", "condition", "u_norm").join(
+            second, on="run_hash", maintain_order="left"
+        )
+
+    @cached_property
     def conditions(self) -> pl.DataFrame:
         """One row per condition: knobs, runs, marks, and means with intervals over seeds.
 

@@ -18,7 +18,7 @@ from polylore.metrics.unification import (
     value_rows,
 )
 from polylore.studies.unify.config import MeasureConfig
-from polylore.studies.unify.sample import Sample, samples
+from polylore.studies.unify.sample import Sample, samples, second_sample
 from polylore.tables import unify as tables
 from polylore.training.tiny.measure import answers, states
 from polylore.training.tiny.stack import TinyModel
@@ -38,11 +38,15 @@ class Meter:
     config: MeasureConfig
     prompts: Renderings = field(init=False)
     samples: list[Sample] = field(init=False)
+    again: list[Sample] = field(init=False)
+    """The headline facts drawn a second time."""
 
     def __post_init__(self) -> None:
         world = self.world
         self.prompts = world.evaluation(np.arange(len(world.fact)))
         self.samples = samples(world, self.config.items, populations=self.config.populations)
+        first = self.samples[0] if self.samples and self.config.second_sample else None
+        self.again = second_sample(world, self.config.items, first)
         self._cells = Cells(
             fact_ids=world.facts["fact_id"].to_list(),
             populations=world.facts["population"].to_list(),
@@ -62,7 +66,8 @@ class Meter:
         found = self.answers(model, step, tokens)
         ends = first or last
         if ends or self.config.scores == "all":
-            found |= self.scores(model, step, self.samples if last else self.samples[:2], last=last)
+            wanted = [*self.samples, *self.again] if last else self.samples[:2]
+            found |= self.scores(model, step, wanted, last=last)
             found["unify_probe"] = self.probes(model, step, codelength=ends)
             found["unify_states"] = self.states(model, step)
         return found

@@ -13,6 +13,8 @@ from polylore.training.tiny.sizes import Sizes
 def _modulations(config: RunConfig) -> list[str]:
     switched = config.world.code_switch
     found = [f"code_switch({switched:g})"] if switched else []
+    if config.world.concatenate:
+        found.append(f"concatenated({config.world.concatenate:g})")
     if config.alignment != "none":
         found.append(f"alignment_loss({config.alignment}, {config.alignment_weight:g})")
     return found

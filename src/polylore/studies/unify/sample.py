@@ -14,6 +14,9 @@ _HOLDS = {"mono": "mono_unseen", "parallel": "parallel", "never_seen": "never_se
 languages, but not in all, is parallel, although it has held-out cells."""
 
 
+AGAIN = " again"
+
+
 @dataclass(frozen=True, eq=False)
 class Sample:
     """Items, each with one prompt per language."""
@@ -21,7 +24,7 @@ class Sample:
     kind: str
     """fact: states at every position; entity: states at the last token of the name."""
     population: str
-    """mono, parallel or never_seen."""
+    """mono, parallel or never_seen; with `AGAIN` behind it the second sample of it."""
     facts: Ids
     """[n] number of the fact."""
     prompts: Ids
@@ -68,7 +71,8 @@ def draw(world: World, kind: str, population: str, n: int, *, number: int = 0) -
         kind: fact or entity.
         population: mono, parallel or never_seen.
         n: most items.
-        number: 0, or another number for another sample of the same.
+        number: 0, or another number for another sample of the same, whose items may be among
+            those of the first.
     """
     facts = facts_of(world, population)
     if kind == "entity":
@@ -89,7 +93,8 @@ def draw(world: World, kind: str, population: str, n: int, *, number: int = 0) -
         tokens_NLT=prompts,
     )
     positions = (last,) if kind == "entity" else tuple(range(world.prompt_len))
-    return Sample(kind, population, chosen, prompts, positions, items)
+    name = population + (AGAIN if number else "")
+    return Sample(kind, name, chosen, prompts, positions, items)
 
 
 def samples(world: World, n: int, *, populations: bool) -> list[Sample]:
@@ -103,3 +108,10 @@ def samples(world: World, n: int, *, populations: bool) -> list[Sample]:
     there = [name for name in _HOLDS if len(facts_of(world, name))]
     there = there if populations else there[:1]
     return [draw(world, kind, name, n) for name in there for kind in ("fact", "entity")]
+
+
+def second_sample(world: World, n: int, first: Sample | None) -> list[Sample]:
+    """The headline facts drawn anew; none where there are no others to draw."""
+    if first is None or len(facts_of(world, first.population)) <= len(first):
+        return []
+    return [draw(world, first.kind, first.population, n, number=1)]

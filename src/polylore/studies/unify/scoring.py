@@ -20,6 +20,7 @@ from polylore.runs import RunFolder
 from polylore.studies.unify.failures import failed_runs
 from polylore.studies.unify.study import missing
 from polylore.studies.unify.summary import PLAIN
+from polylore.studies.unify.tuning import tuning_of
 from polylore.tables import unify_results as results
 
 WHOLE = (
@@ -63,6 +64,7 @@ def score(run: RunFolder) -> RunFolder:
         "unify_effects", effects(found, pairs) if pairs.height else results.EFFECTS.empty()
     )
     run.write_table("unify_conditions", conditions(_draws(run, runs)))
+    run.write_table("unify_tuning", tuning_of(run))
     run.write_table("unify_lags", lags(run.table("unify_phases"), runs))
     run.annotate("missing", missing(run).rows())
     return run

@@ -13,7 +13,9 @@ from polylore.files import read_json
 from polylore.models.usable import usable
 from polylore.runs import RunFolder, run_batches
 from polylore.studies.unify.conditions import Condition, conditions
-from polylore.studies.unify.config import SweepConfig, run_hash
+from polylore.studies.unify.config import ExecutionConfig, MeasureConfig, SweepConfig, run_hash
+from polylore.studies.unify.tuning import FOLDER, KIND, MEASURE, best_rates, trials
+from polylore.studies.unify.watching import watched
 from polylore.studies.unify.worker import Batch, Task, failure_of, shape, unfinished, work
 
 Progress = Callable[[int, int, str], None]
@@ -49,35 +51,73 @@ def run_sweep(
     inputs = {f"facts {path}": found for path, found in files.items() if path and found}
     run = RunFolder.open(out, "unify", config.question(), inputs)
     with run.lock():
+        if config.lr_grid:
+            chosen = _with_best_rates(run, chosen, config, inputs, progress)
+            tasks = [task for one in chosen for task in tasks_of(one, config)]
+            _refuse_twins(tasks)
         run.annotate("conditions", [_about(one) for one in chosen])
         run.annotate("seeds", config.all_seeds)
-        pending = set(run.pending(task.unit for task in tasks))
-        due = [task for task in tasks if task.unit in pending]
-        for task in tasks:
-            if task.unit not in pending:  # killed between its unit and its tidying up
-                shutil.rmtree(unfinished(run.path, task.unit), ignore_errors=True)
-        for task in due:
-            failure_of(run.path, task.unit).unlink(missing_ok=True)
-        batches = [
-            Batch(str(run.path.resolve()), name, group, config.measure, config.execution.device)
-            for group in _stacks(due, config.execution.stacked)
-        ]
+        _train_all(run, tasks, config.measure, config.execution, name, progress)
+    return run
+
+
+def _with_best_rates(
+    run: RunFolder,
+    chosen: list[Condition],
+    config: SweepConfig,
+    inputs: dict[str, str],
+    progress: Progress | None,
+) -> list[Condition]:
+    """Try every rate with every condition, in a run folder within that of the sweep."""
+    tasks = trials(chosen, config.lr_grid)
+    _refuse_twins(tasks)
+    trying = RunFolder.open(run.path / FOLDER, KIND, config.question(), inputs)
+    what = "learning rates tried"
+    _train_all(trying, tasks, MEASURE, config.execution, FOLDER, progress, what)
+    return best_rates(chosen, trying)
+
+
+def _train_all(
+    run: RunFolder,
+    tasks: list[Task],
+    measure: MeasureConfig,
+    execution: ExecutionConfig,
+    name: str,
+    progress: Progress | None,
+    what: str = "runs",
+) -> None:
+    """Train and measure all runs that are not done.
+
+    Raises:
+        RunError: some failed; all others are done.
+    """
+    pending = set(run.pending(task.unit for task in tasks))
+    due = [task for task in tasks if task.unit in pending]
+    for task in tasks:
+        if task.unit not in pending:  # killed between its unit and its tidying up
+            shutil.rmtree(unfinished(run.path, task.unit), ignore_errors=True)
+    for task in due:
+        failure_of(run.path, task.unit).unlink(missing_ok=True)
+    batches = [
+        Batch(str(run.path.resolve()), name, group, measure, execution.device)
+        for group in _stacks(due, execution.stacked)
+    ]
+    with watched(run, due, progress):
         run_batches(
             batches,
             work,
-            executor=config.execution.executor,
-            jobs=config.execution.jobs,
+            executor=execution.executor,
+            jobs=execution.jobs,
             threads=1,
-            cpus=config.execution.cpus_per_worker,
-            gpus=config.execution.gpus(),
-            retries=config.execution.retries,
+            cpus=execution.cpus_per_worker,
+            gpus=execution.gpus(),
+            retries=execution.retries,
             folder=run.path,
             units=len(due),
             progress=progress,
-            what="runs",
+            what=what,
         )
-        _refuse_failed(run, tasks)
-    return run
+    _refuse_failed(run, tasks)
 
 
 def _refuse_twins(tasks: list[Task]) -> None:

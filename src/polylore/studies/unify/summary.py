@@ -78,16 +78,15 @@ def _phases(
     steps = rows["step"].to_numpy()
     last_token = world.name_span[1] - 1
     scores = out["unify_unification"].filter(PLAIN & (pl.col("pair") == "all"))
-    top = scores["layer"].max()
     u = scores.filter(
         (pl.col("item_kind") == "entity")
-        & (pl.col("layer") == top)
+        & (pl.col("layer") == pl.col("layer").max())
         & (pl.col("position") == last_token)
         & ~pl.col("trivial")
     )
     heard = probe.filter(
         (pl.col("init") == 0)
-        & (pl.col("layer") == probe["layer"].max())
+        & (pl.col("layer") == pl.col("layer").max())
         & (pl.col("position") == world.prompt_len - 1)
     )
     u = u.filter(pl.col("items") == u["items"].first()) if u.height else u

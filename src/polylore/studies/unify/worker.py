@@ -272,4 +272,5 @@ def shape(task: Task) -> tuple[Any, ...]:
     """Runs of equal shape may be stacked into one computation."""
     world = task.made_world()
     recipe = task.config.recipe
-    return (digest(recipe.plain()), len(world.words), world.sequence_len, world.value_len)
+    length = world.stream(recipe.batch_size).row_tokens
+    return (digest(recipe.plain()), len(world.words), length, world.value_len)

@@ -13,6 +13,9 @@ def runs_page(context: UnifyContext) -> Page:
     if context.missing.height:
         blocks.append(_missing(context))
     blocks.append(_runs(context))
+    tried = context.table("unify_tuning")
+    if tried is not None:
+        blocks.append(_tuning(tried))
     return Page("runs", "Runs", "Every run with its status and what was set.", tuple(blocks))
 
 
@@ -50,6 +53,20 @@ def _runs(context: UnifyContext) -> TableView:
          "params": "Parameters", "vocab": "Vocabulary", "steps": "Steps", "wall_s": "Seconds",
          "device": "Device", "error": "Error"},
         {"acc_x": "share", "acc_train": "share"},
+    )  # fmt: skip
+
+
+def _tuning(tried: pl.DataFrame) -> TableView:
+    return TableView(
+        "unify-tuning",
+        "Learning rates tried",
+        "Each rate trained one run of each condition, on a world of a seed of its own. Chosen is "
+        "the one that recalls most of its training cells at the end, then that of the least loss "
+        "on them; transfer took no part.",
+        tried.with_columns(chosen=pl.when("chosen").then(pl.lit("chosen"))),
+        {"condition": "Condition", "lr": "Learning rate", "status": "Status",
+         "acc_train": "Training cells", "loss_train": "Loss on them", "chosen": "Chosen"},
+        {"acc_train": "share"},
     )  # fmt: skip
 
 

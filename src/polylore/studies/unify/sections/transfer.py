@@ -31,6 +31,8 @@ def transfer_page(context: UnifyContext) -> Page:
     blocks.append(_accuracies(context))
     blocks += [b for b in (_scores(context), _losses(context)) if b is not None]
     blocks.append(_table(context))
+    if context.again.drop_nulls().height:
+        blocks.append(_again(context))
     lead = (
         "Is a fact that was told in one language only recalled in the other, and are its "
         "representations in both alike? Every number stands beside what no knowledge would give."
@@ -137,6 +139,27 @@ def _losses(context: UnifyContext) -> Chart | None:
          "marks": "Note"},
         {"value_ci": "interval.number"},
         "half",
+    )  # fmt: skip
+
+
+def _again(context: UnifyContext) -> TableView:
+    """How far a score depends on which items were drawn."""
+    apart = (pl.col("again") - pl.col("u_norm")).abs()
+    rows = context.again.drop_nulls()
+    frame = rows.group_by("condition", maintain_order=True).agg(
+        pl.len().alias("runs"), pl.col("u_norm").mean(), pl.col("again").mean(),
+        most=apart.max(),
+    )  # fmt: skip
+    apart_all = frame["most"].max()
+    return TableView(
+        "unify-second-sample",
+        "Other items",
+        "U_norm at the end of the same runs, of the sample of facts that all other numbers are of "
+        f"and of a second one, drawn anew. Over {rows.height} runs they differ by at most "
+        f"{apart_all:.3f}.",
+        frame,
+        {"condition": "Condition", "runs": "Runs", "u_norm": "First sample",
+         "again": "Second sample", "most": "Largest difference in a run"},
     )  # fmt: skip
 
 
