@@ -14,6 +14,7 @@ from acceptance.inject import page
 from acceptance.inject.checks import checks
 from acceptance.inject.claims import claims
 from acceptance.inject.costs import cost_lines
+from acceptance.inject.diagnosis import fading_lines
 from acceptance.inject.pictures import course, draw
 from acceptance.inject.pretrain import PretrainConfig, Pretrained, pretrain
 from acceptance.inject.readout import Found
@@ -146,6 +147,7 @@ def written(
         "",
         *page.claim_lines(found),
         *[line for picture in pictures for line in (picture, "")],
+        *fading_lines(arms),
         *page.paper_lines(studies),
         *page.both_estimators(studies["arms"]),
         *page.control_lines(studies["arms"]),
