@@ -282,7 +282,8 @@ def test_consistency_is_split_by_what_training_told(
     assert classes.filter(pl.col("exposure_class") != "all")["both"].sum() == whole
     # What was kept serves later scorings; the file is not needed again.
     (tmp_path / "exposure.parquet").unlink()
-    score(run, AlignScoreConfig(draws=0))
+    again = CliRunner().invoke(cli, ["align", "report", str(run.path), "--draws", "0", "-q"])
+    assert again.exit_code == 0, again.output
     assert set(run.table("align_consistency")["exposure_class"]) == set(sizes[10])
 
 
