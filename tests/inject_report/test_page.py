@@ -22,17 +22,23 @@ FIGURES = {
 }  # fmt: skip
 
 
-def page(raw, config):
-    tables = {**analyse(raw, config), **_beside(raw), "_exposures": _exposures(raw)}
+def page(raw, made):
+    tables = {**made, **_beside(raw), "_exposures": _exposures(raw)}
     gone = raw.planned.filter(~pl.col("run_id").is_in(raw.runs["run_id"].implode()))
     return build_report(tables, main=main_condition(raw), missing=gone)
+
+
+def analysed(folder, config):
+    raw = open_inject(folder)
+    return page(raw, analyse(raw, config))
 
 
 def charts(report):
     return {b.id: b for p in report.pages for b in p.blocks if isinstance(b, Chart)}
 
 
-def test_the_command_writes_page_figures_and_tables(study):
+@pytest.fixture(scope="module")
+def written(study):
     done = CliRunner().invoke(
         inject,
         ["report", str(study), "-q", "--resamples", "60", "--form-resamples", "5",
@@ -40,6 +46,11 @@ def test_the_command_writes_page_figures_and_tables(study):
     )  # fmt: skip
     assert done.exit_code == 0, done.output
     assert f"Report: {study / 'report.html'}" in done.output
+    return study
+
+
+def test_the_command_writes_page_figures_and_tables(written):
+    study = written
     text = (study / "report.html").read_text(encoding="utf-8")
     assert "How a fact comes and goes" in text
     assert "http://" not in text.replace("http://www.w3.org", "")
@@ -53,8 +64,9 @@ def test_the_command_writes_page_figures_and_tables(study):
     assert noted["seed"] == 0
 
 
-def test_every_trajectory_holds_the_control_and_its_exposures(study, quick):
-    found = charts(page(open_inject(study), quick))
+def test_every_trajectory_holds_the_control_and_its_exposures(written):
+    raw = open_inject(written)
+    found = charts(page(raw, {name: raw.folder.table(name) for name in DERIVED}))
     for name in ("inject-course", "inject-pairs-duplication"):
         frame = found[name].frame
         marks = frame.drop_nulls("at")
@@ -77,7 +89,7 @@ def test_every_trajectory_holds_the_control_and_its_exposures(study, quick):
 def test_odd_runs_read_well(tmp_path, made, quick, changes, words):
     run = made.write(tmp_path / "run", made.small(facts=1, states=120, **changes))
     config = quick.model_copy(update={"no_control": changes.get("controls") == 0})
-    report = page(open_inject(run.path), config)
+    report = analysed(run.path, config)
     text = render(report)
     assert words in text
     assert "NaN" not in "".join(f.text + f.detail for f in report.findings)
@@ -88,7 +100,7 @@ def test_odd_runs_read_well(tmp_path, made, quick, changes, words):
 def test_unfinished_runs_say_what_is_missing(tmp_path, made, quick):
     run = made.write(tmp_path / "run", made.small(langs=("en",), facts=1, states=120))
     (run.unit_path("main seed 1") / "done.json").unlink()
-    report = page(open_inject(run.path), quick)
+    report = analysed(run.path, quick)
     assert report.glance[0] == ("1 of 2", "training runs")
     assert "1 of 2 training runs are not there yet" in render(report)
 

@@ -19,9 +19,6 @@ def inject() -> None:
     """Inject facts into a running training, and watch how they arrive and fade."""
 
 
-inject.add_command(report)
-
-
 @inject.command("make-items")
 @config_options(FictionConfig, study=False)
 @click.option(

@@ -52,6 +52,7 @@ def control_rows(found: Measurements, ceiling: pl.DataFrame | None = None) -> pl
             )
             rows += _without_learning(widest, found)
         rows += _not_learned(measured)
+    rows += _not_finite(found)
     if ceiling is not None and ceiling.height:
         rows += _ceilings(found, ceiling)
     return CONTROLS.build(rows)
@@ -177,6 +178,16 @@ def _probe_peaks(measured: Measured, items: Items) -> Array:
         if column >= 0 and curve is not None:
             found[q] = items.y_QT[q, column] - base_Q[q] - curve[0, column]
     return found
+
+
+def _not_finite(found: Measurements) -> Iterator[Row]:
+    """Readings that are left out because they are no numbers; no row where there are none."""
+    lost = found.log.filter(~pl.col("mean_logprob").is_finite())
+    if found.pool:
+        lost = lost.with_columns(run_id=pl.lit("all"))
+    counts = lost.group_by("run_id", "depth", "probe_lang").agg(n=pl.len())
+    for row in counts.sort("run_id", "depth", "probe_lang").iter_rows(named=True):
+        yield row | {"quantity": "not_finite", "value": float(row["n"])}
 
 
 def _ceilings(found: Measurements, ceiling: pl.DataFrame) -> Iterator[Row]:
