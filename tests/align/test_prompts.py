@@ -64,8 +64,11 @@ def test_free_sets_hold_every_candidate(made) -> None:
     assert made.items.filter(dataset="world.free")["gold_index"].null_count() == 40
     assert free["options"].list.len().min() > 1
     shares = majority(made.questions, made.items)
-    assert shares["baseline"].str.starts_with("majority:").all()
-    assert shares.filter(lang="en")["n"].sum() == 40
+    of_relations = shares.filter(pl.col("baseline").str.starts_with("majority:"))
+    assert of_relations.filter(lang="en")["n"].sum() == 40
+    whole = shares.filter(baseline="majority")
+    assert whole.filter(lang="en")["n"].item() == 40
+    assert of_relations.height + whole.height == shares.height
 
 
 def test_rotation_moves_options_and_demonstrations_stay() -> None:

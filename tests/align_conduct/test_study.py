@@ -13,6 +13,7 @@ from polylore.errors import ConfigError, DataError
 from polylore.models import wrap
 from polylore.runs import RunFolder
 from polylore.studies.align.conducting.config import AlignConductConfig
+from polylore.studies.align.conducting.plan import plan
 from polylore.studies.align.conducting.sheet import ConductSheet
 from polylore.studies.align.conducting.study import conduct
 from polylore.studies.align.world import load_worlds
@@ -96,6 +97,19 @@ def test_command(series: Path, world_folder: Path, tmp_path: Path) -> None:
     assert (tmp_path / "run" / "report.html").is_file()
     manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
     assert manifest["kind"] == "align-conduct"
+
+
+def test_costs_are_said_before(
+    series: Path, world_folder: Path, done: RunFolder, tmp_path: Path
+) -> None:
+    rows = plan(config(series, world_folder), tmp_path / "run")
+    said = dict(zip(rows["name"], rows["value"], strict=True))
+    assert (said["units"], said["tiny: checkpoints"]) == (2, 2)
+    assert said["tiny: scored"] > 0
+    assert said["tiny: answers"] > 72 * 2
+    assert not (tmp_path / "run").exists()
+    left = plan(config(series, world_folder), done.path)
+    assert left.filter(name="units")["value"].item() == 0
 
 
 def test_plain_refusals(series: Path, world_folder: Path, tmp_path: Path) -> None:

@@ -2,10 +2,12 @@
 
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import polars as pl
 import pytest
 import torch
@@ -26,6 +28,9 @@ from polylore.studies.align.asking.study import evaluate
 from polylore.studies.align.config import AlignScoreConfig
 from polylore.studies.align.rescore import open_align_run, score
 from polylore.tables import raw
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "models"))
+from hub_fake import cache_revision
 
 Make = Callable[..., AlignEvaluateConfig]
 RAW = ("align_answers", "align_option_scores", "align_tokens")
@@ -233,7 +238,11 @@ def test_facts_are_asked_as_choices_and_freely(make: Make, tmp_path: Path) -> No
     assert cells.filter(parser="names")["chance"].unique().to_list() == [0.0]
     ranks = cells.filter(parser="scores")
     assert 0 < ranks["chance"].min() <= 50
-    assert run.table("align_baselines")["baseline"].str.contains("majority:").any()
+    lines = run.table("align_baselines").filter(dataset="cldr.free", lang="de")
+    parts = lines.filter(pl.col("baseline").str.starts_with("majority:"))
+    whole = lines.filter(baseline="majority")
+    assert whole["n"].item() == parts["n"].sum() == 10
+    assert whole["acc"].item() == pytest.approx((parts["acc"] * parts["n"]).sum() / 10)
     # Free answers are graded by what they name.
     wrong = free.filter(mode="generate", right=False)
     assert set(wrong["answer_class"]) <= {
@@ -273,7 +282,8 @@ def test_consistency_is_split_by_what_training_told(
     assert classes.filter(pl.col("exposure_class") != "all")["both"].sum() == whole
     # What was kept serves later scorings; the file is not needed again.
     (tmp_path / "exposure.parquet").unlink()
-    score(run, AlignScoreConfig(draws=0))
+    again = CliRunner().invoke(cli, ["align", "report", str(run.path), "--draws", "0", "-q"])
+    assert again.exit_code == 0, again.output
     assert set(run.table("align_consistency")["exposure_class"]) == set(sizes[10])
 
 
@@ -300,7 +310,7 @@ def test_costs_are_said_before_anything_is_asked(
     sheets = [sheet_of(done.table("align_questions"), done.table("align_prompts"), "city", lang,
                        make().ask) for lang in ("en", "de")]  # fmt: skip
     every = sum(len(one.ids) for sheet in sheets for one in sheet.tokenised(lm).scored.strings)
-    assert every / 10 < said["tiny: scored"] / 2 < every
+    assert every / 40 < said["tiny: scored"] / 2 < every
     size = sum(weight.numel() for weight in lm.model.parameters())
     tokens = said["tiny: scored"] + said["tiny: answers"]
     assert said["all models"] == pytest.approx(2 * size * tokens / 1e9)
@@ -308,6 +318,20 @@ def test_costs_are_said_before_anything_is_asked(
     left = plan(make(), done.path)
     assert left.filter(name="units")["value"].item() == 0
     assert left.filter(name="all models")["value"].item() == 0
+
+
+def test_a_model_in_the_hubs_cache(
+    make: Make, series: Path, done: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    cache_revision(tmp_path / "cache", "lab/tiny", "main", series / "step_20")
+    config = make(
+        models=["lab/tiny"], series={"cache_dir": str(tmp_path / "cache")}, score={"draws": 0}
+    )
+    run = evaluate(config, tmp_path / "run", report=False)
+    columns = ["mode", "parser", "dataset", "lang", "right"]
+    known = done.table("align_cells").filter(step=20).select(columns)
+    assert run.table("align_cells").select(columns).equals(known)
 
 
 def test_plain_refusals(make: Make, series: Path, tmp_path: Path) -> None:

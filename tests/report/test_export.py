@@ -3,11 +3,20 @@
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+import altair as alt
 import polars as pl
 import pytest
 
 from polylore.errors import ConfigError, DataError
-from polylore.report import ROWS, Chart, Page, Report, export_figures, export_tables
+from polylore.report import (
+    ROWS,
+    Chart,
+    Page,
+    Report,
+    export_figures,
+    export_tables,
+    shapes,
+)
 from polylore.report.export import figure
 
 
@@ -66,3 +75,15 @@ def test_tables_are_parquet_and_csv(tmp_path: Path) -> None:
     assert back["items"].to_list() == ['["x", "y"]', None]
     with pytest.raises(DataError, match="cannot be a file name"):
         export_tables({"a/b": frame}, tmp_path)
+
+
+def test_what_a_model_writes_cannot_end_the_process(tmp_path: Path) -> None:
+    """Characters that XML has no place for abort the drawing library."""
+    odd = "".join(map(chr, (*range(32), 0x7F, 0xFFFE, 0xFFFF)))
+    frame = pl.DataFrame({"answer": [odd, "b"], "n": [1, 2]})
+    bars = alt.Chart(alt.NamedData(name=ROWS)).mark_bar().encode(x="n:Q", y="answer:N")
+    chart = Chart("odd", f"Answers {odd}", odd, odd, shapes.plain(bars), frame)
+    report = Report("r", "", (), (), (Page("p", "P", "", (chart,)),), {})
+    svg, png = export_figures(report, tmp_path)
+    assert "Answers" in " ".join(ET.fromstring(svg.read_text(encoding="utf-8")).itertext())
+    assert png.stat().st_size > 1000

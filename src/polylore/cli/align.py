@@ -109,7 +109,9 @@ def report(folder: Path, settings: tuple[str, ...], quiet: bool, **flags: Any) -
             click.echo(f"Report: {publish(run, progress)}")
         return
     run = open_align_run(folder)
-    config = read_config(AlignScoreConfig, None, settings, flags, base=before.get("score"))
+    # The run has kept the exposure; the file that it came from may be gone.
+    base = before.get("score", {}) | {"exposure": None}
+    config = read_config(AlignScoreConfig, None, settings, flags, base=base)
     with run.lock(), progress_display(quiet) as progress:
         score(run, config, progress=progress)
         publish(run, progress)

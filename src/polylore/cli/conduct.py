@@ -18,12 +18,14 @@ SHOWN = ("arm", "step", "source", "target", "n", "acc_s", "acc_t", "cd", "cd_lo"
     AlignConductConfig, positional="models", short=["execution.executor", "execution.jobs"]
 )
 @click.option("--out", "-o", default="runs/align/conduct", show_default=True, help="Run folder.")
+@click.option("--dry-run", is_flag=True, help="Say what it would cost, and ask nothing.")
 @click.option("--no-report", is_flag=True, help="Tables only.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress display.")
 def conduct(
     study: str | None,
     settings: tuple[str, ...],
     out: str,
+    dry_run: bool,
     no_report: bool,
     quiet: bool,
     **flags: Any,
@@ -34,6 +36,12 @@ def conduct(
     goes on where it stopped; more models can be added to a run by naming them in it.
     """
     config = read_config(AlignConductConfig, study, settings, flags, positional="models")
+    if dry_run:
+        from polylore.studies.align.conducting.plan import plan
+
+        show_frame(plan(config, out), header=False)
+        click.echo("Nothing was asked.")
+        return
     from polylore.studies.align.conducting.study import conduct as run_conduct
 
     with progress_display(quiet) as progress:

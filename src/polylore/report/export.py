@@ -21,6 +21,8 @@ _WIDTHS = {"wide": 640, "half": 420}
 _WRAP = {"wide": 120, "half": 88, "panels": 120}
 _PANEL = 150
 _PANEL_COLUMNS = 4
+# What XML 1.0 has no place for: controls but tab and line ends, and two code points at the end.
+_UNDRAWABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 PNG_SCALE = 2.0
 """Pixels per unit of the figure."""
 
@@ -55,11 +57,12 @@ def figure(chart: Chart) -> dict[str, Any]:
     values = columns(plotted(chart.frame))
     names = list(values)
     rows = [dict(zip(names, row, strict=True)) for row in zip(*values.values(), strict=True)]
-    spec["datasets"] = {ROWS: rows}
     spec["title"] = {
         "text": chart.title,
         "subtitle": textwrap.wrap(chart.caption, _WRAP[chart.layout]),
     }
+    clean: dict[str, Any] = drawable({**spec, "datasets": {ROWS: rows}})
+    spec = clean
     if chart.layout == "panels":
         spec["columns"] = _PANEL_COLUMNS
         spec["spec"] = {**spec["spec"], "width": _PANEL}
@@ -68,6 +71,20 @@ def figure(chart: Chart) -> dict[str, Any]:
     config = theme.chart_config(theme.LIGHT, font=_FONT)
     spec["config"] = {**config, "background": "#ffffff", "padding": 16}
     return spec
+
+
+def drawable(value: Any) -> Any:
+    """The same without characters that SVG cannot hold: the drawing library would end the process.
+
+    A model may answer anything, and what it answers may be a label.
+    """
+    if isinstance(value, str):
+        return _UNDRAWABLE.sub("\N{REPLACEMENT CHARACTER}", value)
+    if isinstance(value, list):
+        return [drawable(one) for one in value]
+    if isinstance(value, dict):
+        return {drawable(key): drawable(one) for key, one in value.items()}
+    return value
 
 
 def _draw(spec: dict[str, Any], name: str) -> bytes:

@@ -62,16 +62,20 @@ class AlignContext:
     def headline(self) -> pl.Expr:
         """Rows of tables with a parser that the pictures show: one way of answering per set.
 
-        Letters where options were scored (text, where letters were not), else the default parser.
+        Letters where options were scored (text, where letters were not), else the default parser. A
+        way that says nothing anywhere in a set gives way to the next one that does.
         """
         cells = self.tables["align_cells"]
+        says = self.tables["align_trust"].filter("usable").select("dataset", "mode").unique()
         chosen = pl.lit(False)
         for (dataset,), rows in cells.group_by(["dataset"], maintain_order=True):
             there = set(rows["mode"])
-            mode = next((name for name in HEADLINES if name in there), rows["mode"][0])
+            speaks = set(says.filter(pl.col("dataset") == dataset)["mode"]) or there
+            order = [name for name in (*HEADLINES, rows["mode"][0]) if name in there]
+            mode = next((name for name in order if name in speaks), order[0])
             own = rows.filter(pl.col("mode") == mode)
-            order = [SCORES, NAMES, "robust", *own["parser"]]
-            parser = next(name for name in order if name in set(own["parser"]))
+            parsers = [SCORES, NAMES, "robust", *own["parser"]]
+            parser = next(name for name in parsers if name in set(own["parser"]))
             chosen = chosen | (
                 (pl.col("dataset") == dataset)
                 & (pl.col("mode") == mode)

@@ -67,4 +67,14 @@ def _glance(context: AlignContext) -> tuple[tuple[str, str], ...]:
             (found["run_id"].n_unique(), "runs taught invented facts"),
             (found.select("source", "target").n_unique(), "pairs of languages"),
         ]
-    return tuple((str(n), words) for n, words in numbers)
+    return tuple((str(n), words if n != 1 else _ONE.get(words, words)) for n, words in numbers)
+
+
+_ONE = {
+    "models": "model",
+    "sets": "set",
+    "languages": "language",
+    "usable cells": "usable cell",
+    "runs taught invented facts": "run taught invented facts",
+    "pairs of languages": "pair of languages",
+}

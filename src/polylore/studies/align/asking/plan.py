@@ -1,14 +1,15 @@
-"""What `align evaluate` will cost, said before anything is asked (`align`, section 7)."""
+"""What `align evaluate` and `align conduct` will cost (specification of `align`, section 7)."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import polars as pl
 
+from polylore.models import LanguageModel
 from polylore.models.skeleton import anatomy, skeleton
 from polylore.models.store import Source
 from polylore.runs import RunFolder
-from polylore.studies.align.asking.batches import pending
+from polylore.studies.align.asking.batches import Part, pending
 from polylore.studies.align.asking.checkpoints import resolve_all
 from polylore.studies.align.asking.config import AlignEvaluateConfig
 from polylore.studies.align.asking.sets import load_sets
@@ -16,6 +17,7 @@ from polylore.studies.align.asking.sheet import sheet_of
 from polylore.studies.align.asking.study import build_all, parts_of
 from polylore.studies.align.rescore import KIND
 from polylore.studies.plan.rows import Row, row
+from polylore.studies.series import SeriesConfig
 from polylore.tables.plan import PLAN_TOTALS
 
 GIGA = 1e9
@@ -41,10 +43,36 @@ def plan(config: AlignEvaluateConfig, out: str | Path) -> pl.DataFrame:
     prompts = build_all(config, sets)
     checkpoints, _, _ = resolve_all(config.models, config.names, config.series)
     run = RunFolder.find(out, KIND, config.question(), {"sets": sets.digest()})
-    parts = parts_of(prompts)
     rows = [row("asking", f"prompts, {mode}", n, "prompts", "of one checkpoint")
             for mode, n in prompts["mode"].value_counts(sort=True).iter_rows()]  # fmt: skip
-    store = config.series.store()
+
+    def read(lm: LanguageModel, part: Part) -> tuple[int, int]:
+        return sheet_of(sets.questions, prompts, *part, config.ask).cost(lm)
+
+    rows += left_to_read(run, checkpoints, parts_of(prompts), config.series, config.ask.dtype, read)
+    return PLAN_TOTALS.build(rows)
+
+
+def left_to_read(
+    run: RunFolder | None,
+    checkpoints: pl.DataFrame,
+    parts: Sequence[Part],
+    series: SeriesConfig,
+    dtype: str,
+    read: Callable[[LanguageModel, Part], tuple[int, int]],
+) -> list[Row]:
+    """Units, tokens and arithmetic that are left, by model; rows of table PLAN_TOTALS.
+
+    Args:
+        run: what is done already; None if nothing is.
+        checkpoints: table CHECKPOINTS.
+        parts: what every checkpoint is asked.
+        series: how checkpoints on the hub are fetched.
+        dtype: number format of the forward pass.
+        read: tokens that one checkpoint reads and at most writes of a part.
+    """
+    store = series.store()
+    rows: list[Row] = []
     total = 0.0
     units = 0
     for (model,), own in checkpoints.group_by(["model"], maintain_order=True):
@@ -58,19 +86,18 @@ def plan(config: AlignEvaluateConfig, out: str | Path) -> pl.DataFrame:
             continue
         first = left[0][0]
         folder = Path(str(first.path)) if first.local else store.small_files(first)
-        lm = skeleton(folder, dtype=config.ask.dtype)
-        read = {}
-        for part in dict.fromkeys(part for _, todo in left for part in todo):
-            sheet = sheet_of(sets.questions, prompts, *part, config.ask)
-            read[part] = sheet.cost(lm)
-        scored = sum(read[part][0] for _, todo in left for part in todo)
-        written = sum(read[part][1] for _, todo in left for part in todo)
+        lm = skeleton(folder, dtype=dtype)
+        tokens = {
+            part: read(lm, part) for part in dict.fromkeys(p for _, todo in left for p in todo)
+        }
+        scored = sum(tokens[part][0] for _, todo in left for part in todo)
+        written = sum(tokens[part][1] for _, todo in left for part in todo)
         size = anatomy(lm.model).parameters
         total += 2.0 * size * (scored + written)
         rows += _of_model(str(model), len(left), size, scored, written)
-    rows.insert(0, row("asking", "units", units, "units", "checkpoint x set x language, to do"))
-    rows.append(row("arithmetic", "all models", total / GIGA, "GFLOP", "2 x weights x tokens"))
-    return PLAN_TOTALS.build(rows)
+    done = row("asking", "units", units, "units", "checkpoint x part, still to do")
+    work = row("arithmetic", "all models", total / GIGA, "GFLOP", "2 x weights x tokens")
+    return [done, *rows, work]
 
 
 def _of_model(model: str, n: int, size: int, scored: int, written: int) -> Iterator[Row]:

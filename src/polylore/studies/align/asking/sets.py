@@ -10,6 +10,7 @@ from polylore.errors import ConfigError
 from polylore.facts import FactSet, load_facts
 from polylore.facts.choices.from_facts import sets_of_facts
 from polylore.facts.choices.sets import items_of, read_questions
+from polylore.files import read_json
 from polylore.studies.align.asking.config import AlignSetsConfig
 from polylore.tables import align, raw
 
@@ -86,6 +87,11 @@ def _load(source: str, config: AlignSetsConfig) -> Sets:
 
 def _facts(source: str, config: AlignSetsConfig) -> FactSet:
     if (Path(source) / WORLD).is_file():
+        if "worlds" in read_json(Path(source) / WORLD):
+            raise ConfigError(
+                f"{source} holds invented worlds, which are asked with `polylore align conduct "
+                f"MODEL --world {source}`."
+            )
         from polylore.facts.worlds.export import to_factset
         from polylore.facts.worlds.folder import load_world
 

@@ -51,6 +51,8 @@ class AlignConductConfig(Config):
     """Target languages to ask about; all of the world if not given."""
     design: Literal["pair", "row"] = "pair"
     """Whether a model was taught one target language, or all of them at once."""
+    allow_defect: bool = False
+    """Ask although training rows never name an answer as the test does (the published zh world)."""
     series: SeriesConfig = SeriesConfig()
     """Which checkpoints, and how those on the hub are fetched."""
     ask: ConductAskConfig = ConductAskConfig()

@@ -136,6 +136,12 @@ class ConductSheet:
             hits.setdefault(row["component"], []).append(self._right(row, text))
         return {name: sum(found) / len(found) for name, found in hits.items()}
 
+    def cost(self, lm: LanguageModel) -> tuple[int, int]:
+        """Tokens that ranking reads, common beginnings once, and those of answers at most."""
+        asked = self._prepared(lm, None)
+        ranked = sum(map(len, asked.ranked.arranged("packed", lm.context)[0]))
+        return ranked, sum(map(len, asked.written.ids)) + sum(asked.caps)
+
     def _right(self, row: Row, text: str) -> bool:
         if row["probe"] == "fact":
             return self.book.fact(row["fact_id"], row["lang"], text, "default").right

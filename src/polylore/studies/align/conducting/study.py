@@ -1,11 +1,14 @@
 """`align conduct`: checkpoints asked about an invented world, raw rows first, then every table."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
 import polars as pl
 
+from polylore.errors import DataError
+from polylore.facts.fiction.lint import lint_world
+from polylore.facts.fiction.world import World
 from polylore.models.store_watch import watched
 from polylore.runs import RunFolder, run_batches
 from polylore.studies.align.asking.batches import Part, plan_batches
@@ -46,9 +49,8 @@ def conduct(
     Raises:
         PolyloreError: bad input, in one sentence; nothing that is finished is lost.
     """
-    worlds = load_worlds(config.world, config.targets)
+    worlds, digests = open_worlds(config)
     checkpoints, gaps, notes = resolve_all(config.models, config.names, config.series)
-    digests = {f"world/{lang}": world.digest() for lang, world in worlds.items()}
     run = RunFolder.open(out, KIND, config.question(), digests)
     store = config.series.store(str(run.path.resolve()))
     parts: list[Part] = [(world.source, world.target) for world in worlds.values()]
@@ -87,6 +89,34 @@ def conduct(
 
             publish(run, progress)
     return run
+
+
+def open_worlds(config: AlignConductConfig) -> tuple[dict[str, World], dict[str, str]]:
+    """The worlds that are asked about, by target, and what identifies them.
+
+    Raises:
+        ConfigError, DataError: no such world, or one that never teaches what it asks.
+    """
+    worlds = load_worlds(config.world, config.targets)
+    if not config.allow_defect:
+        _refuse_defects(worlds)
+    return worlds, {f"world/{lang}": world.digest() for lang, world in worlds.items()}
+
+
+def _refuse_defects(worlds: Mapping[str, World]) -> None:
+    """Refuse worlds that ask for answers which they never teach.
+
+    Raises:
+        DataError: with the first of them.
+    """
+    for lang, world in worlds.items():
+        found = lint_world(world).filter(pl.col("check") == "gold_never_taught")
+        if found.height:
+            raise DataError(
+                f"The world of '{lang}' never teaches {found.height} answers as its tests ask for "
+                f"them ({found['evidence'][0]}); make it anew with `align world --repair "
+                "zh_continents`, or give --allow-defect true."
+            )
 
 
 def score(run: RunFolder, config: ConductScoreConfig | None = None) -> dict[str, pl.DataFrame]:

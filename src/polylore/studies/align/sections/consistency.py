@@ -16,6 +16,8 @@ _FORMS = {
     "co_pos": "if independent given the gold letter",
 }
 
+MANY = 60
+"""Pairs of languages from which on points are small."""
 MOST = 4
 """Models whose consistency by exposure stands in one picture."""
 
@@ -58,7 +60,7 @@ def _against_accuracy(context: AlignContext, rows: pl.DataFrame) -> Chart:
     ]  # fmt: skip
     points = (
         alt.Chart(rows_())
-        .mark_point(size=16)
+        .mark_point(size=16 if own.height > MANY else 40)
         .encode(
             x=alt.X(
                 "least:Q",

@@ -20,7 +20,9 @@ def accuracy_curves(context: AlignContext, dataset: str) -> Chart | None:
         return None
     without = context.table("align_baselines")
     if without is not None:
-        best = without.filter(dataset=dataset).group_by("lang").agg(baseline=pl.col("acc").max())
+        whole = ~pl.col("baseline").str.contains(":")  # not those of single relations
+        lines = without.filter(whole & (pl.col("dataset") == dataset))
+        best = lines.group_by("lang").agg(baseline=pl.col("acc").max())
         frame = frame.join(best, on="lang", how="left", maintain_order="left")
     else:
         frame = frame.with_columns(baseline=pl.col("chance"))

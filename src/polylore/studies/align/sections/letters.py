@@ -33,14 +33,12 @@ def letters_chart(context: AlignContext) -> Chart | None:
     ).with_columns(
         share=pl.col("n") / pl.col("total"),
         right=pl.col("gold") / pl.col("total"),
-        panel=pl.format("{} {}, {}", "dataset", "lang", "system"),
+        panel=_panel(shown),
     )
     if not frame.height:
         return None
     frame = frame.filter((pl.col("share") >= 0.01) | (pl.col("right") > 0))
-    order = context.named(shown).select(
-        pl.format("{} {}, {}", "dataset", "lang", "system").alias("panel")
-    )["panel"]
+    order = shown.select(_panel(shown).alias("panel"))["panel"].unique(maintain_order=True)
     x = alt.X("letter:N", title=None, axis=alt.Axis(labelAngle=0))
     chart = alt.Chart(rows())
     tips = [
@@ -68,6 +66,21 @@ def letters_chart(context: AlignContext) -> Chart | None:
         {"lang": "lang"},
         "panels",
     )  # fmt: skip
+
+
+def _panel(shown: pl.DataFrame) -> pl.Expr:
+    """Set and language, and what else tells the cells apart."""
+    parts = [pl.format("{} {}", "dataset", "lang")]
+    for name, said in (
+        ("model", pl.format(", {}", "model")),
+        ("step", pl.format(", step {}", "step").fill_null("")),
+        ("mode", pl.when(pl.col("mode") == "generate").then(pl.lit(", written")).otherwise(
+            pl.lit(", scored"))),
+        ("variant", pl.format(", {}", "variant")),
+    ):  # fmt: skip
+        if shown[name].n_unique() > 1:
+            parts.append(said)
+    return pl.concat_str(parts)
 
 
 FAR = 0.25

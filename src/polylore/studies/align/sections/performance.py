@@ -4,8 +4,11 @@ import altair as alt
 import polars as pl
 
 from polylore.report import Block, Chart, Page, TableView, shapes
-from polylore.studies.align.context import AlignContext, slug
+from polylore.studies.align.context import MODES, AlignContext, slug
 from polylore.studies.align.sections.course import accuracy_curves
+
+SPOKEN = 8
+"""Models up to which every cell also says its accuracy."""
 
 
 def performance_page(context: AlignContext) -> Page | None:
@@ -29,11 +32,14 @@ def _map(context: AlignContext, dataset: str) -> Chart | None:
         return None
     frame = context.trusted(context.named(cells)).with_columns(
         mark=pl.when(pl.col("why").is_not_null()).then(pl.lit("×")).otherwise(pl.lit("")),
+        percent=pl.col("acc").round(0).cast(pl.Int64).cast(pl.String),
         acc=pl.col("acc") / 100,
         lo=pl.col("lo") / 100,
         hi=pl.col("hi") / 100,
     )
     systems = frame["system"].unique(maintain_order=True).to_list()
+    if len(systems) <= SPOKEN:
+        frame = frame.with_columns(mark=pl.concat_str("percent", "mark", separator=" "))
     there = set(frame["lang"])
     spec = shapes.heat_map(
         alt.X("lang:N", sort=[c for c in context.languages if c in there], title=None,
@@ -52,8 +58,10 @@ def _map(context: AlignContext, dataset: str) -> Chart | None:
     return Chart(
         f"align-performance-{slug(dataset)}",
         f"{dataset}: accuracy by language",
-        f"(a − c)/(1 − c), with chance c = {chance:.4g} %: 0 is guessing, 1 all right. ×: cannot "
-        f"be used, see the first page. n = {frame['n'].max()}.",
+        f"(a − c)/(1 − c), with chance c = {chance:.4g} %: 0 is guessing, 1 all right. "
+        f"{'Numbers: accuracy in percent. ' if len(systems) <= SPOKEN else ''}×: cannot be used, "
+        f"see the first page. Answers: {MODES.get(frame['mode'][0], frame['mode'][0])}. "
+        f"n = {frame['n'].max()}.",
         f"Heat map of chance-corrected accuracy in {dataset}, model by language.",
         spec,
         frame,

@@ -15,7 +15,7 @@ GROUPS = {
     "pivot": "pivot",
     "target": "target",
     "others_in": "others in the mix",
-    "others_out": "others outside it",
+    "others_out": "others out of the mix",
 }
 """Groups of languages in plain words."""
 
