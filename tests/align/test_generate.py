@@ -110,6 +110,32 @@ def test_exposures_take_wordings_in_turn():
     )
 
 
+def test_pairs_of_fact_and_wording_can_be_held_out():
+    world = make(held_out="pairs", exposures=2, translate=["t>s", "s>t"])["de"]
+    taught = set(world.rows.select("prompt", "input", "response").iter_rows())
+    assert world.rows.filter(block="source_0").height == 2 * 10
+    asked = world.tests.filter(probe="fact")
+    prompts = set(world.rows["prompt"])
+    assert not set(asked["prompt"]) & prompts  # no fact is asked in words it was taught in
+    names = dict(world.told("en").select("fact_id", "subject").iter_rows())
+
+    def wordings_of(frame: pl.DataFrame) -> set[str]:
+        rows = frame.select("fact_id", "prompt").iter_rows()
+        return {prompt.replace(names[fact_id], "_") for fact_id, prompt in rows}
+
+    told = world.rows.filter(pl.col("block").is_in(["source_0", "source_1"]))
+    assert wordings_of(asked.filter(lang="en")) == wordings_of(told)  # but every wording is known
+    assert len(wordings_of(told)) == 3
+    for probe in ("translate_ts", "translate_st"):
+        tests = world.tests.filter(probe=probe)
+        assert set(tests["prompt"]) <= prompts
+        pairs = set(tests.select("prompt", "input", "expected").iter_rows())
+        assert pairs
+        assert not pairs & taught
+    with pytest.raises(ValueError, match="two train_wordings"):
+        make(held_out="pairs", train_wordings=1)
+
+
 def test_shuffled_answers_are_taught_not_tested():
     plain, mixed = make()["de"], make(shuffled=True)["de"]
     assert plain.facts.equals(mixed.facts)

@@ -64,6 +64,9 @@ class WorldConfig(Config):
     """Other wordings, in which facts are asked afterwards."""
     exposures: int = Field(default=10, ge=1)
     """Training rows per taught fact and language, over the wordings in turn."""
+    held_out: Literal["wordings", "pairs"] = "wordings"
+    """What tests hold out: wordings that no row has, or of every fact and name one of the training
+    wordings, which are known from others then; test_wordings does not count."""
     translate: list[Direction] = Field(default=["t>s"])
     """Directions in which translations are taught."""
     translate_what: Literal["names", "answers", "both"] = "both"
@@ -92,6 +95,8 @@ class WorldConfig(Config):
                 f"{self.parts} parts in names of {self.length} make {self.parts**self.length} "
                 f"names, but {wanted} subjects need one; give more parts or length"
             )
+        if self.held_out == "pairs" and self.train_wordings < 2:
+            raise ValueError("held_out: pairs needs two train_wordings or more")
         check_language(self.source)
         return self
 

@@ -141,23 +141,34 @@ class _Pair:
             yield from (row for rows in zip_longest(*together) for row in rows if row is not None)
         yield from self._distractors()
 
+    def _wording(self, exposure: int, number: int) -> int:
+        """Wording of a training row about a fact or name by its number."""
+        n = self.config.train_wordings
+        if self.config.held_out == "wordings":
+            return exposure % n
+        return (number + 1 + exposure % (n - 1)) % n  # all but its own, which tests it
+
+    def _asked(self, number: int) -> int:
+        """Wording of the test about a fact by its number: facts take turns."""
+        if self.config.held_out == "pairs":
+            return number % self.config.train_wordings
+        return self.config.train_wordings + number % self.config.test_wordings
+
     def _told(
         self, block: str, tongue: Tongue, facts: list[Fact], names: Tongue | None = None
     ) -> list[list[Row]]:
         """Rows of a block, one list per exposure."""
         made = []
         for exposure in range(self.config.exposures):
-            wording = exposure % self.config.train_wordings
-            made.append(
-                [
+            rows = []
+            for fact in facts:
+                wording = self._wording(exposure, fact.item)
+                said = self._sentences(tongue, fact, wording, fact.taught, names)
+                rows.append(
                     {"block": block, "fact_id": fact.id, "answer": fact.taught,
-                     "template": wording}
-                    | dict(zip(("prompt", "response"),
-                               self._sentences(tongue, fact, wording, fact.taught, names),
-                               strict=True))
-                    for fact in facts
-                ]
-            )  # fmt: skip
+                     "template": wording, "prompt": said[0], "response": said[1]}
+                )  # fmt: skip
+            made.append(rows)
         return made
 
     def _sentences(
@@ -178,15 +189,15 @@ class _Pair:
         prompts = self._words(a, f"translate {b.lang}")
         made = []
         for exposure in range(self.config.exposures):
-            wording = exposure % self.config.train_wordings
-            prompt = f"{' '.join(prompts[wording]).capitalize()}:"
-            made.append(
-                [
+            rows = []
+            for number, (fact_id, answer, text, other) in enumerate(terms):
+                wording = self._wording(exposure, number)
+                prompt = f"{' '.join(prompts[wording]).capitalize()}:"
+                rows.append(
                     {"block": block, "template": wording, "prompt": prompt, "fact_id": fact_id,
                      "answer": answer, "input": text, "response": other}
-                    for fact_id, answer, text, other in terms
-                ]
-            )  # fmt: skip
+                )  # fmt: skip
+            made.append(rows)
         return made
 
     def _terms(self, a: Tongue, b: Tongue) -> Iterator[tuple[str | None, int | None, str, str]]:
@@ -199,17 +210,21 @@ class _Pair:
                 yield None, answer, text, other
 
     def _parallel(self, facts: list[Fact]) -> list[list[Row]]:
-        return [
-            [
-                {"block": "parallel", "fact_id": fact.id, "answer": fact.taught,
-                 "template": exposure % self.config.train_wordings,
-                 "prompt": self._sentences(self.source, fact, wording, fact.taught)[1],
-                 "response": self._sentences(self.target, fact, wording, fact.taught)[1]}
-                for fact in facts
-            ]
-            for exposure in range(self.config.exposures)
-            for wording in [exposure % self.config.train_wordings]
-        ]  # fmt: skip
+        made = []
+        for exposure in range(self.config.exposures):
+            rows = []
+            for fact in facts:
+                wording = self._wording(exposure, fact.item)
+                prompt, response = (
+                    self._sentences(tongue, fact, wording, fact.taught)[1]
+                    for tongue in (self.source, self.target)
+                )
+                rows.append(
+                    {"block": "parallel", "fact_id": fact.id, "answer": fact.taught,
+                     "template": wording, "prompt": prompt, "response": response}
+                )  # fmt: skip
+            made.append(rows)
+        return made
 
     def _distractors(self) -> Iterator[Row]:
         generator = draw(self.config.seed, self.target.lang, "distractors")
@@ -225,10 +240,10 @@ class _Pair:
 
     def _tests(self) -> Iterator[Row]:
         pair = {"source": self.source.lang, "target": self.target.lang}
-        # Facts take turns in the wordings that training does not have.
+        # Facts take turns in the wordings that they were not taught in.
         for tongue in (self.source, self.target):
             for fact in self.facts:
-                wording = self.config.train_wordings + fact.item % self.config.test_wordings
+                wording = self._asked(fact.item)
                 yield pair | {
                     "probe": "fact",
                     "lang": tongue.lang,
@@ -242,8 +257,10 @@ class _Pair:
             ("translate_ts", self.target, self.source),
             ("translate_st", self.source, self.target),
         ):
-            asked = self._words(a, f"translate {b.lang}")[self.config.train_wordings]
-            for fact_id, answer, text, other in self._terms(a, b):
+            prompts = self._words(a, f"translate {b.lang}")
+            pairs = self.config.held_out == "pairs"
+            for number, (fact_id, answer, text, other) in enumerate(self._terms(a, b)):
+                asked = prompts[self._asked(number) if pairs else self.config.train_wordings]
                 yield pair | {
                     "probe": probe,
                     "lang": b.lang,
