@@ -23,6 +23,7 @@ from acceptance.inject.world import WorldConfig
 from acceptance.results import write_results
 from polylore.metrics.injection.evidence import COMP, MEM, SEM
 from polylore.metrics.injection.number import SHOWN
+from polylore.report import Chart
 from polylore.runs import RunFolder
 from polylore.studies.inject.analyse import analyse
 from polylore.studies.inject.raw import open_inject
@@ -97,19 +98,20 @@ def main() -> None:
     made = Experiment(options.folder, options.seeds, options.jobs)
     model = made.model("shared")
     run = made.study("arms", model, options.seeds)
-    required, lines = written(made, model, run, options)
+    required, figures, lines = written(made, model, run, options)
     command = ["python", "-m", "acceptance.inject", "--folder", "FOLDER"]
     command += ["--seeds", str(options.seeds), "--jobs", str(options.jobs)]
     command += ["--also", *options.also] if options.also else []
     write_results(options.results, "Facts injected into a running training", command, lines)
+    draw(figures, options.results.parent.parent / "images")
     if not required:
         raise SystemExit("a required claim is not shown; see the page")
 
 
 def written(
     made: Experiment, model: Pretrained, run: RunFolder, options: argparse.Namespace
-) -> tuple[bool, list[str]]:
-    """Whether every required claim is shown, and the lines of the page."""
+) -> tuple[bool, list[Chart], list[str]]:
+    """Whether every required claim is shown, the figures, and the lines of the page."""
     also = set(options.also)
     arms = measured(run)
     found = list(claims(arms))
@@ -138,9 +140,9 @@ def written(
             }
     if contrasts:
         later += page.contrast_lines(contrasts)
-    names = draw(figures, options.results.parent.parent / "images")
-    pictures = [f"![{figure.title}: {figure.description}](../images/{name})"
-                for figure, name in zip(figures, names, strict=True)]  # fmt: skip
+    pictures = [
+        f"![{figure.title}: {figure.description}](../images/{figure.id}.svg)" for figure in figures
+    ]
     lines = [
         *page.setting(model, run, dose_of(run)),
         f"{made.provenance()} {options.remark}".strip(),
@@ -158,7 +160,8 @@ def written(
     if "checks" in also:
         lines += page.check_lines(checks(model, made.folder / "checks"))
     lines += [*cost_lines(model, run), page.LIMITS]
-    return all(claim.verdict == SHOWN for claim in found if claim.required), lines
+    shown = all(claim.verdict == SHOWN for claim in found if claim.required)
+    return shown, figures, lines
 
 
 def conditions_of(name: str, run: RunFolder) -> dict[str, str]:

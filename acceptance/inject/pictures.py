@@ -21,11 +21,11 @@ BEFORE, EVERY = 8, 4
 """Steps before the first exposure that are shown, and between points."""
 
 
-def draw(charts: Sequence[Chart], folder: Path) -> list[str]:
-    """Write the charts as SVG; returns names of files."""
+def draw(charts: Sequence[Chart], folder: Path) -> None:
+    """Write the charts as SVG."""
     page = Page("figures", "Figures", "", tuple(charts))
     report = Report("", "", (), (), (page,), {})
-    return [path.name for path in export_figures(report, folder, ("svg",))]
+    export_figures(report, folder, ("svg",))
 
 
 def course(found: Found, name: str, title: str, depths: Sequence[str]) -> Chart:
