@@ -18,6 +18,7 @@ import polars as pl
 
 from acceptance.results import write_results
 from polylore.files import read_json, write_json
+from polylore.runs import RunFolder
 
 COMMAND = ["-m", "polylore", "unify", "sweep", "phase", "--quiet"]
 RUNS, SEEDS = 180, 3
@@ -70,7 +71,32 @@ def killed(broken: Path, jobs: int, kills: int) -> tuple[list[tuple[float, int]]
 
 
 def compare(whole: Path, broken: Path) -> tuple[int, list[str]]:
-    """How many tables of runs there are, and which of them differ in a row of the broken sweep."""
+    """How many tables there are, and which of them differ in a row of the broken sweep.
+
+    Compared are the derived tables of all runs, and every table of every single run as it was
+    written: answers, what items contribute, probes, exposure.
+    """
+    derived, of_derived = _compare_derived(whole, broken)
+    raw, of_raw = compare_units(RunFolder.load(whole), RunFolder.load(broken))
+    return derived + raw, of_derived + of_raw
+
+
+def compare_units(whole: RunFolder, broken: RunFolder) -> tuple[int, list[str]]:
+    """The same of the raw tables in the units of the broken run."""
+    count, different = 0, []
+    for unit in broken.units():
+        marker = read_json(broken.unit_path(unit) / "done.json")
+        for name in sorted(marker["tables"]):
+            ours, theirs = (
+                run.read(name, [unit]).drop(_NOT_COMPARED, strict=False) for run in (broken, whole)
+            )
+            count += 1
+            if not ours.equals(theirs):
+                different.append(f"{name} of {unit}")
+    return count, different
+
+
+def _compare_derived(whole: Path, broken: Path) -> tuple[int, list[str]]:
     hashes = pl.read_parquet(broken / "tables" / "unify_runs.parquet")["run_hash"].to_list()
     names, different = 0, []
     for path in sorted((broken / "tables").glob("*.parquet")):
@@ -135,9 +161,10 @@ def main() -> None:
         "",
         "The first seed again, killed "
         + ", ".join(f"after {pause:.0f} s ({n} runs done)" for pause, n in moments)
-        + f" and resumed: {tables} tables compared with the rows of the unbroken sweep, "
-        f"{len(different)} different{': ' + ', '.join(different) if different else ''}; finished "
-        f"runs that were made again: {again}.",
+        + f" and resumed: {tables} tables compared with those of the unbroken sweep (derived ones, "
+        f"and each run's raw ones), {len(different)} different"
+        f"{': ' + ', '.join(different[:8]) if different else ''}; finished runs that were made "
+        f"again: {again}.",
         "",
         "acc_X, the share right of held-out cells; chance is .10, and 0 is the floor of a model "
         "that keeps its languages apart under full skew. Mean over 3 seeds; 95 % intervals draw "

@@ -71,6 +71,10 @@ class Found:
         values = self.acc(condition)
         return sum(values) / len(values)
 
+    def seeds(self, condition: str) -> int:
+        """Runs of a condition."""
+        return self.runs.filter(condition=condition).height
+
     def shown(self, condition: str) -> str:
         """Mean, interval over seeds and entities, and range."""
         row = self.conditions.filter(condition=condition, outcome="acc_x").row(0, named=True)
@@ -141,17 +145,28 @@ def _phases(found: Found) -> Iterator[Check]:
         yield Check("T7", f"{name}: final acc_X {'at least' if acc_above else 'at most'} {acc}",
                     found.shown(condition),
                     value >= acc if acc_above else value <= acc)  # fmt: skip
-        dips = found.phases.filter(condition=condition, mark="dip")["at"].to_list()
+        marked = found.phases.filter(condition=condition, mark="dip").select("seed", "at")
+        marked = own.select("seed").unique().join(marked, on="seed", how="left").sort("seed")
+        dips = marked["at"].to_list()
         yield Check("T7", f"{name}: every seed's separation is deepest by step 75",
                     ", ".join("none" if at is None else f"{at:g}" for at in dips),
                     all(at is not None and at <= 75 for at in dips))  # fmt: skip
-        known = found.phases.filter(condition=condition, mark="t_know").select("seed", "at")
-        before = own.join(known, on="seed").filter(pl.col("step") < pl.col("at"))
-        least = before.group_by("seed").agg(pl.col("acc_x").filter(pl.col("step") > 0).min())
-        lowest = least["acc_x"].to_list()
+        lowest = lowest_before_knowing(own, found.phases.filter(condition=condition))
         yield Check("T7", f"{name}: before t_know some checkpoint has acc_X below .025 (each seed)",
-                    ", ".join(f"{value:.3f}" for value in lowest),
-                    len(lowest) > 0 and max(lowest) < 0.025)  # fmt: skip
+                    ", ".join("no t_know" if v is None else f"{v:.3f}" for v in lowest),
+                    bool(lowest) and all(v is not None and v < 0.025 for v in lowest))  # fmt: skip
+
+
+def lowest_before_knowing(course: pl.DataFrame, marks: pl.DataFrame) -> list[float | None]:
+    """Least acc_X of each seed between step 0 and its t_know; None without such a checkpoint."""
+    known = dict(marks.filter(mark="t_know").select("seed", "at").iter_rows())
+    lowest: list[float | None] = []
+    for (seed,), own in course.sort("seed", "step").group_by("seed", maintain_order=True):
+        end = known.get(seed)
+        before = own.filter(pl.col("step") > 0, pl.col("step") < (-1 if end is None else end))
+        least = before["acc_x"].min()
+        lowest.append(None if least is None else float(least))  # type: ignore[arg-type]
+    return lowest
 
 
 def _link(found: Found) -> Iterator[Check]:
@@ -183,13 +198,19 @@ def _link(found: Found) -> Iterator[Check]:
                     carried >= 0.5 if high else carried <= 0.2)  # fmt: skip
     for condition in ("T6 transliterated", "T6 scrambled"):
         own = found.causal.filter(condition=condition, check="patch", position="answer")
-        own = own.filter(pl.col("layer") > 0)
-        apart = (own["hit_cross"] - own["hit_same"]).abs().max()
-        per = own.group_by("layer").agg((pl.col("hit_cross") - pl.col("hit_same")).mean())
-        worst = per["hit_cross"].abs().max()
+        own = own.with_columns(apart=pl.col("hit_cross") - pl.col("hit_same"))
+        per = own.group_by("layer", maintain_order=True).agg(
+            pl.col("apart").mean(), most=pl.col("apart").abs().max(), known=pl.col("apart").count()
+        )
+        said = [
+            f"input of layer {r['layer']}: {r['apart']:+.2f} (single runs up to {r['most']:.2f})"
+            for r in per.sort("layer").drop_nulls().iter_rows(named=True)
+        ]
+        whole = bool(per.height) and (per["known"] == found.seeds(condition)).all()
         yield Check("T8", f"{condition.partition(' ')[2]}: patches of the answer position from the "
-                    "other and from the same language differ by at most .15 (seed means)",
-                    f"{worst:.2f} (single runs up to {apart:.2f})", worst <= 0.15)  # fmt: skip
+                    "other and from the same language differ by at most .15 in every layer (seed "
+                    "means)", "; ".join(said) or "no patch",
+                    whole and per["apart"].abs().max() <= 0.15)  # type: ignore[operator]  # fmt: skip
 
 
 def page(run: RunFolder, found: Found, spent: str) -> tuple[list[str], bool]:
@@ -214,6 +235,10 @@ def page(run: RunFolder, found: Found, spent: str) -> tuple[list[str], bool]:
         "",
         f"Printed, not tested: syn(32) {found.shown('T5 syn(32)')}; names at p=.5 "
         f"{found.shown('T4 p=.5')}.",
+        "",
+        "Patches are made at the input of every layer; these models have two, numbered from 0. The "
+        "input of layer 0 is the word that asks for the relation, one word in both languages of "
+        "these two worlds: there nothing can differ, and nothing is shown.",
         "",
         LIMITS,
     ]

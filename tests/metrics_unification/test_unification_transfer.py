@@ -251,6 +251,25 @@ def test_seeds_are_drawn_first_then_entities() -> None:
     assert table["reason"].to_list() == [None, "no run has it"]
 
 
+def test_runs_that_learned_nothing_are_left_out_or_counted() -> None:
+    pool = np.linspace(0.1, 0.3, 1000)
+    fit, unfit = (
+        RunDraws(name, "acc_x", value, pool, fit=learned)
+        for name, value, learned in (("c", 0.2, True), ("c", 0.0, False))
+    )
+    alone = RunDraws("d", "acc_x", 0.0, pool, fit=False)
+    table = conditions([fit, unfit, alone])
+    counts = ["n_seeds", "n_unfit", "n_left_out"]
+    assert table.select("value", *counts).rows() == [(0.2, 1, 0, 1), (0.0, 1, 1, 0)]
+    rows = [(c, s, "acc_x", 0.1 * s, fit) for c, s, fit in
+            (("arm", 0, True), ("arm", 1, False), ("base", 0, True), ("base", 1, True),
+             ("low", 0, False), ("low", 1, False))]  # fmt: skip
+    schema = ["condition", "seed", "outcome", "value", "fit"]
+    outcomes = pl.DataFrame(rows, schema=schema, orient="row")
+    pairs = pl.DataFrame({"family": ["f"] * 2, "arm": ["arm", "low"], "baseline": ["base"] * 2})
+    assert effects(outcomes, pairs).select(counts).rows() == [(1, 0, 1), (2, 2, 0)]
+
+
 def test_draws_of_a_score_average_pairs_of_languages() -> None:
     generator = np.random.default_rng(0)
     rows = [

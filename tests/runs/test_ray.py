@@ -1,7 +1,6 @@
 """A real Ray cluster of two nodes does what local processes do, also when a worker is killed."""
 
 import os
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -86,21 +85,11 @@ def test_a_defect_keeps_its_traceback(cluster: str, workers: Any) -> None:
 
 
 def test_a_killed_worker_is_replaced(cluster: str, workers: Any, tmp_path: Path) -> None:
-    killed = []
-
-    def kill(done: int, total: int, what: str) -> None:
-        # Where the machine is busy the second worker may not have started when the first is done.
-        if done and not killed:
-            started = [p.name.split("-") for p in tmp_path.glob("*-started-*")]
-            at_work = [int(pid) for n, _, pid in started if n not in finished(tmp_path)]
-            killed.extend(at_work[:1])
-            for pid in killed:
-                os.kill(pid, signal.SIGKILL)
-
-    run_batches(batches(tmp_path, 6), workers.slow, executor=cluster, jobs=2, progress=kill)
+    run_batches(batches(tmp_path, 6), workers.killed_once, executor=cluster, jobs=2)
     assert set(finished(tmp_path)) == set("012345")
+    killed = [int(path.name.rpartition("-")[2]) for path in tmp_path.glob("1-started-*")]
     assert len(killed) == 1
-    assert killed[0] not in finished(tmp_path).values()
+    assert finished(tmp_path)["1"] != killed[0]
 
 
 def test_a_batch_that_kills_every_worker(cluster: str, workers: Any, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Importable work for process pools."""
 
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -22,13 +23,13 @@ def fail(folder: str) -> int:
     raise DataError(f"no facts in {folder}.")
 
 
-def slow(folder: str) -> int:
-    """Leaves `N-started-PID` at once and `N-PID` half a second later."""
-    name, _, number = folder.rpartition("/")
-    (Path(name) / f"{number}-started-{os.getpid()}").write_text("")
-    time.sleep(0.5)
-    (Path(name) / f"{number}-{os.getpid()}").write_text("")
-    return 1
+def killed_once(folder: str) -> int:
+    """Whoever begins batch 1 first is killed in the middle of it and leaves `1-started-PID`."""
+    here, _, number = folder.rpartition("/")
+    if number == "1" and not any(Path(here).glob("1-started-*")):
+        (Path(here) / f"1-started-{os.getpid()}").write_text("")
+        os.kill(os.getpid(), signal.SIGKILL)
+    return touch(folder)
 
 
 def poison(folder: str) -> int:

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from polylore.errors import ConfigError
 from polylore.training.tiny.config import RECIPES, Recipe, evaluation_steps, rate_share
-from polylore.training.tiny.loop import Evaluation, Job, train
+from polylore.training.tiny.loop import Evaluation, Job, Runs, train
 from polylore.training.tiny.sizes import Sizes, new_llama
 from polylore.training.tiny.stack import TinyModel
 
@@ -185,10 +185,62 @@ def test_a_diverged_run_ends_and_leaves_the_others_alone(recipe: Recipe) -> None
     alone, _ = run(recipe, [sound])
     assert [end.status for end in ended] == ["done", "diverged"]
     assert ended[0].step == recipe.steps
-    assert ended[1].step < recipe.steps
-    assert max(step for job, step in seen if job == 1) < ended[1].step
+    assert ended[1].step == 0
+    assert not [step for job, step in seen if job == 1]  # a broken model is not measured
     last = seen[0, recipe.steps][0]
     assert last == pytest.approx(alone[0, recipe.steps][0], abs=1e-3)
+
+
+def test_weights_are_looked_at_before_they_are_measured(recipe: Recipe) -> None:
+    """The first update breaks the weights; its loss is still that of the fresh ones."""
+    seen, (ended,) = run(recipe, [Job(Facts(), 0, learning_rate=1e39)])
+    assert list(seen) == [(0, 0)]
+    assert (ended.status, ended.step) == ("diverged", 1)
+    assert "its weights are no longer numbers" in str(ended.reason)
+
+
+def test_losses_are_looked_at_between_evaluations(recipe: Recipe) -> None:
+    runs = Runs(recipe, [Job(Facts(), 0)], Sizes.of(recipe, VOCABULARY), 1, "cpu")
+    runs.update()
+    runs._look()
+    assert runs.alive == [True]
+    runs._sums[0] = math.inf
+    runs._look()
+    assert runs.alive == [False]
+    assert "after 1 steps its loss is no longer a number" in str(runs.endings[0].reason)
+
+
+def test_a_diverged_run_does_not_keep_its_stack_from_going_on(
+    recipe: Recipe, tmp_path: Path
+) -> None:
+    def jobs(name: str) -> list[Job]:
+        return [
+            Job(Facts(seed=k), k, learning_rate=rate, resume=tmp_path / name / str(k))
+            for k, rate in enumerate((None, 1e39))
+        ]
+
+    whole, ended = run(recipe, jobs("whole"))
+    steps: list[int] = []
+    rows: list[torch.Tensor] = []
+
+    def note(found: Evaluation) -> None:
+        if found.step == 20 and -1 not in steps:
+            steps.append(-1)
+            raise Killed
+        steps.append(found.step)
+        rows.append(found.model.row.clone())
+
+    with pytest.raises(Killed):
+        train(recipe, jobs("part"), vocabulary=VOCABULARY, on_evaluation=note)
+    again = train(recipe, jobs("part"), vocabulary=VOCABULARY, on_evaluation=note)
+    after = steps[steps.index(-1) + 1 :]
+    assert after == [step for step in evaluation_steps(recipe) if step >= 20]
+    assert again == ended
+    assert torch.equal(rows[-1], whole[0, recipe.steps][1])
+    # Where all have diverged there is nothing left to train.
+    steps.clear()
+    only = train(recipe, jobs("part")[1:], vocabulary=VOCABULARY, on_evaluation=note)
+    assert (only, steps) == (ended[1:], [])
 
 
 def test_what_cannot_be_trained_is_refused(recipe: Recipe) -> None:

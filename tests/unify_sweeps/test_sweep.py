@@ -7,13 +7,12 @@ import polars as pl
 import pytest
 
 from polylore.errors import RunError
+from polylore.files import read_json
 from polylore.runs import RunFolder
 from polylore.studies.unify import worker
 from polylore.studies.unify.config import SweepConfig
 from polylore.studies.unify.scoring import open_sweep, score
 from polylore.studies.unify.study import missing, run_sweep
-
-RAW = ("unify_answers", "unify_sims", "unify_course", "unify_unification", "unify_edits")
 
 
 def test_every_run_leaves_its_tables(finished: RunFolder, tiny: SweepConfig) -> None:
@@ -71,8 +70,12 @@ def test_a_run_killed_between_evaluations_gives_the_same_tables(
     assert len(RunFolder.load(out).units()) == 0
     monkeypatch.setattr(worker, "_write", ordinary)
     again = run_sweep(tiny, out)
-    for name in RAW:
-        assert again.read(name).equals(finished.read(name)), name
+    for unit in finished.units():
+        for name in read_json(finished.unit_path(unit) / "done.json")["tables"]:
+            ours, theirs = (
+                run.read(name, [unit]).drop("wall_s", strict=False) for run in (again, finished)
+            )
+            assert ours.equals(theirs), (unit, name)
     assert not list((out / "unfinished").iterdir())
 
 
@@ -97,7 +100,7 @@ def test_nothing_finished_is_computed_again(
 
 
 def test_a_failed_run_is_named_and_repeated_alone(
-    tiny: SweepConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    finished: RunFolder, tiny: SweepConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ordinary = worker._Runs._causal
 
@@ -111,7 +114,17 @@ def test_a_failed_run_is_named_and_repeated_alone(
         run_sweep(tiny, tmp_path / "run")
     half = open_sweep(tmp_path / "run")
     assert missing(half).rows() == [("parallel", 0)]
-    assert score(half).table("unify_runs").height == 3
+    assert score(half).read("unify_runs").height == 3
+    runs = half.table("unify_runs")
+    assert dict(runs["status"].value_counts().iter_rows())["failed"] == 1
+    lost = runs.filter(status="failed").row(0, named=True)
+    whole_hash = finished.read("unify_runs").filter(condition="parallel", seed=0)["run_hash"][0]
+    assert (lost["condition"], lost["seed"], lost["p"]) == ("parallel", 0, 0.5)
+    assert lost["run_hash"] == whole_hash
+    assert lost["error"].startswith("out of luck\n")
+    assert "RuntimeError: out of luck" in lost["error"]
+    of_means = half.table("unify_conditions").filter(condition="parallel", outcome="acc_x")
+    assert of_means.select(seeds=pl.col("n_seeds") + pl.col("n_left_out")).item() == 1
     monkeypatch.setattr(worker._Runs, "_causal", ordinary)
     whole = run_sweep(tiny, tmp_path / "run")
     assert missing(whole).height == 0

@@ -207,6 +207,13 @@ CONDITIONS = Table(
         Column("condition", pl.String(), "everything but the seed"),
         Column("outcome", pl.String(), "acc_x, u_norm, u_diff, ..."),
         Column("n_seeds", pl.Int64(), "runs that have the outcome", "runs"),
+        Column(
+            "n_unfit",
+            pl.Int64(),
+            "runs behind the number that did not learn what they were told: no fit ones are there",
+            "runs",
+        ),
+        Column("n_left_out", pl.Int64(), "such runs left out, because fit ones are there", "runs"),
         number("value", "mean over runs"),
         LO,
         HI,
@@ -253,6 +260,15 @@ EFFECTS = Table(
         Column("baseline", pl.String(), "condition without it"),
         Column("outcome", pl.String(), "acc_x, u_norm, t_unify, ..."),
         Column("n_seeds", pl.Int64(), "seeds that both arms have", "seeds"),
+        Column(
+            "n_unfit",
+            pl.Int64(),
+            "seeds behind the number that did not learn what they were told: no fit ones are there",
+            "seeds",
+        ),
+        Column(
+            "n_left_out", pl.Int64(), "such seeds left out, because fit ones are there", "seeds"
+        ),
         number("value_arm", "mean over these seeds with the change"),
         number("value_baseline", "mean over these seeds without"),
         number("effect", "mean difference"),

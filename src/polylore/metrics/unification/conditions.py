@@ -23,6 +23,8 @@ class RunDraws:
     value: float
     """NaN if the run has none."""
     draws_D: Array
+    fit: bool = True
+    """Whether the run learned what it was told."""
 
 
 def acc_draws(
@@ -98,15 +100,22 @@ def u_draws(sims: pl.DataFrame, *, seed: int, draws: int = DRAWS) -> dict[str, t
 
 
 def conditions(runs: Iterable[RunDraws], *, seed: int = 0) -> pl.DataFrame:
-    """Table CONDITIONS."""
+    """Table CONDITIONS: of runs that are fit, and of the others only where no run is."""
     groups: dict[tuple[str, str], list[RunDraws]] = {}
     for run in runs:
         groups.setdefault((run.condition, run.outcome), []).append(run)
     rows = []
-    for (condition, outcome), own in groups.items():
+    for (condition, outcome), every in groups.items():
+        own = [r for r in every if r.fit] or every
         found = over_runs([r.value for r in own], [r.draws_D for r in own], seed=seed)
         known = sum(not np.isnan(r.value) for r in own)
-        row: dict[str, Any] = {"condition": condition, "outcome": outcome, "n_seeds": known}
+        row: dict[str, Any] = {
+            "condition": condition,
+            "outcome": outcome,
+            "n_seeds": known,
+            "n_unfit": sum(not r.fit for r in own),
+            "n_left_out": len(every) - len(own),
+        }
         numbers = {"value": found.value, "lo": found.lo, "hi": found.hi, "least": found.least,
                    "most": found.most}  # fmt: skip
         row |= {name: None if np.isnan(v) else v for name, v in numbers.items()}

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
+from polylore.errors import DataError
 from polylore.facts.worlds import World
 from polylore.studies.unify.sample import Ids, facts_of, first_prompts
 from polylore.tables import unify as tables
@@ -16,7 +18,9 @@ from polylore.training.tiny.patches import patched
 from polylore.training.tiny.stack import TinyModel
 
 BESIDE, RETAINED = 256, 512
-"""Ordinary presentations beside the edits in every update, and cells asked for retention."""
+"""Ordinary presentations beside the edits in every update, and cells asked for retention; of
+fewer than twice as many other cells, half are asked."""
+Flags = NDArray[np.bool_]
 _SETS = {"x": "mono", "parallel": "parallel"}
 
 
@@ -63,7 +67,7 @@ def _choose(
     facts, cells, source = facts[seen], cells[seen], source[seen]
     others = np.where(cells == source[:, None], -1, cells)
     wanted = ~world.seen[cells] if population == "mono" else world.seen[cells]
-    usable = (others >= 0) & wanted
+    usable = (others >= 0) & wanted & _legal(world, source).any(axis=1, keepdims=True)
     target = cells[np.arange(len(cells)), (rng.random(cells.shape) * usable).argmax(axis=1)]
     asked = Asked(first_prompts(world, source), world.answer_tokens[source][:, None])
     # Some facts must be left to train beside the edits, and to be asked for retention.
@@ -73,7 +77,24 @@ def _choose(
 
 
 def _new_values(world: World, cells: Ids, rng: np.random.Generator) -> Ids:
-    """Another value for each; of the same block where values belong to languages."""
+    """Another value for each.
+
+    Raises:
+        DataError: a fact has no other value that it could be given.
+    """
+    legal = _legal(world, cells)
+    if not legal.any(axis=1).all():
+        fact = world.facts["fact_id"][int(cells[~legal.any(axis=1)][0])]
+        raise DataError(
+            f"Fact {fact} has no other value that it could be given; raise world.values, or leave "
+            "edits out with measure.edits: 0."
+        )
+    return np.asarray((rng.random(legal.shape) * legal).argmax(axis=1))
+
+
+def _legal(world: World, cells: Ids) -> Flags:
+    """Values that each fact could be given [n, V]: another one that every language can say, of
+    the same block where values belong to languages."""
     values = world.value_tokens.shape[2]
     legal = np.arange(values)[None] != world.value[cells][:, None]
     forms = world.value_tokens[world.relation[cells]]
@@ -81,7 +102,7 @@ def _new_values(world: World, cells: Ids, rng: np.random.Generator) -> Ids:
     if world.config.facts is None and world.config.lam == 1:
         block = values // len(world.languages)
         legal &= np.arange(values)[None] // block == (world.value[cells] // block)[:, None]
-    return np.asarray((rng.random(legal.shape) * legal).argmax(axis=1))
+    return np.asarray(legal)
 
 
 def _edited_set(
@@ -95,7 +116,9 @@ def _edited_set(
 ) -> pl.DataFrame:
     touched = np.isin(world.fact, world.fact[edits.source])
     others = rng.permutation(np.flatnonzero(world.seen & ~touched))
-    held, beside = others[:RETAINED], others
+    # What is asked for retention must not be rehearsed.
+    asked = min(RETAINED, len(others) // 2)
+    held, beside = others[:asked], others[asked:]
     relation = world.relation[edits.source]
     new_source = world.value_tokens[relation, world.lang[edits.source], edits.new]
     new_target = world.value_tokens[relation, world.lang[edits.target], edits.new]

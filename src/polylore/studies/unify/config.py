@@ -18,7 +18,7 @@ WORLD_SIZES: dict[str, dict[str, Any]] = {
     "gpu-44M": {"entities": 9_000, "never_seen": 200, "templates": 5},
 }
 """Worlds that go with a recipe; all other recipes go with the default world."""
-SCHEMA = 1
+SCHEMA = 2
 """Raised when what a run writes changes its meaning, so that old units are not taken for new."""
 _TOKENS = re.compile(r"(\w+)(?:\((\d*\.?\d+)\))?")
 

@@ -49,7 +49,8 @@ class UnifyContext:
     def runs(self) -> pl.DataFrame:
         """Runs with `final` (their last evaluated step), `cue_length`, `answer` and `used`.
 
-        A run is used if it ended well; where none of a condition did, all of it are, marked.
+        A run is used if it ended well; where none of a condition did, all of it are, marked. Failed
+        runs have no numbers and are among `missing`.
         """
         last = self.tables["unify_course"].group_by("run_hash").agg(final=pl.col("step").max())
         place = pl.col("condition").replace_strict(
@@ -59,6 +60,7 @@ class UnifyContext:
         done = pl.col("status") == "done"
         return (
             self.tables["unify_runs"]
+            .filter(pl.col("status") != "failed")
             .join(last, on="run_hash", maintain_order="left")
             .sort(place, maintain_order=True)
             .with_columns(
@@ -193,7 +195,7 @@ class UnifyContext:
             "leaky": bool(own["leaky"].any()),
             "marks": _marks(own),
         }
-        known = self._intervals(name, own)
+        known = self._intervals(name)
         for number in _NUMBERS:
             found = mean_over_seeds(own[number].cast(pl.Float64).fill_null(float("nan")).to_list())
             lo, hi = known.get(number, (found.lo, found.hi))
@@ -204,11 +206,11 @@ class UnifyContext:
             }
         return row
 
-    def _intervals(self, name: str, own: pl.DataFrame) -> dict[str, tuple[Any, Any]]:
+    def _intervals(self, name: str) -> dict[str, tuple[Any, Any]]:
         """Intervals that draw entities within seeds, of the outcomes that have them."""
         table = self.table("unify_conditions")
-        if table is None or own.height < self.runs.filter(condition=name).height:
-            return {}  # those of the table are over all runs, also such as are left out here
+        if table is None:
+            return {}
         rows = table.filter(condition=name).drop_nulls(["lo", "hi"])
         return {r["outcome"]: (r["lo"], r["hi"]) for r in rows.iter_rows(named=True)}
 

@@ -297,7 +297,10 @@ def _declared(context: UnifyContext) -> Sequence[Finding]:
     rows = effects_.filter(outcome="acc_x").drop_nulls("effect")
     if not rows.height:
         return ()
-    said = [_numbers(f"{r['arm']} against {r['baseline']}", r) for r in rows.iter_rows(named=True)]
+    said = [
+        _numbers(f"{r['arm']} against {r['baseline']}{_unfit(r)}", r)
+        for r in rows.iter_rows(named=True)
+    ]
     best = rows.sort(pl.col("effect").abs(), descending=True).row(0, named=True)
     word = "raises" if best["effect"] > 0 else "lowers"
     return (
@@ -309,3 +312,9 @@ def _declared(context: UnifyContext) -> Sequence[Finding]:
             f"Of {rows.height} declared changes, paired over seeds: {'; '.join(said[:12])}.",
         ),
     )
+
+
+def _unfit(row: dict[str, Any]) -> str:
+    if not row["n_unfit"]:
+        return ""
+    return f" ({row['n_unfit']} of {row['n_seeds']} seeds did not learn what they were told)"

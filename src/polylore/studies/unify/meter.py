@@ -146,7 +146,8 @@ class Meter:
         kept = slice(0, self.config.states)
         found = states(model, sample.prompts[kept].reshape(-1, self.world.prompt_len))
         at = sorted({self.world.name_span[1] - 1, self.world.prompt_len - 1})
-        half = found[:, :, at].astype("<f2")
+        most = np.finfo(np.float16).max  # of a run about to diverge they may be larger
+        half = found[:, :, at].clip(-most, most).astype("<f2")
         shape = (len(sample.facts[kept]), len(self.world.languages), half.shape[1], len(at))
         index = np.indices(shape).reshape(4, -1)
         names = pl.Series(sample.items.fact_ids, dtype=pl.String)

@@ -5,16 +5,14 @@ from pathlib import Path
 
 import polars as pl
 
-from polylore.errors import DataError
-from polylore.files import read_json
 from polylore.report import Report
 from polylore.runs import RunFolder
 from polylore.studies.outputs import write_outputs
 from polylore.studies.unify.context import MISSING, UnifyContext
+from polylore.studies.unify.failures import failure, why
 from polylore.studies.unify.pages import build_report
 from polylore.studies.unify.scoring import score
 from polylore.studies.unify.sections.pictures import pictured
-from polylore.studies.unify.worker import failure_of
 
 Progress = Callable[[int, int, str], None]
 
@@ -59,18 +57,10 @@ def _missing(run: RunFolder) -> pl.DataFrame:
     """Runs that are not done, and why if they failed."""
     rows = []
     for condition, seed in run.manifest.get("missing", []):
-        note = failure_of(run.path, f"{condition} seed {seed}")
-        rows.append((condition, seed, _why(note)))
+        note = failure(run, condition, seed)
+        said = "not run yet" if note is None else f"failed: {why(note)}"
+        rows.append((condition, seed, said))
     return pl.DataFrame(rows, schema=MISSING, orient="row")
-
-
-def _why(note: Path) -> str:
-    if not note.is_file():
-        return "not run yet"
-    try:
-        return f"failed: {read_json(note)['why']}"
-    except (DataError, KeyError, TypeError):
-        return "failed"
 
 
 def _provenance(run: RunFolder) -> dict[str, str]:

@@ -26,28 +26,51 @@ def run_row(config: RunConfig, world: World, **ended: Any) -> pl.DataFrame:
         world: its world.
         ended: run_hash, sweep, family, condition, seed, device, wall_s, status and error.
     """
-    given, recipe, cue = world.config, config.recipe, world.config.cue
-    sizes = Sizes.of(recipe, len(world.words))
-    levels = {"drop": cue.q, "tag_noise": cue.q, "syn": float(cue.m), "xor": cue.epsilon}
-    friends = given.false_friends
-    row = {
+    made = {
         "world_hash": world.world_hash,
-        "preset": config.tokens,
         "languages": len(world.languages),
-        "entities": given.entities,
         "relations": len(world.relations),
         "values": int(world.value_tokens.shape[2]),
+        "parallel_langs": config.world.parallel_langs or len(world.languages),
+        "name_len": world.name_len,
+        "value_len": world.value_len,
+        "i_design": attribute_design(world),
+        "i_uni": unigram(world),
+        "params": Sizes.of(config.recipe, len(world.words)).parameters,
+        "vocab": len(world.words),
+        "leaky": world.leaky,
+    }
+    return RUNS.build([{**_knobs(config), **made, **ended}])
+
+
+def failed_row(config: RunConfig, **ended: Any) -> pl.DataFrame:
+    """The row of a run that failed; what only its world could say is null."""
+    return RUNS.build([{**_knobs(config), **ended, "status": "failed"}])
+
+
+def _knobs(config: RunConfig) -> dict[str, Any]:
+    """What the configuration says by itself."""
+    given, recipe, cue = config.world, config.recipe, config.world.cue
+    drawn = given.facts is None  # numbers of a hand-made world follow from its facts
+    levels = {"drop": cue.q, "tag_noise": cue.q, "syn": float(cue.m), "xor": cue.epsilon}
+    friends = given.false_friends
+    return {
+        "preset": config.tokens,
+        "languages": given.languages if drawn else None,
+        "entities": given.entities,
+        "relations": given.relations if drawn else None,
+        "values": given.values if drawn else None,
         "never_seen": given.never_seen,
         "value_prior": given.value_prior,
         "lam": given.lam,
         "p": given.p,
-        "parallel_langs": given.parallel_langs or len(world.languages),
+        "parallel_langs": given.parallel_langs,
         "split": given.split,
         "exposure": given.exposure,
         "delta": given.delta,
         "ratio": None if given.ratio is None else "/".join(f"{share:g}" for share in given.ratio),
         "zipf_alpha": given.zipf_alpha,
-        "name_len": world.name_len,
+        "name_len": given.name_len if drawn else None,
         "name_pool": given.name_pool,
         "name_map": given.name_map,
         "share_names": given.share.names,
@@ -55,14 +78,12 @@ def run_row(config: RunConfig, world: World, **ended: Any) -> pl.DataFrame:
         "share_values": given.share.values,
         "false_friends": f"{friends.names:g}/{friends.relations:g}/{friends.values:g}",
         "templates": given.templates,
-        "value_len": world.value_len,
+        "value_len": given.value_len if drawn else None,
         "cue": cue.label,
         "cue_kind": cue.kind,
         "cue_level": levels.get(cue.kind),
         "curriculum": "; ".join(str(stage.plain()) for stage in given.curriculum) or None,
         "modulation": "; ".join(_modulations(config)) or None,
-        "i_design": attribute_design(world),
-        "i_uni": unigram(world),
         "layers": recipe.layers,
         "hidden": recipe.hidden,
         "objective": recipe.objective,
@@ -70,10 +91,5 @@ def run_row(config: RunConfig, world: World, **ended: Any) -> pl.DataFrame:
         "warmup": recipe.warmup,
         "decay": recipe.weight_decay,
         "batch": recipe.batch_size,
-        "params": sizes.parameters,
-        "vocab": len(world.words),
         "steps": recipe.steps,
-        "leaky": world.leaky,
-        "error": None,
     }
-    return RUNS.build([{**row, **ended}])

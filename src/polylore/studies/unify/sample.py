@@ -10,7 +10,8 @@ from polylore.metrics.unification import Items
 
 Ids = NDArray[np.int64]
 _HOLDS = {"mono": "mono_unseen", "parallel": "parallel", "never_seen": "never_seen"}
-"""A fact belongs to a sample if one of its cells is of this population."""
+"""A fact belongs to a sample if one of its cells is of this population; one told in some of the
+languages, but not in all, is parallel, although it has held-out cells."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,8 +36,9 @@ class Sample:
 
 def facts_of(world: World, population: str) -> Ids:
     """Facts of a sample's population that are told in every language, ascending."""
-    cells = world.cells(_HOLDS[population])
-    facts = np.unique(world.fact[cells])
+    facts = np.unique(world.fact[world.cells(_HOLDS[population])])
+    if population == "mono":
+        facts = np.setdiff1d(facts, world.fact[world.cells("parallel")])
     return facts[(world.cell_of[facts] >= 0).all(axis=1)]
 
 

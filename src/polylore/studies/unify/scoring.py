@@ -17,6 +17,7 @@ from polylore.metrics.unification import (
     u_draws,
 )
 from polylore.runs import RunFolder
+from polylore.studies.unify.failures import failed_runs
 from polylore.studies.unify.study import missing
 from polylore.studies.unify.summary import PLAIN
 from polylore.tables import unify_results as results
@@ -50,6 +51,8 @@ def score(run: RunFolder) -> RunFolder:
     for name in WHOLE:
         run.write_table(name, run.read(name))
     runs = run.table("unify_runs")
+    # Failed runs stand in this table, and nowhere in what is made of the others.
+    run.write_table("unify_runs", pl.concat([runs, failed_runs(run)]))
     finals = final_scores(
         runs, run.table("unify_unification"), run.table("unify_course"), run.table("unify_probe")
     )
@@ -74,13 +77,14 @@ def _draws(run: RunFolder, runs: pl.DataFrame) -> Iterator[RunDraws]:
         answers = run.read("unify_answers", [unit])
         answers = answers.filter(step=answers["step"].max())
         value, drawn = acc_draws(answers, facts, seed=number, cluster=cluster)
-        yield RunDraws(row["condition"], "acc_x", value, drawn)
+        fit = row["status"] == "done"
+        yield RunDraws(row["condition"], "acc_x", value, drawn, fit)
         sims = run.read("unify_sims", [unit]).filter(PLAIN & (pl.col("item_kind") == "fact"))
         if not sims.height:
             continue
         own = sims.filter(items=sims["items"][0], layer=sims["layer"].max())
         for name, found in u_draws(own.filter(position=own["position"].max()), seed=number).items():
-            yield RunDraws(row["condition"], name, *found)
+            yield RunDraws(row["condition"], name, *found, fit)
 
 
 def baseline_pairs(run: RunFolder) -> pl.DataFrame:
@@ -191,8 +195,8 @@ def _position_name() -> pl.Expr:
 def outcomes(
     runs: pl.DataFrame, finals: pl.DataFrame, course: pl.DataFrame, marks: pl.DataFrame
 ) -> pl.DataFrame:
-    """What arms are compared by: condition, seed, outcome, value."""
-    who = runs.select("run_hash", "condition", "seed")
+    """What arms are compared by: condition, seed, outcome, value, fit."""
+    who = runs.select("run_hash", "condition", "seed", fit=pl.col("status") == "done")
     last = course.sort("step").group_by("run_hash", maintain_order=True).last()
     parts = [
         last.select("run_hash", outcome=pl.lit(name), value=pl.col(name))

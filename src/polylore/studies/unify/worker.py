@@ -90,7 +90,13 @@ def work(batch: Batch) -> int:
             for task in due:
                 work(replace(batch, tasks=(task,)))
         else:
-            about = {"unit": due[0].unit, "why": str(error), "trace": traceback.format_exc()}
+            about = {
+                "unit": due[0].unit,
+                "why": str(error) or type(error).__name__,
+                "trace": traceback.format_exc(),
+                "sweep": batch.sweep,
+                "device": batch.device,
+            }
             write_json(about, failure_of(folder.path, due[0].unit))
     return len(batch.tasks)
 
@@ -192,14 +198,13 @@ class _Runs:
     def _finish(self, number: int, ending: Ending) -> None:
         task, world = self.tasks[number], self.worlds[number]
         raw = _gathered(self._unfinished(task) / "evaluations")
-        steps = [step for step in evaluation_steps(self.recipe) if step <= ending.step]
-        stream = world.stream(self.recipe.batch_size)
-        made = stream.exposure([max(steps)]).with_columns(run_hash=pl.lit(task.run_hash))
-        parts = raw | summaries(world, raw) | {"unify_exposure": tables.EXPOSURE.validate(made)}
+        parts = raw | summaries(world, raw)
         course = parts["unify_course"]
-        status: str = ending.status
-        if status == "done" and (course["acc_train"].tail(1).item() or 0) < UNDERFIT:
-            status = "underfit"
+        last = int(course["step"].max())  # type: ignore[arg-type]
+        stream = world.stream(self.recipe.batch_size)
+        made = stream.exposure([last]).with_columns(run_hash=pl.lit(task.run_hash))
+        parts["unify_exposure"] = tables.EXPOSURE.validate(made)
+        status, error = _ended(ending, course["acc_train"].tail(1).item())
         parts["unify_runs"] = run_row(
             task.config,
             world,
@@ -211,8 +216,8 @@ class _Runs:
             device=_device(self.batch.device),
             wall_s=(time.monotonic() - self.began) / len(self.tasks),
             status=status,
+            error=error,
         )
-        last = int(course["step"].max())  # type: ignore[arg-type]
         for name in ("unify_sims", "unify_grid"):
             parts[name] = parts[name].filter(pl.col("step") == last)
         if self.batch.measure.answers == "last":
@@ -228,6 +233,13 @@ class _Runs:
 
 UNDERFIT = 0.95
 """Runs whose recall of training cells ends below this say nothing about transfer."""
+
+
+def _ended(ending: Ending, recall: float | None) -> tuple[str, str | None]:
+    """Status of a run and, unless it is done, why it is not."""
+    if ending.status == "done" and (recall or 0) < UNDERFIT:
+        return "underfit", f"It recalls {recall or 0:.3f} of its training cells, under {UNDERFIT}."
+    return ending.status, ending.reason
 
 
 def _device(device: str) -> str:

@@ -73,7 +73,9 @@ class Ending:
 
     status: Literal["done", "diverged"]
     step: int
-    """Updates made; of a diverged run, when the loss was first seen to be no number."""
+    """Updates made; of a diverged run, when it was first seen to be none of numbers."""
+    reason: str | None = None
+    """What was seen of a diverged run."""
 
 
 def train(
@@ -92,7 +94,8 @@ def train(
     After `on_evaluation` has returned for a run, its state is saved (if its job names a folder), so
     a killed run goes on at its newest complete evaluation; on a CPU with the same number of threads
     it then ends with the same bits as one that was never stopped. An evaluation whose state was not
-    saved in time is made anew. A run whose loss is no longer a number is not measured again.
+    saved in time is made anew. A run whose loss or weights are no longer numbers is not measured
+    again; its folder says so, and does not keep the others of its stack from going on.
 
     Args:
         recipe: how to train.
@@ -141,9 +144,15 @@ class Runs:
             betas=(recipe.beta1, recipe.beta2),
             clip=recipe.clip,
         )
-        self.step = resume.restore_all(self.stack, [job.resume for job in jobs])
         self.alive = [True] * len(jobs)
         self.endings = [Ending("done", recipe.steps)] * len(jobs)
+        for number, job in enumerate(jobs):
+            before = None if job.resume is None else resume.ended(job.resume)
+            if before is not None:
+                self.alive[number] = False
+                self.endings[number] = Ending("diverged", *before)
+        folders = [job.resume for job in jobs]
+        self.step = resume.restore_all(self.stack, folders, self.alive)
         self.row_tokens = 0
         self._sums = torch.zeros(len(jobs), dtype=torch.float64, device=device)
         self._since = self.step
@@ -211,13 +220,27 @@ class Runs:
         """Mean losses since the evaluation before; runs whose loss is no number end here."""
         sums = self._sums.tolist()
         for job, value in enumerate(sums):
-            if self.alive[job] and not math.isfinite(value):
-                self.alive[job] = False
-                self.endings[job] = Ending("diverged", self.step)
+            if not math.isfinite(value):
+                self._diverge(job, "its loss is no longer a number")
         return [value / max(1, self.step - self._since) for value in sums]
+
+    def _diverge(self, job: int, what: str) -> None:
+        """A run ends here, and its folder says so."""
+        if not self.alive[job]:
+            return
+        self.alive[job] = False
+        reason = f"The run diverged: after {self.step} steps {what}; try a lower learning rate."
+        self.endings[job] = Ending("diverged", self.step, reason)
+        folder = self.jobs[job].resume
+        if folder is not None:
+            resume.end(folder, self.step, reason)
 
     def _evaluate(self, on_evaluation: Callable[[Evaluation], None]) -> None:
         means = self._look()
+        # The loss is that of the weights before the update: the last one may have broken them.
+        for job, finite in enumerate(self.stack.finite()):
+            if not finite:
+                self._diverge(job, "its weights are no longer numbers")
         recipe, step = self.recipe, self.step
         for job, own in enumerate(self.jobs):
             if not self.alive[job]:

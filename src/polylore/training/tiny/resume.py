@@ -19,6 +19,7 @@ from polylore.training.tiny.stack import Stack
 
 _KEPT = 2
 _FILE = "state.safetensors"
+_END = "ended.json"
 
 
 def save(folder: Path, stack: Stack, run: int, step: int) -> None:
@@ -33,15 +34,38 @@ def save(folder: Path, stack: Stack, run: int, step: int) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def restore_all(stack: Stack, folders: Sequence[Path | None]) -> int:
+def end(folder: Path, step: int, reason: str) -> None:
+    """Note that a run diverged, so that it is not trained again."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json({"step": step, "reason": reason}, folder / _END)
+
+
+def ended(folder: Path) -> tuple[int, str] | None:
+    """When and how a run diverged; None if it did not, or if the note is damaged."""
+    try:
+        note = read_json(folder / _END)
+        return int(note["step"]), str(note["reason"])
+    except (DataError, OSError, KeyError, TypeError, ValueError):
+        return None
+
+
+def restore_all(stack: Stack, folders: Sequence[Path | None], alive: Sequence[bool]) -> int:
     """Put all runs back to the newest step of which all have a whole state; 0 if there is none.
+
+    Args:
+        stack: the runs.
+        folders: of each run; None where nothing is kept.
+        alive: whether a run goes on; those that have diverged need no state.
 
     Raises:
         RunError: a state belongs to a model of another shape.
     """
     if any(folder is None for folder in folders):
         return 0
-    real = [folder for folder in folders if folder is not None]
+    numbers = [number for number, goes_on in enumerate(alive) if goes_on]
+    if not numbers:
+        return 0
+    real = [folder for number in numbers if (folder := folders[number]) is not None]
     for folder in real:
         clear_temporary(folder)
     steps = [{int(path.name.removeprefix("step-")) for path in _states(f)} for f in real]
@@ -50,7 +74,7 @@ def restore_all(stack: Stack, folders: Sequence[Path | None]) -> int:
             states = [_read(folder / step_name(step)) for folder in real]
         except (DataError, SafetensorError, OSError, KeyError, TypeError):
             continue  # damaged: an older one, or the start, gives the same numbers
-        for run, (tensors, folder) in enumerate(zip(states, real, strict=True)):
+        for run, tensors, folder in zip(numbers, states, real, strict=True):
             if tensors["weights"].shape != stack.rows_RP[run].shape:
                 raise RunError(f"The state in {folder} belongs to a model of another shape.")
             weights = tensors.pop("weights")

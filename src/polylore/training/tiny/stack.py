@@ -132,6 +132,11 @@ class Stack:
         """The weights of one run as they are now, not copied."""
         return TinyModel(self.sizes, self.rows_RP[run])
 
+    def finite(self) -> list[bool]:
+        """Whether all weights of each run are numbers."""
+        found: list[bool] = torch.isfinite(self.rows_RP.detach()).all(dim=1).tolist()
+        return found
+
     def step(self, losses_R: torch.Tensor, share: float) -> torch.Tensor:
         """One update of every run by its own loss, clipped by its own norm.
 

@@ -76,10 +76,13 @@ def _table(effects: pl.DataFrame) -> TableView:
         "unify-effects-table",
         "All changes and outcomes",
         "Arm minus baseline, paired over seeds, with 95 % intervals over seeds. A seed "
-        "that never passed a mark has no time for it; what no seed has in both arms is left out.",
+        "that never passed a mark has no time for it; what no seed has in both arms is left out. "
+        "Unfit: one of the two runs did not learn what it was told; such seeds are left out where "
+        "others are fit in both arms.",
         frame,
         {"family": "Family", "arm": "Change", "baseline": "Against", "outcome": "Outcome",
-         "n_seeds": "Seeds", "value_arm": "With", "value_baseline": "Without",
+         "n_seeds": "Seeds", "n_unfit": "Of them unfit", "n_left_out": "Left out",
+         "value_arm": "With", "value_baseline": "Without",
          "effect_ci": "Difference", "least": "Least", "most": "Most"},
         {"effect_ci": "interval.number"},
     )  # fmt: skip
