@@ -21,8 +21,6 @@ _WIDTHS = {"wide": 640, "half": 420}
 _WRAP = {"wide": 120, "half": 88, "panels": 120}
 _PANEL = 150
 _PANEL_COLUMNS = 4
-# What XML 1.0 has no place for: controls but tab and line ends, and two code points at the end.
-_UNDRAWABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 PNG_SCALE = 2.0
 """Pixels per unit of the figure."""
 
@@ -61,8 +59,7 @@ def figure(chart: Chart) -> dict[str, Any]:
         "text": chart.title,
         "subtitle": textwrap.wrap(chart.caption, _WRAP[chart.layout]),
     }
-    clean: dict[str, Any] = drawable({**spec, "datasets": {ROWS: rows}})
-    spec = clean
+    spec["datasets"] = {ROWS: rows}
     if chart.layout == "panels":
         spec["columns"] = _PANEL_COLUMNS
         spec["spec"] = {**spec["spec"], "width": _PANEL}
@@ -70,18 +67,22 @@ def figure(chart: Chart) -> dict[str, Any]:
         spec["width"] = _WIDTHS[chart.layout]
     config = theme.chart_config(theme.LIGHT, font=_FONT)
     spec["config"] = {**config, "background": "#ffffff", "padding": 16}
-    return dict(_drawable(spec))
+    clean: dict[str, Any] = _drawable(spec)
+    return clean
 
 
 _UNDRAWABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 
 def _drawable(value: Any) -> Any:
-    """The same with signs for characters that no SVG can hold: a model may say anything."""
+    """The same with signs for characters that no SVG can hold, which would end the process.
+
+    A model may answer anything, and what it answers may be a label.
+    """
     if isinstance(value, str):
         return _UNDRAWABLE.sub(_sign, value)
     if isinstance(value, Mapping):
-        return {key: _drawable(inner) for key, inner in value.items()}
+        return {_drawable(key): _drawable(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [_drawable(inner) for inner in value]
     return value
@@ -90,20 +91,6 @@ def _drawable(value: Any) -> Any:
 def _sign(found: re.Match[str]) -> str:
     code = ord(found.group())
     return chr(0x2400 + code) if code < 0x20 else "\u2421" if code == 0x7F else "\ufffd"
-
-
-def drawable(value: Any) -> Any:
-    """The same without characters that SVG cannot hold: the drawing library would end the process.
-
-    A model may answer anything, and what it answers may be a label.
-    """
-    if isinstance(value, str):
-        return _UNDRAWABLE.sub("\N{REPLACEMENT CHARACTER}", value)
-    if isinstance(value, list):
-        return [drawable(one) for one in value]
-    if isinstance(value, dict):
-        return {drawable(key): drawable(one) for key, one in value.items()}
-    return value
 
 
 def _draw(spec: dict[str, Any], name: str) -> bytes:
