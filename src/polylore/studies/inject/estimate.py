@@ -1,6 +1,7 @@
 """What a study will cost, before it is run (specification of `inject`, section 7)."""
 
 import statistics
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,14 +17,16 @@ from polylore.studies.inject.design import Design
 from polylore.studies.inject.schedule import Readings
 from polylore.studies.inject.work import make_reader, open_stream, swapped_probes, train_config
 from polylore.training.continued.loop import continue_training
+from polylore.training.continued.readers import Moment
 from polylore.training.continued.settings import mode_of
 
 BYTES_PER_SCORE = 12.3
 """Disk of one probe's reading with all its scores, as compressed columns (section 7)."""
 BYTES_PER_PARAMETER = 16
 """Weights, gradients and AdamW's moments, before activations (section 7)."""
-TIMED = 9
-"""Updates of a calibration; probes are read at every one, with extras at every other."""
+FEWEST, MOST, SECONDS = 9, 65, 20.0
+"""States of a calibration: probes are read at every one, with extras at every other, until this
+many seconds have passed, but at so few or so many states."""
 Progress = Callable[[int, int, str], None]
 
 
@@ -32,13 +35,13 @@ class Timing:
     """Seconds on this machine."""
 
     update: float
-    """An update; the median."""
+    """An update; the mean."""
     first_update: float
     """The first one."""
     reading: float
-    """A reading without extras; the median."""
+    """A reading without extras; the mean."""
     with_extras: float
-    """A reading with them; the median."""
+    """A reading with them; the mean."""
     first_reading: float
     """The first one, in which probes are tokenised and engines compared, with the ceiling."""
 
@@ -57,6 +60,24 @@ class Timing:
         return self.first_reading + plain * self.reading + extras * self.with_extras
 
 
+class _Enough:
+    """Ends a calibration in time."""
+
+    def __init__(self) -> None:
+        self.began = time.perf_counter()
+
+    def due(self, t: int) -> bool:
+        """At every state."""
+        return True
+
+    def read(self, moment: Moment) -> bool:
+        """Whether enough was timed."""
+        return moment.t >= FEWEST - 1 and time.perf_counter() - self.began > SECONDS
+
+    def resume(self, t: int) -> None:
+        """A calibration is never resumed."""
+
+
 def calibrate(
     spec: RunSpec,
     design: Design,
@@ -67,9 +88,9 @@ def calibrate(
 ) -> Timing:
     """Time some updates and readings of a run, in a folder that may be thrown away."""
     every = spec.config.probes.extras_every
-    states = tuple(range(TIMED))
+    states = tuple(range(MOST))
     readings = Readings(states, frozenset(states[::2] if every else ()))
-    short = replace(design, updates=TIMED - 1, readings=readings)
+    short = replace(design, updates=min(MOST - 1, design.updates), readings=readings)
     train = train_config(spec, short, basis)
     if mode_of(train, basis.start) == "fresh_burn_in":
         train = train.model_copy(update={"optimizer": "fresh"})
@@ -83,17 +104,22 @@ def calibrate(
             progress(done, total, "timing updates and readings")
 
     continue_training(
-        basis.start, stream, folder / "training", train, readers=[reader], progress=report
+        basis.start,
+        stream,
+        folder / "training",
+        train,
+        readers=[reader, _Enough()],
+        progress=report,
     )
     seconds = read_parquet(folder / "training" / "speed.parquet")["seconds"].to_list()
     read = reader.seconds()
     plain = [one["seconds"] for one in read[1:] if not one["extras"]]
     full = [one["seconds"] for one in read[1:] if one["extras"]]
     return Timing(
-        update=statistics.median(seconds[1:]),
+        update=statistics.mean(seconds[1:] or seconds),
         first_update=seconds[0],
-        reading=statistics.median(plain),
-        with_extras=statistics.median(full or plain),
+        reading=statistics.mean(plain or full),
+        with_extras=statistics.mean(full or plain),
         first_reading=read[0]["seconds"],
     )
 
