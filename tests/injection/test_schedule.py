@@ -84,6 +84,16 @@ def test_stagger_spreads_the_dose_and_the_seed_decides():
     assert turned.equals(table)
 
 
+def test_arms_and_languages_start_one_after_the_other():
+    names = ("duplication", "paraphrase", "once", "never")
+    conditions = [(arm, lang) for arm in names for lang in ("de", "en")]
+    arms = latin_square(ITEMS, conditions, 0)
+    table = make_schedule(arms, TEXTS, STANDARD)
+    # Three items in each of six groups that are injected: all eighteen at steps of their own.
+    assert table.filter(exposure=0)["step"].n_unique() == 18
+    assert table.group_by("step").len()["len"].max() == 1
+
+
 def test_timings():
     expanding = ArmConfig(name="x", n=5, interval=4, ratio=2.0, timing="expanding")
     table = make_schedule(assigned("x"), TEXTS, [expanding], stagger=False)

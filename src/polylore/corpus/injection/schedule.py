@@ -60,7 +60,7 @@ def make_schedule(
     span = min((arm.interval for arm in matched), default=1)
     gaps = {arm.name: _gaps(arm, None, seed) for arm in matched}
     end = first + max((sum(found) for found in gaps.values()), default=0) if last is None else last
-    starts = _starts(assigned, seed)
+    starts = _starts(assigned.filter(pl.col("arm").is_in([arm.name for arm in used])), seed)
     texts = _Texts(passages, seed)
     rows = []
     for item, name, lang in assigned.select("item_id", "arm", "inject_lang").iter_rows():
@@ -88,11 +88,16 @@ def make_schedule(
 
 
 def _starts(assigned: pl.DataFrame, seed: int) -> dict[str, float]:
-    """Where in an interval every item starts: evenly spread within each arm and language."""
+    """Where in an interval every item starts: evenly spread within each arm and language.
+
+    Groups start one after the other too, so that not all of them have an item at the same step.
+    """
     starts: dict[str, float] = {}
-    for _, rows in sorted(assigned.group_by("arm", "inject_lang"), key=lambda found: str(found[0])):
+    groups = sorted(assigned.group_by("arm", "inject_lang"), key=lambda found: str(found[0]))
+    for turn, (_, rows) in enumerate(groups):
         order = ordered(rows["item_id"], seed, "stagger")
-        starts |= {item: place / len(order) for place, item in enumerate(order)}
+        late = turn / len(groups)
+        starts |= {item: (place + late) / len(order) for place, item in enumerate(order)}
     return starts
 
 

@@ -1,0 +1,1 @@
+"""The acceptance experiment of `inject`: facts put into a model that polylore trained itself."""

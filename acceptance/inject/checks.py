@@ -1,0 +1,146 @@
+"""The same short run in one piece, killed and resumed, accumulated, and by two processes."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from acceptance.inject.design import ARMS
+from acceptance.inject.pretrain import Pretrained
+from acceptance.inject.stages import base
+from acceptance.inject.world import World
+from polylore.runs import RunFolder
+
+UNIT = "main seed 0"
+KILLS = 3
+CLOSE = 1e-5
+READ_EVERY = 2
+
+
+@dataclass(frozen=True)
+class Same:
+    """How far one way of doing a run is from the plain one."""
+
+    way: str
+    rows: bool
+    """The plan and the probes that were read are the same."""
+    losses: float
+    """Largest difference of a loss."""
+    median: float
+    """Median difference of a score."""
+    largest: float
+    """Largest difference of a score."""
+    close: float
+    """Share of the scores that are equal to 1e-5."""
+
+
+def short_config(model: Pretrained, folder: Path) -> dict[str, Any]:
+    """A run of some twenty updates with few items."""
+    world = World(model.world.config.model_copy(update={"items": 12, "controls": 8}))
+    world.fiction.export(folder / "items")
+    arms = [
+        arm.model_copy(update={"n": min(arm.n, 2), "interval": 8}) if arm.n else arm for arm in ARMS
+    ]
+    settings = base(model, 1)
+    settings["arms"] = [arm.plain() for arm in arms]
+    settings["items"] = {"source": str(folder / "items")}
+    settings["plan"] = {"first": 4, "tail": 4}
+    settings["train"] |= {"execution": {"state_every": 4}}
+    settings["probes"] = {"at": f"every:{READ_EVERY}", "extras_every": 3, "ceiling": False}
+    settings["controls"] |= {"fewest": 8}
+    settings["execution"]["calibrate"] = False
+    return settings | {"seeds": 1}
+
+
+class Runs:
+    """Starts the short study in different ways."""
+
+    def __init__(self, model: Pretrained, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self.settings = short_config(model, folder)
+
+    def command(self, name: str, execution: dict[str, Any], processes: int = 1) -> list[str]:
+        """Command of a run, whose configuration is written."""
+        settings = self.settings | {
+            "train": self.settings["train"]
+            | {"execution": self.settings["train"]["execution"] | execution}
+        }
+        config = self.folder / f"{name}.yaml"
+        config.write_text(yaml.safe_dump(settings), encoding="utf-8")
+        torchrun = ["torch.distributed.run", "--nproc-per-node", str(processes), "--standalone"]
+        start = [*torchrun, "-m"] if processes > 1 else []
+        words = ["polylore", "inject", "run", str(config), "--out", str(self.folder / name)]
+        return [sys.executable, "-m", *start, *words, "--quiet"]
+
+    def run(self, name: str, execution: dict[str, Any] | None = None, processes: int = 1) -> None:
+        """One run, to its end."""
+        command = self.command(name, execution or {}, processes)
+        with (self.folder / f"{name}.log").open("a") as log:
+            done = subprocess.run(command, stdout=log, stderr=log, check=False)
+        if done.returncode:
+            raise SystemExit(f"a check failed; see {self.folder / name}.log")
+
+    def killed(self, name: str, kills: int) -> int:
+        """A run whose process is killed whenever some more states have been read."""
+        made = 0
+        for kill in range(kills):
+            seen = _states(self.folder / name)
+            with (self.folder / f"{name}.log").open("a") as log:
+                process = subprocess.Popen(
+                    self.command(name, {}), stdout=log, stderr=log, start_new_session=True
+                )
+                while process.poll() is None and _states(self.folder / name) < seen + 2 + kill:
+                    time.sleep(0.05)
+                if process.poll() is None:
+                    os.killpg(process.pid, signal.SIGKILL)
+                    made += 1
+                process.wait()
+        self.run(name)
+        return made
+
+    def compare(self, way: str, name: str) -> Same:
+        """Hold a run against the plain one."""
+        one, two = (RunFolder.load(self.folder / n) for n in ("plain", name))
+        keys = ["t", "probe_id"]
+        logs = [run.read("inject_log", [UNIT]).sort(keys) for run in (one, two)]
+        steps = [run.read("inject_steps", [UNIT]).sort("t") for run in (one, two)]
+        plans = [run.read("inject_plan", [UNIT]) for run in (one, two)]
+        if not (plans[0].equals(plans[1]) and logs[0].select(keys).equals(logs[1].select(keys))):
+            nothing = float("nan")
+            return Same(way, False, nothing, nothing, nothing, 0.0)
+        scores = (logs[0]["mean_logprob"] - logs[1]["mean_logprob"]).abs().to_numpy()
+        losses = (steps[0]["loss"] - steps[1]["loss"]).abs().to_numpy()
+        return Same(
+            way,
+            True,
+            float(losses.max()),
+            float(np.median(scores)),
+            float(scores.max()),
+            float((scores <= CLOSE).mean()),
+        )
+
+
+def _states(folder: Path) -> int:
+    return len(list(folder.glob("unfinished/*/readings/t-*.parquet")))
+
+
+def checks(model: Pretrained, folder: Path) -> list[Same]:
+    """All ways."""
+    runs = Runs(model, folder)
+    runs.run("plain")
+    kills = runs.killed("killed", KILLS)
+    runs.run("accumulated", {"per_device": 8})
+    runs.run("two", processes=2)
+    return [
+        runs.compare(f"killed {kills} times and resumed", "killed"),
+        runs.compare("gradients accumulated over 4 parts", "accumulated"),
+        runs.compare("two processes (gloo)", "two"),
+    ]

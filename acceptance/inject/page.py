@@ -1,0 +1,327 @@
+"""Lines of the results page, from what the analysis of a study wrote."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import polars as pl
+
+from acceptance.inject.checks import Same
+from acceptance.inject.claims import Claim
+from acceptance.inject.design import INTERVAL, SMALL, TAIL, N
+from acceptance.inject.pretrain import RATE, Pretrained
+from acceptance.inject.readout import Found, control_gain, text
+from polylore.metrics.injection.evidence import COMP, DUP, LATER, MEM
+from polylore.metrics.injection.number import CONTRADICTED, SHOWN
+from polylore.metrics.injection.readout import at_peak, decay, gain, lost_share
+from polylore.runs import RunFolder
+
+Tables = Mapping[str, pl.DataFrame]
+WORDS = {SHOWN: "confirmed", CONTRADICTED: "not confirmed"}
+UNDECIDED = "undecided"
+LIMITS = (
+    "Limits: one size of model (about a million parameters), made languages with words of one "
+    "token, one learning rate, one background; people of the background are known by heart, so "
+    "the model is sure and wrong about strangers, and gains are gains from that. Sham and "
+    "background-only runs, spacing other than even, mixed languages and more than two languages "
+    "are no part of this page."
+)
+QUANTITIES = {
+    "effectivity": "E",
+    "source_normalised": "T_src",
+    "target_normalised": "T_tgt",
+    "fact_specific_gain": "E of the swap margin",
+    "a_kernel": "a",
+    "retention_10": "R_c(10)",
+    "retention_100": "R_c(100)",
+    "kappa": "κ",
+}
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """A number, or a dash."""
+    return "–" if value is None or value != value else f"{value:.{digits}f}"
+
+
+def spread(row: Mapping[str, Any], value: str = "value", lo: str = "lo", hi: str = "hi") -> str:
+    """A number with its interval."""
+    if row[value] is None:
+        return "–"
+    between = "" if row[lo] is None else f" [{number(row[lo])}, {number(row[hi])}]"
+    return number(row[value]) + between
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """A Markdown table."""
+    lines = ["", "| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    return [*lines, *("| " + " | ".join(row) + " |" for row in rows), ""]
+
+
+def setting(model: Pretrained, run: RunFolder, dose: float) -> list[str]:
+    """What was done."""
+    made = run.table("inject_runs")
+    first, last = model.gate
+    c = model.world.config
+    return [
+        f"Stage 1: polylore trained a Llama of {int(made['parameters'][0]):,} parameters for "
+        f"{model.steps:,} steps of 32 rows of 64 tokens on what {c.subjects} people are said to "
+        f"be, do and have in two languages; loss {first:.2f} at first, {last:.2f} over the last "
+        f"hundred steps (gate: below {first / 5:.2f}).",
+        "",
+        f"Stage 2: {made.height} runs go on from there with the optimizer's state and a constant "
+        f"rate of {RATE:g}. Besides new sentences about the same people they read passages about "
+        f"{c.items} others: duplication (the same passage {N} times, {INTERVAL} steps apart), "
+        f"paraphrase ({N} wordings) and once, half of the items in each language, in other roles "
+        f"in every run (Latin square); {c.controls} people are never injected. A passage states "
+        f"{c.relations} facts in {c.relations * 8} tokens. At most {dose:.1%} of the loss of a "
+        f"step comes from passages. Every state is read, up to {TAIL} steps after the last "
+        "exposure. The runs read the same background; each has its own plan.",
+        "",
+        "Numbers are nats per token. Intervals are 95 % over resampled items, which move together "
+        "in all runs; the values of the single runs follow. D is the rise over the mean before the "
+        "first exposure less that of never-injected items; D_pk is D at the peak after the last "
+        "exposure, the lag of which is chosen on other items. `shown`: the interval and every run "
+        "are on the predicted side; `contradicted`: the interval is on the other one. The two "
+        "languages are called qaa and qab.",
+        "",
+    ]
+
+
+def claim_lines(found: Sequence[Claim]) -> list[str]:
+    """Claims A1 to A8 and B1 to B3, part by part."""
+    rows = []
+    for claim in found:
+        kind = "required" if claim.required else "reported"
+        rows.append((claim.id, kind, claim.statement, "", f"**{claim.verdict}**"))
+        rows += [("", "", part.label, text(part.number), part.verdict) for part in claim.parts]
+    return ["## Claims", *table(("", "", "claim", "estimate", "verdict"), rows)]
+
+
+def paper_lines(studies: Mapping[str, Tables]) -> list[str]:
+    """Directional claims of the source study: each from the study that speaks to it.
+
+    Args:
+        studies: tables of each study by its name; `arms` is one of them.
+    """
+    rows = []
+    whole = pl.concat(
+        own["inject_claims"].with_columns(study=pl.lit(name)) for name, own in studies.items()
+    )
+    for claim in whole["claim_id"].unique(maintain_order=True):
+        own = whole.filter(claim_id=claim)
+        if claim[0].isalpha():
+            continue
+        told = own.filter(pl.col("case").is_not_null())
+        # What the arms can say is said by them; contrasts speak where they cannot.
+        said = told.filter(study="arms") if told.filter(study="arms").height else told
+        first = own.row(0, named=True)
+        if not said.height:
+            rows.append((claim, first["statement"], f"not tested: {first['reason']}", "", ""))
+            continue
+        for place, row in enumerate(said.iter_rows(named=True)):
+            signs = " ".join({1: "+", -1: "-"}.get(s, "0") for s in row["signs_by_seed"])
+            estimate = f"{spread(row, 'estimate')}" + (f"; runs {signs}" if signs else "")
+            rows.append(
+                (
+                    claim if not place else "",
+                    row["statement"] if not place else "",
+                    f"{row['case']}: {row['measure']}",
+                    estimate,
+                    WORDS.get(row["verdict"], UNDECIDED),
+                )
+            )
+    return [
+        "## What the source study claims",
+        "",
+        "Directions only, by the same rule; what this toy does is no evidence about models a "
+        "thousand times larger. A claim can be confirmed in one case and open in another.",
+        *table(("", "claim", "case and measure", "estimate", "here"), rows),
+    ]
+
+
+def both_estimators(tables: Tables) -> list[str]:
+    """The published and the default estimator of every cell, with the control beside."""
+    keys = ["arm", "depth", "inject_lang", "probe_lang"]
+    own = tables["inject_effectivity"].filter(
+        pl.col("run_id") == "main", pl.col("exposure").is_null()
+    )
+    rows = []
+    for key, part in own.group_by(keys, maintain_order=True):
+        by = {row["preset"]: row for row in part.iter_rows(named=True)}
+        arm, depth, told, asked = (str(k) for k in key)
+        rows.append(
+            (
+                arm,
+                depth,
+                f"{told} → {asked}",
+                spread(by["paper"], "estimate"),
+                number(by["paper"]["control_estimate"]),
+                spread(by["default"], "estimate"),
+                number(by["default"]["control_estimate"]),
+            )
+        )
+    head = ("arm", "depth", "told → asked", "published E", "never", "E_cf", "never")
+    return [
+        "## Both estimators",
+        "",
+        "The maximum of readings finds a gain where nothing was learned.",
+        *table(head, rows),
+    ]
+
+
+CONTROLS = {
+    "start": "before the first exposure",
+    "noise_sd": "noise",
+    "expected_false": "false gain of such noise",
+    "paper_false": "published E, never",
+    "default_false": "E_cf, never",
+    "ceiling": "with the passage in view",
+    "ceiling_exact": "then answered right",
+}
+
+
+def control_lines(tables: Tables) -> list[str]:
+    """Noise, false gains and the in-context ceiling."""
+    own = tables["inject_controls"].filter(pl.col("run_id") == "main", pl.col("arm").is_null())
+    rows = []
+    for key, part in own.group_by("depth", "probe_lang", maintain_order=True):
+        by = dict(part.select("quantity", "value").iter_rows())
+        rows.append((*(str(k) for k in key), *(number(by.get(name)) for name in CONTROLS)))
+    return [
+        "## Noise and ceiling",
+        "",
+        "Noise: standard deviation of the readings before the first exposure; the largest of many "
+        "such readings is a gain by itself. With the passage in view: the score at state 0 when "
+        "the item's own passage stands before the probe.",
+        *table(("depth", "asked in", *CONTROLS.values()), rows),
+    ]
+
+
+def transfer_lines(tables: Tables, title: str, remark: str) -> list[str]:
+    """Matrices of effectivity and retention, language of passages by language of probes."""
+    keys = ["arm", "depth", "inject_lang", "probe_lang"]
+    values = tables["inject_transfer"].filter(pl.col("run_id") == "main", pl.col("depth") != COMP)
+    rows = []
+    for key, part in values.group_by(keys, maintain_order=True):
+        by = {row["quantity"]: spread(row) for row in part.iter_rows(named=True)}
+        arm, depth, told, asked = (str(k) for k in key)
+        numbers = (by.get(name, "–") for name in QUANTITIES)
+        rows.append((arm, depth, f"{told} → {asked}", *numbers))
+    head = ("arm", "depth", "told → asked", *QUANTITIES.values())
+    return [f"## {title}", "", remark, *table(head, rows)]
+
+
+def forgetting_lines(tables: Tables) -> list[str]:
+    """Kernel, published line and form of forgetting, asked in the language of the passages."""
+    keys = ["run_id", "arm", "depth", "inject_lang", "probe_lang"]
+    forms = tables["inject_forms"].select(*keys, "verdict").unique()
+    lines = tables["inject_decay"].filter(preset="paper")
+    published = lines.select(*keys, "r2", paper_a="a", paper_lo="lo", paper_hi="hi")
+    own = (
+        tables["inject_kernels"]
+        .filter(pl.col("inject_lang") == pl.col("probe_lang"), pl.col("run_id") == "main")
+        .join(forms, on=keys, how="left", maintain_order="left")
+        .join(published, on=keys, how="left", maintain_order="left")
+    )
+    rows = [
+        (
+            row["arm"],
+            row["depth"],
+            row["inject_lang"],
+            spread(row, "a"),
+            spread(row, "paper_a", "paper_lo", "paper_hi"),
+            number(row["r2"]),
+            row["verdict"] or "–",
+        )
+        for row in own.iter_rows(named=True)
+    ]
+    head = ("arm", "depth", "language", "a of the kernel", "published a", "its R²", "form (B4)")
+    return [
+        "## Forgetting",
+        "",
+        "The published line depends on the schedule; the kernel does not. A form is named if it "
+        "wins 90 % of the resamples.",
+        *table(head, rows),
+    ]
+
+
+def sweep_lines(tables: Tables, runs: int, dose: float) -> list[str]:
+    """Stage 3: at which interval exposures stop accumulating."""
+    order = ["inject_lang", "probe_lang", "interval"]
+    sweep = tables["inject_threshold"].filter(run_id="main").sort(order)
+    rows = [
+        (
+            f"{row['inject_lang']} → {row['probe_lang']}",
+            f"{row['interval']}{' (within the rise)' if row['within_rise'] else ''}",
+            number(row["S"]),
+            spread(row, "A", "A_lo", "A_hi"),
+            spread(row, "difference"),
+            spread(row, "kappa", "kappa_lo", "kappa_hi"),
+            number(row["kappa_predicted"]),
+            row["verdict"],
+        )
+        for row in sweep.iter_rows(named=True)
+    ]
+    head = ("told → asked", "Δ", "S", "A", "A - S", "κ", "κ by the kernel", "verdict")
+    return [
+        "## Which interval still accumulates (B4)",
+        "",
+        f"{runs} runs, last exposures matched, so up to {dose:.0%} of the loss of a step comes "
+        "from passages. S: left of one exposure after Δ steps; A: left of all; the mean of "
+        "never-injected items is taken off both.",
+        *table(head, rows),
+        f"Brackets of the threshold, in steps: {'; '.join(_brackets(tables))}.",
+        "",
+    ]
+
+
+def _brackets(tables: Tables) -> Iterator[str]:
+    for row in tables["inject_brackets"].filter(run_id="main").iter_rows(named=True):
+        lo, hi = row["bracket_lo"] or "–", row["bracket_hi"] or "–"
+        line = row["x_intercept"]
+        proxy = "" if line is None else f", published x-intercept {line:.3g}"
+        pair = f"{row['inject_lang']} → {row['probe_lang']}"
+        yield f"{pair} [{lo}, {hi}], censored: {row['censored']}{proxy}"
+
+
+def contrast_lines(conditions: Mapping[str, Found]) -> list[str]:
+    """Gains of the conditions that differ in batch or checkpoint."""
+    rows = []
+    for name, found in conditions.items():
+        readings = (gain, at_peak, lost_share(LATER), decay)
+        numbers = [text(found.scores.number(reading, DUP, MEM)) for reading in readings]
+        rows.append((name, *numbers, text(control_gain(found, DUP, MEM))))
+    head = ("condition", "E_cf", "D_pk", "share lost later", "a", "E_cf never")
+    return [
+        "## Batch and checkpoint",
+        "",
+        f"Duplication, memorization, language of the passages. {SMALL} rows against 32; `share`: "
+        "passages weigh less in the small batch, so that their share of the loss is that of the "
+        "large one (under Adam a weight acts only relative to the rest of the batch). Early and "
+        "late checkpoint: equal rate, fresh optimizer after a burn-in.",
+        *table(head, rows),
+    ]
+
+
+def check_lines(found: Sequence[Same]) -> list[str]:
+    """The same run in other ways."""
+    rows = [
+        (
+            one.way,
+            "yes" if one.rows else "NO",
+            f"{one.losses:.0e}",
+            f"{one.median:.0e}",
+            f"{one.largest:.0e}",
+            f"{one.close:.1%}",
+        )
+        for one in found
+    ]
+    head = ("way", "same plan and probes", "losses apart", "scores apart: median", "largest",
+            "scores equal to 1e-5")  # fmt: skip
+    return [
+        "## The same run in other ways",
+        "",
+        "A short run (12 injected people, two exposures) against itself in one piece. Sums in "
+        "another order are rounded otherwise, and Adam amplifies that from update to update; at "
+        "the first reading nothing is apart.",
+        *table(head, rows),
+    ]
