@@ -40,15 +40,15 @@ def table(found: dict[str, Any]) -> list[str]:
     lines = [
         "",
         f"{found['parameters']:,} parameters, steps of {found['batch']} rows of {found['length']} "
-        f"tokens, of which {found['injected_rows']} carry a passage of {found['length'] // 2} "
-        f"tokens; {found['steps']} steps in each of {found['rounds']} rounds.",
+        f"tokens, passages of {found['length'] // 2} tokens in {found['injected_rows']} of them; "
+        f"{found['steps']} steps in each of {found['rounds']} rounds.",
         "",
         "| what | ms per step | of the step without injection |",
         "|---|---|---|",
     ]
     return lines + [
-        f"| {way['name']} | {way['milliseconds']:.2f} | {way['ratio']:.4f} "
-        f"({way['ratio_lowest']:.4f} to {way['ratio_highest']:.4f}) |"
+        f"| {way['name']} | {way['milliseconds']:.3f} | {way['ratio']:.3%} "
+        f"({way['ratio_lowest']:.3%} to {way['ratio_highest']:.3%}) |"
         for way in found["ways"]
     ]
 
@@ -66,8 +66,8 @@ def main() -> None:
     lines = [
         "| promise | measured | kept |",
         "|---|---|---|",
-        f"| injection takes at most {LIMIT:.0%} of a step | {own['ratio']:.2%} "
-        f"({own['ratio_lowest']:.2%} to {own['ratio_highest']:.2%}) | {'yes' if kept else 'NO'} |",
+        f"| injection takes at most {LIMIT:.0%} of a step | {own['ratio']:.3%} "
+        f"({own['ratio_lowest']:.3%} to {own['ratio_highest']:.3%}) | {'yes' if kept else 'NO'} |",
         "",
         "All ways take turns in one process with one thread; ratios are taken round by round, and "
         "the median, the lowest and the highest are given. Injection alone is putting passages "

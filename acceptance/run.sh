@@ -18,3 +18,4 @@ trap 'rm -rf "$work"' EXIT
 "$python" -m acceptance.inject --folder "$work/inject" --results docs/results/inject.md \
   --also sweep script batch stage checks
 "$python" -m acceptance.training --folder "$work/training" --results docs/results/train.md
+"$python" -m acceptance.injecting --folder "$work/injecting" --results docs/results/inject-cost.md

@@ -23,6 +23,7 @@ from polylore.facts.fictional import (
 from polylore.facts.fictional.frames import frame_pack
 from polylore.facts.fictional.names import CAPACITY, phonemes, write_name
 from polylore.facts.fictional.pack import Pack
+from polylore.facts.fictional.swaps import swapped_prefixes, with_swaps
 from polylore.tables.inject import ARMS
 
 LANGS = ["ar", "de", "el", "en", "es", "fr", "hi", "ja", "ko", "ru", "tr", "zh"]
@@ -298,3 +299,105 @@ def test_folders_are_read_and_checked(made, tmp_path):
     path.unlink()
     with pytest.raises(DataError, match=r"one file probes\.parquet or probes\.jsonl; it has 0"):
         read_fiction(tmp_path)
+
+
+def test_two_hops_by_way_of_the_background(packs):
+    config = FictionConfig(n=20, n_control=4, paraphrases=2, background_hops=True)
+    made = make_fiction(packs, config)
+    assert lint_items(made).is_empty()
+    hops = made.probes.filter(depth="two_hop_background")
+    known = made.probes.filter(depth="bridge")
+    assert hops.height == known.height > 12 * 4
+    assert set(hops["lang"]) == set(LANGS)
+    texts = dict(made.passages.filter(variant=0).select("item_id", "text").iter_rows())
+    names = {item: json.loads(meta)["names"] for item, meta in made.items["item_id", "meta"].rows()}
+    cities = {pack.lang: pack.relations["city"].objects for pack in packs}
+    lands = {pack.lang: pack.bridge.values for pack in packs}
+    for hop, own in zip(hops.iter_rows(named=True), known.iter_rows(named=True), strict=True):
+        lang, name = hop["lang"], names[hop["item_id"]][hop["lang"]]
+        assert name in hop["prefix"]
+        assert name not in own["prefix"]
+        assert hop["target"] == own["target"] not in texts[hop["item_id"]]
+        city = next(c for c, word in cities[lang].items() if word in own["prefix"])
+        assert lands[lang][city] == hop["target"]
+        assert hop["target"] not in hop["distractors"]
+    covered = made.passages.explode("probes_covered")["probes_covered"]
+    assert not set(covered) & set(hops["probe_id"])
+    plain = make_fiction(packs, config.model_copy(update={"background_hops": False}))
+    assert made.probes.filter(hops=1, single_sentence=True).equals(
+        plain.probes.filter(hops=1, single_sentence=True)
+    )
+
+
+def test_a_second_fact_in_the_passage_is_found(packs):
+    made = make_fiction(
+        packs[3:4], FictionConfig(n=20, n_control=0, paraphrases=0, background_hops=True)
+    )
+    row = made.probes.filter(depth="two_hop_background").row(0, named=True)
+    told = made.passages.with_columns(
+        text=pl.when(pl.col("item_id") == row["item_id"])
+        .then(pl.col("text") + f" {row['target']}.")
+        .otherwise("text")
+    )
+    found = lint_items(type(made)(made.items, told, made.probes)).filter(rule="told_in_passage")
+    assert found["severity"].to_list() == ["error"]
+    assert row["probe_id"] in found["examples"][0][0]
+
+
+def test_bridges_are_checked(packs):
+    values = load_pack("en").plain()
+    bridge = values["bridge"]
+    for change, message in (
+        ({"relation": "food"}, "a value for every object of food"),
+        ({"cloze": "{s} lies in {o}."}, "must have the slots c, o"),
+        ({"probe": "The town of {s} lies in {o}"}, "end with"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            Pack.parse(values | {"bridge": bridge | change})
+    bare = Pack.parse({k: v for k, v in values.items() if k != "bridge"})
+    with pytest.raises(ConfigError, match="says nothing of the background"):
+        make_fiction([bare], FictionConfig(n=2, n_control=0, background_hops=True))
+
+
+def test_subjects_are_swapped_within_their_group(made):
+    groups = {f"f{n:04d}": "a" if n % 2 else "b" for n in range(18)}
+    probes = with_swaps(made, groups, seed=1)
+    assert (
+        probes.filter(~pl.col("item_id").is_in(list(groups)))["swap_item"].null_count()
+        == 3 * 9 * 12
+    )
+    swapped = probes.filter(pl.col("swap_item").is_not_null())
+    assert swapped.height > 0.8 * 18 * 9 * 12
+    target = {
+        (r["item_id"], r["fact_id"].rpartition("/")[2], r["depth"], r["lang"]): r["target"]
+        for r in probes.iter_rows(named=True)
+    }
+    prefixes = swapped_prefixes(made, probes)
+    names = {item: json.loads(meta)["names"] for item, meta in made.items["item_id", "meta"].rows()}
+    partners = {}
+    for row in swapped.iter_rows(named=True):
+        item, other = row["item_id"], row["swap_item"]
+        assert groups[item] == groups[other]
+        key = (row["fact_id"].rpartition("/")[2], row["depth"], row["lang"])
+        assert target[other, *key] != row["target"]
+        prefix = prefixes[row["probe_id"]]
+        assert names[other][row["lang"]] in prefix
+        assert names[item][row["lang"]] not in prefix
+        partners.setdefault((item, *key[:2]), set()).add(other)
+    assert all(len(found) == 1 for found in partners.values())
+    per_question = swapped.filter(lang="en", depth="semantic").group_by(
+        pl.col("fact_id").str.split("/").list.last(), pl.col("item_id").replace_strict(groups)
+    )
+    for _, rows in per_question:
+        assert rows["swap_item"].is_unique().all()
+    assert not with_swaps(made, groups, seed=2)["swap_item"].equals(probes["swap_item"])
+
+
+def test_other_numbers_have_other_names(packs):
+    first, second = (
+        make_fiction(packs[3:4], FictionConfig(n=6, n_control=0, paraphrases=0, first=first))
+        for first in (0, 6)
+    )
+    assert set(second.items["item_id"]) == {f"f{n:04d}" for n in range(6, 12)}
+    whole = make_fiction(packs[3:4], FictionConfig(n=12, n_control=0, paraphrases=0))
+    assert whole.passages["text"].to_list() == [*first.passages["text"], *second.passages["text"]]

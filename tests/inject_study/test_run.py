@@ -262,29 +262,46 @@ def test_seeds_turn_the_square_and_conditions_change_settings(
 
 
 SCRIPT = """
+import os
 import sys
-from pathlib import Path
+import torch
+rank, world, store, config, out = sys.argv[1:]
+os.environ |= {"RANK": rank, "WORLD_SIZE": world, "LOCAL_RANK": rank, "MASTER_ADDR": "unused"}
+torch.set_num_threads(1)
+torch.distributed.init_process_group(
+    "gloo", init_method=f"file://{store}", rank=int(rank), world_size=int(world)
+)
 from polylore.files import read_json
 from polylore.studies.inject.config import InjectConfig
 from polylore.studies.inject.study import run_inject
-run_inject(InjectConfig.parse(read_json(sys.argv[1])), sys.argv[2])
+run_inject(InjectConfig.parse(read_json(config)), out)
+torch.distributed.destroy_process_group()
 """
 
 
-def test_two_processes_read_what_one_reads(settings: dict[str, Any], tmp_path: Path) -> None:
+@pytest.mark.parametrize("shard", [False, True])
+def test_two_processes_read_what_one_reads(
+    settings: dict[str, Any], tmp_path: Path, shard: bool
+) -> None:
     settings["plan"]["tail"] = 1
     settings["probes"] |= {"at": "every:4", "extras_every": 2}
+    settings["train"]["execution"] = {"shard": shard}
     (tmp_path / "config.json").write_text(json.dumps(settings))
     (tmp_path / "script.py").write_text(SCRIPT)
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
-    done = subprocess.run(
-        [*launch, "--standalone", str(tmp_path / "script.py"), "config.json", "two"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    words = [str(tmp_path / name) for name in ("store", "config.json", "two")]
+    command = [sys.executable, "-W", "ignore", str(tmp_path / "script.py")]
+    both = [
+        subprocess.Popen([*command, str(rank), "2", *words], stderr=subprocess.PIPE, text=True)
+        for rank in range(2)
+    ]
+    try:
+        for process in both:
+            _, errors = process.communicate(timeout=300)
+            assert process.returncode == 0, errors[-3000:]
+    finally:
+        for process in both:
+            process.kill()
+            process.communicate()
     one = run_inject(InjectConfig.parse(read_json(tmp_path / "config.json")), tmp_path / "one")
     two = RunFolder.load(tmp_path / "two")
     assert two.read("inject_plan").equals(one.read("inject_plan"))

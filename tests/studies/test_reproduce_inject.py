@@ -132,6 +132,8 @@ def test_logs_in_the_published_format_give_the_same_numbers(made, folder, tmp_pa
         reproduce, ["inject", "--published-logs", str(logs), "--out", str(out)]
     )
     assert done.exit_code == 0, done.output
+    (line,) = [one for one in done.output.splitlines() if one.startswith("duplication  mem ")]
+    assert line.split() == ["duplication", "mem", "stage", "0.06096", "0.06053", "0.2202"]
     written = json.loads(out.read_text(encoding="utf-8"))
     assert list(written["stages"]) == ["stage"]
     assert written["stages"]["stage"] == json.loads(json.dumps(made))

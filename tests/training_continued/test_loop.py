@@ -306,6 +306,20 @@ def test_fewer_rows_at_once_when_memory_runs_out(folder, tmp_path, monkeypatch):
     np.testing.assert_allclose(one, two, atol=1e-5)
 
 
+def test_half_precision_keeps_weights_whole(folder, tmp_path):
+    runs = [
+        continue_training(
+            folder, make_stream(), tmp_path / name, make_config(updates=2, precision=name)
+        )
+        for name in ("float32", "bfloat16")
+    ]
+    one, two = (read_updates(run)["loss"].to_numpy() for run in runs)
+    assert (one != two).any()
+    np.testing.assert_allclose(one, two, atol=0.02)
+    state = load_file(runs[1] / "state" / "step-000002" / "state.safetensors")
+    assert {tensor.dtype for tensor in state.values()} == {np.dtype(np.float32)}
+
+
 def test_what_cannot_be_meant(folder, tmp_path):
     def fails(message, error=ConfigError, **values):
         stream = values.pop("stream", make_stream())

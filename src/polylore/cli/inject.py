@@ -1,6 +1,7 @@
 """`polylore inject`: facts put into a running training, and what becomes of them."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,6 @@ from polylore.studies.inject.config import InjectConfig
 @click.group()
 def inject() -> None:
     """Inject facts into a running training, and watch how they arrive and fade."""
-
-
-inject.add_command(report)
 
 
 @inject.command("make-items")
@@ -115,8 +113,16 @@ def plan(
 @click.argument("study", required=False, metavar="[STUDY]")
 @config_options(InjectConfig, study=False, short=["execution.jobs", "execution.executor"])
 @click.option("--out", "-o", default="runs/inject", show_default=True, help="Run folder.")
+@click.option("--no-report", is_flag=True, help="Write raw tables only.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress display.")
-def run(study: str | None, settings: tuple[str, ...], out: str, quiet: bool, **flags: Any) -> None:
+def run(
+    study: str | None,
+    settings: tuple[str, ...],
+    out: str,
+    no_report: bool,
+    quiet: bool,
+    **flags: Any,
+) -> None:
     """Run a study: STUDY is a YAML file, or the name of a built-in one (see `inject studies`).
 
     Interrupted or not, the same command goes on where it stopped. With several processes:
@@ -127,4 +133,15 @@ def run(study: str | None, settings: tuple[str, ...], out: str, quiet: bool, **f
 
     with progress_display(quiet) as progress:
         done = run_inject(config, out, progress=progress)
-    click.echo(f"Run folder: {done.path}; its report: polylore inject report {done.path}")
+        if int(os.environ.get("RANK", "0")) > 0:
+            return
+        path = None
+        if not no_report:
+            from polylore.studies.inject.report import report as write_report
+
+            with done.lock():
+                path = write_report(done.path, progress=progress)
+    click.echo(f"Run folder: {done.path}" if path is None else f"Report: {path}")
+
+
+inject.add_command(report)

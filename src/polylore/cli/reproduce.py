@@ -1,6 +1,7 @@
 """`polylore reproduce`: published statistics, recomputed from published data."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -83,5 +84,25 @@ def inject(log: Path | None, published_logs: Path | None, out: Path) -> None:
         reproduce_inject(log, out)
     elif published_logs is not None:
         with progress_display() as progress:
-            reproduce_published_logs(published_logs, out, progress)
+            made = reproduce_published_logs(published_logs, out, progress)
+        _show_decays(made["table"])
     click.echo(f"Wrote {out}.")
+
+
+def _show_decays(rows: list[dict[str, Any]]) -> None:
+    """Decay constants in the order of the paper's main table, as published and as corrected."""
+    import polars as pl
+
+    from polylore.cli.output import show_frame
+
+    click.echo("Decay constants, per factor of ten in steps:")
+    show_frame(
+        pl.DataFrame(rows).select(
+            "scenario",
+            "depth",
+            "stage",
+            pl.col("iqr_1.5").alias("paper (IQR 1.5)"),
+            pl.col("iqr_2.0").alias("released code (IQR 2.0)"),
+            pl.col("default").alias("corrected (kernel)"),
+        )
+    )

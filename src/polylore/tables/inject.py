@@ -19,7 +19,12 @@ SEED = Column("seed", pl.Int64(), "seed of the run")
 ARM = Column("arm", pl.String(), "scenario: duplication, paraphrase, once, never, ...")
 INJECT_LANG = Column("inject_lang", pl.String(), "language of the item's passages, or 'mixed'")
 PROBE_LANG = Column("probe_lang", pl.String(), "language of the probe")
-DEPTH = Column("depth", pl.String(), "memorization, semantic or compositional")
+DEPTH = Column(
+    "depth",
+    pl.String(),
+    "memorization, semantic, compositional (both facts in the passage), two_hop_background (the "
+    "second one in the background alone) or bridge (that one, asked by itself)",
+)
 EXPOSURE = Column("exposure", pl.Int32(), "number of the exposure of its item, from 0")
 STEP = Column("step", pl.Int64(), "batch that holds it; visible from state step + 1", "steps")
 STATE = Column("t", pl.Int64(), "study updates done; 0 is the state before the first", "steps")

@@ -12,6 +12,7 @@ from polylore.tables.inject import ARM, DEPTH, INJECT_LANG, PROBE_LANG, RUN
 from polylore.tables.injection import ESTIMATE, N_ITEMS
 
 LANGS = (INJECT_LANG, PROBE_LANG)
+SIGNS = Column("signs_by_seed", pl.List(pl.Int8()), "sign of the estimate in every run")
 
 BATCH_CONTRAST = Table(
     "inject_batch_contrast",
@@ -35,6 +36,7 @@ BATCH_CONTRAST = Table(
         Column("estimate", pl.Float64(), "small minus large; null with a reason", "", True),
         LO,
         HI,
+        SIGNS,
         N_ITEMS,
         Column("dose_share_small", pl.Float64(), "mean loss share of its steps with passages"),
         Column("dose_share_large", pl.Float64(), "mean loss share of its steps with passages"),
@@ -92,7 +94,8 @@ CONTROLS = Table(
             "quantity",
             pl.String(),
             "noise_sd, expected_false, paper_false, default_false, not_learned, "
-            "not_learned_control, start, ceiling, ceiling_exact, sham_drift, background_drift",
+            "not_learned_control, not_finite, start, ceiling, ceiling_exact, sham_drift, "
+            "background_drift",
         ),
         Column("value", pl.Float64(), "the number; null with a reason", "", True),
         LO,
@@ -156,7 +159,7 @@ CLAIMS = Table(
         ESTIMATE,
         LO,
         HI,
-        Column("signs_by_seed", pl.List(pl.Int8()), "sign of the estimate in every run"),
+        SIGNS,
         Column("verdict", pl.String(), "shown, contradicted or undetermined"),
         REASON,
         N_ITEMS,

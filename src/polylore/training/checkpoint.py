@@ -167,7 +167,7 @@ def set_moments(
         found = {m: tensors[f"{m}/{name}"] for m in MOMENTS if f"{m}/{name}" in tensors}
         if found:
             optimizer.state[parameter] = {
-                "step": torch.tensor(float(made)),
+                "step": torch.tensor(float(made), device=parameter.device),  # for the fused form
                 **{m: spread(tensor, parameter).clone() for m, tensor in found.items()},
             }
 

@@ -125,6 +125,17 @@ def _hops(fiction: Fiction) -> Iterator[Finding]:
         found,
         "A sentence names both the subject and the target, so one fact is enough to answer.",
     )
+    told = [
+        (row["lang"], f"{row['probe_id']}: {row['target']}")
+        for row in fiction.probes.filter(depth="two_hop_background").iter_rows(named=True)
+        if any(row["target"] in text for text in texts.get((row["item_id"], row["lang"]), []))
+    ]
+    yield from _group(
+        "told_in_passage",
+        "error",
+        told,
+        "The second fact should come from the background, but a passage holds the target.",
+    )
 
 
 def _texts(fiction: Fiction) -> Iterator[Finding]:

@@ -21,6 +21,8 @@ from polylore.facts.fictional.tables import Fiction, checked
 from polylore.tables import inject, raw
 
 COMPANION = "companion"
+TWO_HOP, BRIDGE = "two_hop_background", "bridge"
+"""Depths of probes whose second fact only the background states, and of that fact alone."""
 TOLERANCE = 0.10
 """How far the length of a variant may be from the original's."""
 _TRIES = 400
@@ -45,6 +47,10 @@ class FictionConfig(Config):
     """Decides everything drawn."""
     name_form: Literal["shared", "native", "both"] = "shared"
     """Write names in Latin letters everywhere, in each language's own script, or half and half."""
+
+    background_hops: bool = False
+    """Also ask for what only the background says of an item's object (two hops), and for that
+    itself; for models that know it, such as the country of a city."""
 
     @model_validator(mode="after")
     def _names_suffice(self) -> Self:
@@ -227,7 +233,7 @@ class _Item:
 
     def passages(self) -> list[Row]:
         """Rows of PASSAGES."""
-        covered = [row["probe_id"] for row in self.probes()]
+        covered = [row["probe_id"] for row in self._asked()]
         return [
             {
                 "passage_id": f"{item_name(self.number)}/{self.pack.lang}/{n}",
@@ -245,7 +251,30 @@ class _Item:
     # Probes.
 
     def probes(self) -> list[Row]:
-        """Rows of PROBES: three depths."""
+        """Rows of PROBES."""
+        return [*self._asked(), *(self._hops() if self.config.background_hops else [])]
+
+    def _hops(self) -> list[Row]:
+        """By way of an object to what the background says of it, and from the object alone."""
+        bridge = self.pack.bridge
+        if bridge is None:
+            raise ConfigError(
+                f"Pack {self.pack.lang} says nothing of the background; give it a bridge, or set "
+                "background_hops off."
+            )
+        told = next((t for t in self.facts if t.relation == bridge.relation), None)
+        value = None if told is None else bridge.values[told.concept]
+        # Where a passage holds the value, there would be one hop less.
+        if told is None or value is None or any(value in text for text in self.texts()):
+            return []
+        others = [other for other in bridge.values.values() if other != value]
+        fact = _Told(f"{bridge.relation}_bridge", {"r": ""}, self.subject, value, told.concept)
+        hop = self._probe(TWO_HOP, fact, bridge.probe, fact.forms, self.subject, others=others)
+        known = self._probe(BRIDGE, fact, bridge.cloze, fact.forms, told.obj, others=others)
+        return [hop, known]
+
+    def _asked(self) -> list[Row]:
+        """Three depths of what the passages state."""
         pack, rows = self.pack, []
         wording_of = {told.relation: n for told, n in self.original}
         for told in self.facts:
@@ -259,11 +288,20 @@ class _Item:
         return rows
 
     def _probe(
-        self, depth: str, told: _Told, text: str, forms: dict[str, str], subject: str, n: int = 0
+        self,
+        depth: str,
+        told: _Told,
+        text: str,
+        forms: dict[str, str],
+        subject: str,
+        n: int = 0,
+        others: list[str] | None = None,
     ) -> Row:
         prefix, joiner, suffix = self.pack.ask(text, forms, subject)
         name = item_name(self.number)
-        others = [o for o in self.pack.relations[told.relation].objects.values() if o != told.obj]
+        if others is None:
+            objects = self.pack.relations[told.relation].objects.values()
+            others = [other for other in objects if other != told.obj]
         others.sort(key=lambda o: drawn(self.config.seed, "distractor", name, told.relation, o))
         return {
             "probe_id": f"{name}/{self.pack.lang}/{depth}/{told.relation}/{n}",
@@ -278,10 +316,10 @@ class _Item:
             "suffix": suffix or None,
             "score_span": "target_suffix" if suffix else "target",
             "accepted": [],
-            "target_type": "place" if told.relation in ("country", "city") else "term",
+            "target_type": "place" if told.relation.startswith(("country", "city")) else "term",
             "name_form": _form(self.config, self.number, self.pack),
-            "hops": 2 if depth == "compositional" else 1,
+            "hops": 2 if depth in ("compositional", TWO_HOP) else 1,
             "distractors": others[:_DISTRACTORS],
-            "single_sentence": depth != "compositional",
+            "single_sentence": depth in ("memorization", "semantic"),
             "target_in_prefix": told.obj.casefold() in prefix.casefold(),
         }

@@ -44,6 +44,19 @@ class Wording(Config):
     """Kept out of all passages, for semantic probes."""
 
 
+class Bridge(Config):
+    """A second fact that no passage states, but the background does: from an object to a value."""
+
+    relation: str
+    """Relation whose objects have the values."""
+    values: dict[str, str]
+    """Concept of the object -> word of its value."""
+    probe: str
+    """Asks for the value by way of the subject: slots {s} and {o}."""
+    cloze: str
+    """Asks for the value of the object itself, to see whether it is known: slots {c} and {o}."""
+
+
 class Pack(Config):
     """Everything needed to tell of fictional people in one language."""
 
@@ -71,6 +84,8 @@ class Pack(Config):
     """At least six, one of them held out."""
     compositional: str
     """Asks for a relation of the subject's companion; held out like a semantic wording."""
+    bridge: Bridge | None = None
+    """What the background says of the objects of a relation, for probes of two hops."""
     frame: bool = False
     """Made of key-value frames for a language without grammar (`frames.frame_pack`)."""
 
@@ -94,7 +109,21 @@ class Pack(Config):
                 raise ValueError(f"{text!r} must have the slots s, o and a form of the relation")
             if not text.endswith(self.sentence_end):
                 raise ValueError(f"{text!r} must end with {self.sentence_end}")
+        if self.bridge is not None:
+            self._check_bridge(self.bridge)
         return self
+
+    def _check_bridge(self, bridge: Bridge) -> None:
+        relation = self.relations.get(bridge.relation)
+        if relation is None or set(relation.objects) != set(bridge.values):
+            raise ValueError(f"bridge must have a value for every object of {bridge.relation}")
+        for text, wanted in ((bridge.probe, {"s", "o"}), (bridge.cloze, {"c", "o"})):
+            slots = {field for _, field, _, _ in string.Formatter().parse(text) if field}
+            if slots != wanted or not text.endswith(self.sentence_end):
+                raise ValueError(
+                    f"{text!r} must have the slots {', '.join(sorted(wanted))} and end with "
+                    f"{self.sentence_end}"
+                )
 
     @cached_property
     def shown(self) -> list[int]:
@@ -120,7 +149,7 @@ class Pack(Config):
 def fill(text: str, forms: Mapping[str, str], subject: str) -> str:
     """A wording with everything but its object. Slots are replaced, never evaluated."""
     usual = forms["r"]
-    values = {"R": usual[:1].upper() + usual[1:], "s": subject} | dict(forms)
+    values = {"R": usual[:1].upper() + usual[1:], "s": subject, "c": subject} | dict(forms)
     parts = []
     for literal, field, _, _ in string.Formatter().parse(text):
         parts.append(literal)

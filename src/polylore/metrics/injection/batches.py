@@ -147,6 +147,7 @@ def _row(
             "quantity": quantity,
             "small": None if small is None else small.value,
             "large": None if large is None else large.value,
+            "signs_by_seed": difference.signs,
         }
         | as_row(difference)
     )

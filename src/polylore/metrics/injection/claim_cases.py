@@ -256,9 +256,14 @@ def batches(e: Evidence, quantity: str, sign: int) -> Iterator[Row]:
         if ends[1] is not None and ends[2] is not None:
             ends[1:] = sorted((ends[1], ends[2]))
         lo, hi = ends[1], ends[2]
+        signs = [sign * one for one in row["signs_by_seed"]]
         verdict = UNDETERMINED
         if lo is not None and hi is not None:
-            verdict = SHOWN if lo > 0 else CONTRADICTED if hi < 0 else UNDETERMINED
+            agreed = bool(signs) and all(one > 0 for one in signs)
+            verdict = SHOWN if lo > 0 and agreed else CONTRADICTED if hi < 0 else UNDETERMINED
+        reason = None
+        if verdict == UNDETERMINED and lo is not None:
+            reason = "interval_holds_zero" if lo <= 0 else "signs_differ_between_seeds"
         yield {
             "case": f"{row['arm']}, match {row['match']}, LR {row['lr_rule']}, "
             f"{row['optimizer']}: {row['batch_small']} against {row['batch_large']} rows",
@@ -266,10 +271,9 @@ def batches(e: Evidence, quantity: str, sign: int) -> Iterator[Row]:
             "estimate": ends[0],
             "lo": lo,
             "hi": hi,
-            "signs_by_seed": [],
+            "signs_by_seed": signs,
             "verdict": verdict,
-            "reason": row["reason"] or (
-                "interval_holds_zero" if verdict == UNDETERMINED else None),
+            "reason": row["reason"] or reason,
             "n_items": row["n_items"],
         }  # fmt: skip
 

@@ -31,7 +31,8 @@ def claims(evidence: Evidence) -> pl.DataFrame:
     """Table CLAIMS: one row per claim and case; a claim without any case says why."""
     rows: list[Row] = []
     for claim_id, statement, found, why in (*_of_the_paper(evidence), *_ours(evidence)):
-        own = list(found) or [cases.absent(why)]
+        untold = not evidence.main.pooled.measured and why == _ARMS
+        own = list(found) or [cases.absent("no_control_items" if untold else why)]
         rows += [{"claim_id": claim_id, "statement": statement} | row for row in own]
     return CLAIMS.build(rows)
 

@@ -6,6 +6,7 @@ weightings of the items at once: axis D, of which row 0 usually is the data as t
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -80,6 +81,15 @@ class Gains:
             out[:, mine] = self.rise_JT[mine] - curve_DT[:, None]
         return out
 
+    @cached_property
+    def near_JNH(self) -> Array:
+        """Place of the lag nearest to each one that was read after this exposure of this item."""
+        missing = self.after_JNH < 0
+        if not missing.any():
+            return np.broadcast_to(np.arange(len(self.lags_H)), self.after_JNH.shape)
+        far = np.abs(self.lags_H[:, None] - self.lags_H[None]).astype(np.float64)
+        return np.asarray(np.where(missing[:, :, None], np.inf, far).argmin(axis=3))
+
     def by_lag(self, corrected_DJT: Array) -> Array:
         """d_i(j, h): (D, J, N, H), NaN where a reading is missing."""
         rows = np.arange(self.items.n)
@@ -110,8 +120,7 @@ def _others(values_DJNH: Array, weights_DJ: Array) -> Array:
 def best_lags(values_DJNH: Array, weights_DJ: Array) -> Array:
     """Index of the lag that is best on the others: (D, J, N); the first of equals.
 
-    Where readings are missing, the mean over the others that have one decides, among the lags that
-    were read of the item itself.
+    Where readings are missing, the mean over the others that have one decides.
     """
     present = ~np.isnan(values_DJNH)
     if present.all():
@@ -119,8 +128,7 @@ def best_lags(values_DJNH: Array, weights_DJ: Array) -> Array:
     sums = _others(np.where(present, values_DJNH, 0), weights_DJ)
     counts = _others(present.astype(np.float64), weights_DJ)
     # Sums of weights that cancel leave rounding behind, not zero.
-    there = present & (counts > 0.5)
-    means = np.divide(sums, counts, out=np.full(sums.shape, -np.inf), where=there)
+    means = np.divide(sums, counts, out=np.full(sums.shape, -np.inf), where=counts > 0.5)
     return np.asarray(means.argmax(axis=3))
 
 
@@ -149,25 +157,32 @@ class Effect:
 def effectivity(gains: Gains, weights: Weights, corrected_DJT: Array | None = None) -> Effect:
     """E_cf: d_i(j, h*) with h* chosen on the other items and exposures."""
     corrected = gains.corrected(weights) if corrected_DJT is None else corrected_DJT
-    return _effect(gains.by_lag(corrected), weights.injected_DJ, gains.lags_H)
+    return _effect(gains, gains.by_lag(corrected), weights.injected_DJ)
 
 
 def control_effectivity(gains: Gains, weights: Weights) -> Array:
     """E_cf of the control items themselves: what no learning gives; (D,)."""
-    return _effect(gains.by_lag(gains.rise_JT[None]), weights.control_DK, gains.lags_H).value_D
+    return _effect(gains, gains.by_lag(gains.rise_JT[None]), weights.control_DK).value_D
 
 
 def effects_by_item(gains: Gains, weights: Weights) -> Array:
     """E_cf of each item under the first weighting: mean over its exposures; (J,)."""
     values = gains.by_lag(gains.corrected(weights))[:1]
-    best = best_lags(values, weights.injected_DJ[:1])
+    best = _read(gains.near_JNH, best_lags(values, weights.injected_DJ[:1]))
     found = np.take_along_axis(values, best[..., None], axis=3)[0, :, :, 0]
     present = ~np.isnan(found)
     return divide(np.where(present, found, 0).sum(axis=1), present.sum(axis=1))
 
 
-def _effect(values_DJNH: Array, weights_DJ: Array, lags_H: Array) -> Effect:
-    best_DJN = best_lags(values_DJNH, weights_DJ)
+def _read(near_JNH: Array, best_DJN: Array) -> Array:
+    """The lags that were read nearest to the best ones: (D, J, N)."""
+    items, exposures, _ = near_JNH.shape
+    rows = (np.arange(items)[:, None], np.arange(exposures)[None])
+    return np.asarray(near_JNH[(*rows, best_DJN)])
+
+
+def _effect(gains: Gains, values_DJNH: Array, weights_DJ: Array) -> Effect:
+    best_DJN = _read(gains.near_JNH, best_lags(values_DJNH, weights_DJ))
     values = np.broadcast_to(values_DJNH, (len(best_DJN), *values_DJNH.shape[1:]))
     found = np.take_along_axis(values, best_DJN[..., None], axis=3)[..., 0]
     present = ~np.isnan(found)
@@ -175,7 +190,7 @@ def _effect(values_DJNH: Array, weights_DJ: Array, lags_H: Array) -> Effect:
     return Effect(
         (weight * np.where(present, found, 0)).sum(axis=1),
         weight.sum(axis=1),
-        divide((weight * lags_H[best_DJN]).sum(axis=(1, 2)), weight.sum(axis=(1, 2))),
+        divide((weight * gains.lags_H[best_DJN]).sum(axis=(1, 2)), weight.sum(axis=(1, 2))),
         int(present[0][weights_DJ[0] > 0].sum()),
     )
 
@@ -187,7 +202,8 @@ def peaks(gains: Gains, corrected_DJT: Array, weights_DJ: Array) -> Array:
     after_JH = gains.after_JNH[rows, last_J]
     start_DJ = _take(corrected_DJT, rows, gains.start_JN[rows, last_J])
     values = _take(corrected_DJT, rows[:, None], after_JH) - start_DJ[..., None]
-    lag_DJ = gains.lags_H[best_lags(values[:, :, None], weights_DJ)[..., 0]]
+    best_DJ = best_lags(values[:, :, None], weights_DJ)
+    lag_DJ = gains.lags_H[_read(gains.near_JNH[rows, last_J][:, None], best_DJ)[..., 0]]
     return np.asarray(gains.items.times_JN[rows, last_J] + lag_DJ)
 
 
@@ -226,20 +242,13 @@ def retention(
     w = weights.injected_DJ
     peak_DJ = peaks(gains, corrected, w)
     base_DJ = at_states(gains.cell, corrected, peak_DJ)
-    parts = []
-    for lag in lags_L.tolist():
-        value_DJ = at_states(gains.cell, corrected, peak_DJ + lag)
-        both = ~np.isnan(value_DJ) & ~np.isnan(base_DJ)
-        weight = w * both
-        parts.append(
-            (
-                (weight * np.where(both, value_DJ, 0)).sum(axis=1),
-                (weight * np.where(both, base_DJ, 0)).sum(axis=1),
-                weight.sum(axis=1),
-            )
-        )
-    if not parts:
-        nothing = np.zeros((len(w), 0))
-        return Kept(nothing, nothing, nothing)
-    top, bottom, weight = (np.stack(part, axis=1) for part in zip(*parts, strict=True))
-    return Kept(top, bottom, weight)
+    columns_DJL = gains.cell.columns(peak_DJ[..., None] + lags_L)
+    rows = np.arange(gains.items.n)[:, None]
+    after_DJL = corrected[np.arange(len(corrected))[:, None, None], rows, columns_DJL]
+    both = (columns_DJL >= 0) & ~np.isnan(after_DJL) & ~np.isnan(base_DJ)[..., None]
+    weight = w[..., None] * both
+    return Kept(
+        (weight * np.where(both, after_DJL, 0)).sum(axis=1),
+        (weight * np.where(both, base_DJ[..., None], 0)).sum(axis=1),
+        weight.sum(axis=1),
+    )

@@ -8,7 +8,7 @@ import polars as pl
 from polylore.metrics.index import Array
 from polylore.metrics.injection.measured import Measured
 from polylore.metrics.injection.measurements import Measurements, retention_lags
-from polylore.metrics.injection.resample import divide, few, limits, with_data
+from polylore.metrics.injection.resample import FEWEST, divide, few, limits, with_data
 from polylore.tables.injection import CURVES, KERNEL_CURVES
 
 Row = dict[str, Any]
@@ -45,12 +45,16 @@ def _curve(measured: Measured, found: Measurements) -> list[Row]:
     np.add.at(counts, at, 1)
     rise_JB = divide(sums, counts)
     control_KB = _controls(measured, bins_JT - low, n_bins)
-    weights = with_data(cell, None if few(cell) else found.draws)
+    weights = with_data(cell, found.draws)
+    parts = (
+        (rise_JB, weights.injected_DJ, few(cell)),
+        (control_KB, weights.control_DK, len(set(cell.control.names)) < FEWEST),
+    )
     ends = []
-    for values, weight in ((rise_JB, weights.injected_DJ), (control_KB, weights.control_DK)):
+    for values, weight, too_few in parts:
         known = ~np.isnan(values)
         drawn = divide(weight @ np.where(known, values, 0), weight @ known)
-        samples = drawn[1:] if len(drawn) > 1 else None
+        samples = drawn[1:] if len(drawn) > 1 and not too_few else None
         ends.append((drawn[0], *limits(samples, n_bins)))
     n_B = (counts > 0).sum(axis=0)
     shown = np.flatnonzero(n_B >= 0.5 * gains.items.n)

@@ -114,7 +114,12 @@ def interval_of(cell: Cell) -> int | None:
 
 
 def measure(
-    cell: Cell, length: int, draws: ItemDraws | None, lags: list[int] | None = None
+    cell: Cell,
+    length: int,
+    draws: ItemDraws | None,
+    lags: list[int] | None = None,
+    *,
+    kernels: bool = True,
 ) -> Measured:
     """Effectivity, retention, what is left after an interval, and the kernel.
 
@@ -123,6 +128,7 @@ def measure(
         length: the acquisition window.
         draws: item bootstrap; without it there is row 0 alone.
         lags: lags of retention that are wanted; those that were read nearest to them are used.
+        kernels: whether the kernel is fitted.
     """
     gains = Gains.of(cell, length)
     mean = Mean(gains, length)
@@ -134,7 +140,7 @@ def measure(
     for part in weights.chunks(_draws_at_once(gains)):
         corrected = gains.corrected(part)
         curve = mean.curve(part, corrected)
-        fits = fit_all(mean, part, curve) if len(mean.states_T) >= 4 else None
+        fits = fit_all(mean, part, curve) if kernels and len(mean.states_T) >= 4 else None
         if not parts and fits is not None:
             kernel = kernel_of(mean, part, fits)
         parts.append(
@@ -148,6 +154,7 @@ def measure(
                 else gains_by_exposure(mean, kernel, part, curve),
             )
         )
+    mean.forget()
     effect, kept, left, fitted, each = zip(*parts, strict=True)
     return Measured(
         cell,
@@ -212,12 +219,15 @@ _READ = 0.5
 
 def read_lags(gains: Gains, wanted: list[int]) -> Array:
     """The lags after the last peak that were read nearest to those wanted, each once."""
-    one = ones(gains.cell)
+    one, cell = ones(gains.cell), gains.cell
     corrected = gains.corrected(one)
-    longest = int(gains.cell.states_T[-1] - gains.items.times_JN[:, 0].min())
-    every = np.arange(longest + 1)
-    weight = retention(gains, one, every, corrected).weight_DL[0]
-    there = every[weight >= _READ * gains.items.n]
+    peak_J = peaks(gains, corrected, one.injected_DJ)[0]
+    every = np.arange(int(cell.states_T[-1] - gains.items.times_JN[:, 0].min()) + 1)
+    column_LJ = cell.columns(peak_J + every[:, None])
+    rows = np.arange(gains.items.n)
+    known_LJ = (column_LJ >= 0) & ~np.isnan(corrected[0][rows, column_LJ])
+    read_L = (known_LJ & known_LJ[0]).sum(axis=1)
+    there = every[read_L >= _READ * gains.items.n]
     if not len(there):
         return np.zeros(0, dtype=np.int64)
     near = np.abs(there[None] - np.array(wanted)[:, None]).argmin(axis=1)

@@ -72,6 +72,7 @@ class Measurements:
         pool: bool = False,
         no_control: bool = False,
         score: pl.Expr = SCORE,
+        kernels: bool = True,
         progress: Progress | None = None,
     ) -> "Measurements":
         """Measure a log.
@@ -86,6 +87,7 @@ class Measurements:
             pool: all runs in one cell, items as clusters; otherwise one cell per run.
             no_control: allow languages without control items.
             score: what y is.
+            kernels: whether kernels are fitted.
             progress: called with (done, total, what).
 
         Raises:
@@ -103,5 +105,5 @@ class Measurements:
                 progress(done, len(cells), "measuring")
             if cell.control is not None and cell.injected.n:
                 lags = retention_lags(int(cell.states_T[-1]) - cell.last)
-                found.measured[key] = measure(cell, window, draws, lags)
+                found.measured[key] = measure(cell, window, draws, lags, kernels=kernels)
         return found

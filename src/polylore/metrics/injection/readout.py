@@ -5,7 +5,7 @@ items of every language, each corrected by the control of its own.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -161,6 +161,7 @@ class Readout:
         draws: ItemDraws | None = None,
         no_control: bool = False,
         score: pl.Expr = SCORE,
+        kernels: bool = True,
         progress: Progress | None = None,
     ) -> "Readout":
         """Measure a condition; arguments as in `Measurements.of`.
@@ -179,11 +180,17 @@ class Readout:
                 pool=pool,
                 no_control=no_control,
                 score=score,
+                kernels=kernels,
                 progress=progress,
             )
 
         names = tuple(sorted(log["run_id"].unique()))
         return cls(measured(True), measured(False), names)
+
+    def without_log(self) -> "Readout":
+        """The same without the readings themselves, which take most of the memory."""
+        pooled, runs = (replace(m, log=m.log.clear()) for m in (self.pooled, self.runs))
+        return replace(self, pooled=pooled, runs=runs)
 
     @cached_property
     def langs(self) -> list[str]:

@@ -19,6 +19,8 @@ _DENSE, _PER_DECADE = 60, 50
 """Nodes: every lag up to `_DENSE`, then so many per decade, straight lines on log u between."""
 _NUMBERS = 3_000_000
 _ROUNDS, _STEP = 60, 1e-4
+_GAIN, _SHORT = 1e-9, 1e5
+"""A relative gain that is none; damping beyond which no shorter step is tried."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,11 @@ class Moments:
     def n(self) -> int:
         """Number of curves."""
         return len(self.whole_D)
+
+    def some(self, rows: Array) -> "Moments":
+        """Some of the curves."""
+        parts = (self.gram_DUU[rows], self.cross_DU[rows], self.whole_D[rows])
+        return self if len(rows) == self.n else Moments(self.u_U, *parts)
 
     def repeated(self, n: int) -> "Moments":
         """The first curve, n times: one for every start."""
@@ -137,41 +144,53 @@ def minimise(moments: Moments, form: Form, start_DP: Array) -> tuple[Array, Arra
     """
     low, high = np.add(form.lower, 1e-9), np.subtract(form.upper, 1e-9)
     v = np.clip(start_DP, low, high)
-    params = v.shape[1]
+    error = moments.solve(form.function(moments.u_U, v.T[..., None]))[1]
     damping = np.full(len(v), 1e-2)
+    going = np.arange(len(v))
+    for _ in range(_ROUNDS):
+        own = moments.some(going)
+        tried = np.clip(v[going] + _step(own, form, v[going], damping[going]), low, high)
+        found = own.solve(form.function(own.u_U, tried.T[..., None]))[1]
+        gained = error[going] - found
+        better = gained > 0
+        v[going] = np.where(better[:, None], tried, v[going])
+        error[going] = np.where(better, found, error[going])
+        eased = np.where(better, damping[going] / 5, damping[going] * 4)
+        damping[going] = np.clip(eased, 1e-9, 1e9)
+        # Done: a step that gains next to nothing, or none however short it is.
+        near = np.abs(gained) <= _GAIN * np.abs(error[going])
+        going = going[~((better & near) | (~better & (damping[going] > _SHORT)))]
+        if not len(going):
+            break
+    return v, error
+
+
+def _step(moments: Moments, form: Form, v: Array, damping: Array) -> Array:
+    """One damped Gauss-Newton step of the parameters: (D, P)."""
+    low, high = np.add(form.lower, 1e-9), np.subtract(form.upper, 1e-9)
+    params = v.shape[1]
 
     def shape(values: Array) -> Array:
         return np.asarray(form.function(moments.u_U, values.T[..., None]))
 
     f = shape(v)
-    gain, error = moments.solve(f)
-    for _ in range(_ROUNDS):
-        slopes = [f]
-        for k in range(params):
-            up, down = (np.clip(v[:, k] + d, low[k], high[k]) for d in (_STEP, -_STEP))
-            ends = [shape(np.where(np.arange(params) == k, e[:, None], v)) for e in (up, down)]
-            slopes.append(gain[:, None] * (ends[0] - ends[1]) / (up - down)[:, None])
-        j_DPU = np.stack(slopes, axis=1)
-        residual = moments.cross_DU - gain[:, None] * (moments.gram_DUU @ f[..., None])[..., 0]
-        gradient = (j_DPU @ residual[..., None])[..., 0]
-        hessian = j_DPU @ moments.gram_DUU @ j_DPU.transpose(0, 2, 1)
-        # A parameter at its bound that would go beyond it stays where it is.
-        stuck = ((v <= low) & (gradient[:, 1:] < 0)) | ((v >= high) & (gradient[:, 1:] > 0))
-        free = np.concatenate([np.ones((len(v), 1), dtype=bool), ~stuck], axis=1)
-        hessian = hessian * free[:, :, None] * free[:, None]
-        scale = np.einsum("dii->di", hessian)
-        extra = damping[:, None] * scale + 1e-12 * scale.max(axis=1, keepdims=True) + 1e-300
-        hessian = hessian + extra[:, :, None] * np.eye(params + 1)
-        step = np.linalg.solve(hessian, (gradient * free)[..., None])[:, 1:, 0]
-        tried = np.clip(v + step, low, high)
-        f_tried = shape(tried)
-        gain_tried, error_tried = moments.solve(f_tried)
-        better = error_tried < error
-        moved = better & (error - error_tried > 1e-10 * np.abs(error))
-        v = np.where(better[:, None], tried, v)
-        f = np.where(better[:, None], f_tried, f)
-        gain, error = np.where(better, gain_tried, gain), np.where(better, error_tried, error)
-        damping = np.clip(np.where(better, damping / 5, damping * 4), 1e-9, 1e9)
-        if not moved.any() and (damping[~better] > 1e3).all():
-            break
-    return v, error
+    gain = moments.solve(f)[0]
+    slopes = [f]
+    for k in range(params):
+        up, down = (np.clip(v[:, k] + d, low[k], high[k]) for d in (_STEP, -_STEP))
+        ends = [shape(np.where(np.arange(params) == k, e[:, None], v)) for e in (up, down)]
+        slopes.append(gain[:, None] * (ends[0] - ends[1]) / (up - down)[:, None])
+    j_DPU = np.stack(slopes, axis=1)
+    turned = j_DPU @ moments.gram_DUU
+    gradient = (j_DPU @ moments.cross_DU[..., None])[..., 0] - gain[:, None] * (
+        turned @ f[..., None]
+    )[..., 0]
+    hessian = turned @ j_DPU.transpose(0, 2, 1)
+    # A parameter at its bound that would go beyond it stays where it is.
+    stuck = ((v <= low) & (gradient[:, 1:] < 0)) | ((v >= high) & (gradient[:, 1:] > 0))
+    free = np.concatenate([np.ones((len(v), 1), dtype=bool), ~stuck], axis=1)
+    hessian = hessian * free[:, :, None] * free[:, None]
+    scale = np.einsum("dii->di", hessian)
+    extra = damping[:, None] * scale + 1e-12 * scale.max(axis=1, keepdims=True) + 1e-300
+    hessian = hessian + extra[:, :, None] * np.eye(params + 1)
+    return np.asarray(np.linalg.solve(hessian, (gradient * free)[..., None])[:, 1:, 0])

@@ -3,6 +3,7 @@
 All pairs are resampled by the same draws of items, so ratios and differences stay paired.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,21 +80,39 @@ def transfer(
     found = Measurements.of(
         log, exposures, window=window, resamples=resamples, seed=seed, pool=pool
     )
-    return transfer_table(found, factors)
+    swapped = log.filter(SWAP_MARGIN.is_not_null())
+    swaps = None
+    if swapped.height:
+        swaps = Measurements.of(
+            swapped,
+            exposures,
+            window=window,
+            draws=found.draws,
+            pool=pool,
+            score=SWAP_MARGIN,
+            kernels=False,
+        )
+    return transfer_table(found, factors, swaps=swaps)
 
 
-def transfer_table(found: Measurements, factors: pl.DataFrame | None = None) -> pl.DataFrame:
-    """The table of `transfer`, from a log that was measured already."""
+def transfer_table(
+    found: Measurements,
+    factors: pl.DataFrame | None = None,
+    *,
+    swaps: Measurements | None = None,
+) -> pl.DataFrame:
+    """The table of `transfer`, from a log that was measured already.
+
+    Args:
+        found: the log, measured.
+        factors: as in `transfer`.
+        swaps: the same log measured by `SWAP_MARGIN`; None if swapped subjects were not read.
+    """
     values = {key: _values(one) for key, one in found.measured.items()}
-    others = (("effectivity_per_byte", PER_BYTE), ("fact_specific_gain", SWAP_MARGIN))
-    for name, score in others:
-        scored = found.log.filter(score.is_not_null())
-        if not scored.height:
-            continue
-        for cell in read_cells(scored, found.exposures, pool=found.pool, score=score):
-            if cell.control is not None:
-                key = tuple(cell.key.values())
-                values[key][name] = _gain(cell, found.window, found.draws)
+    for key, one in _by_byte(found):
+        values[key]["effectivity_per_byte"] = one
+    for key, measured in swaps.measured.items() if swaps else ():
+        values[key]["fact_specific_gain"] = _value(measured, measured.effect.value_D)
     for key, own in values.items():
         run, arm, depth, source, target = key
         own |= _compared(
@@ -103,6 +122,16 @@ def transfer_table(found: Measurements, factors: pl.DataFrame | None = None) -> 
             here=source == target,
         )
     return _table(values, factors)
+
+
+def _by_byte(found: Measurements) -> Iterator[tuple[tuple[str, ...], _Value]]:
+    """Gains in nats per UTF-8 byte of the target, of every cell with controls."""
+    scored = found.log.filter(PER_BYTE.is_not_null())
+    if not scored.height:
+        return
+    for cell in read_cells(scored, found.exposures, pool=found.pool, score=PER_BYTE):
+        if cell.control is not None:
+            yield tuple(cell.key.values()), _gain(cell, found.window, found.draws)
 
 
 def _values(found: Measured) -> dict[str, _Value]:

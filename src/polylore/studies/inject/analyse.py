@@ -87,7 +87,7 @@ def analyse(
     show(len(conditions), len(conditions) + 1, "holding conditions against each other")
     for role in (SHAM, BACKGROUND):
         for condition in raw.of_role(role):
-            rows = drift_rows(raw.table("inject_log", raw.of(condition)), role, condition)
+            rows = drift_rows(raw.log(raw.of(condition)), role, condition)
             found.add("inject_controls", ALL["inject_controls"].build(rows))
     found.add("inject_batch_contrast", batch_contrast(_batches(raw, found)))
     found.add("inject_claims", claims(_evidence(raw, found)))
@@ -99,6 +99,11 @@ def analyse(
     )
     show(len(conditions) + 1, len(conditions) + 1, "analysed")
     return made
+
+
+def window(config: InjectAnalyseConfig, beta1: float) -> int:
+    """Steps after an exposure in which a gain may peak."""
+    return config.window or window_of(beta1)
 
 
 def _draws(raw: RawRuns, conditions: list[str], config: InjectAnalyseConfig) -> ItemDraws | None:
@@ -120,11 +125,11 @@ def _condition(
     progress: Progress | None,
 ) -> None:
     runs = raw.of(condition)
-    log, exposures = raw.table("inject_log", runs), raw.exposures(runs)
+    log, exposures = raw.log(runs), raw.exposures(runs)
     about = raw.runs.filter(condition=condition).row(0, named=True)
-    length = config.window or window_of(about["beta1"])
+    length = window(config, about["beta1"])
 
-    def measured(rows: pl.DataFrame, score: pl.Expr = SCORE) -> Readout:
+    def measured(rows: pl.DataFrame, score: pl.Expr = SCORE, kernels: bool = True) -> Readout:
         return Readout.of(
             rows,
             exposures,
@@ -133,11 +138,11 @@ def _condition(
             draws=draws,
             no_control=config.no_control,
             score=score,
+            kernels=kernels,
             progress=progress,
         )
 
     readout = measured(log)
-    found.readouts[condition] = readout
     tokens = about["batch"] * about["length"]
     pooled = arm_tables(
         readout.pooled,
@@ -147,7 +152,13 @@ def _condition(
         progress=progress,
     )
     pooled["inject_threshold"], pooled["inject_brackets"] = threshold_tables(readout.pooled)
-    pooled["inject_transfer"] = transfer_table(readout.pooled, _factors(raw, log))
+    swapped = log.filter(SWAP_MARGIN.is_not_null())
+    swaps = measured(swapped, SWAP_MARGIN, kernels=False) if swapped.height else None
+    if swaps is not None:
+        found.swaps[condition] = swaps.without_log()
+    pooled["inject_transfer"] = transfer_table(
+        readout.pooled, _factors(raw, log), swaps=None if swaps is None else swaps.pooled
+    )
     pooled["inject_controls"] = control_rows(readout.pooled, raw.ceiling(runs))
     pooled["inject_permuted"] = permuted_plan(
         readout.pooled, shuffles=config.shuffles, seed=config.seed
@@ -168,9 +179,8 @@ def _condition(
         alone = arm_tables(readout.runs, form_resamples=None, presets=("default",))
         for name, frame in alone.items():
             found.add(name, frame)
-    swapped = log.filter(SWAP_MARGIN.is_not_null())
-    if swapped.height:
-        found.swaps[condition] = measured(swapped, SWAP_MARGIN)
+    # Readings of one condition at a time are held.
+    found.readouts[condition] = readout.without_log()
 
 
 def _factors(raw: RawRuns, log: pl.DataFrame) -> pl.DataFrame:

@@ -10,6 +10,7 @@ from polylore.corpus.injection.format import Tokens
 from polylore.errors import ConfigError
 from polylore.facts.fictional import Fiction, read_fiction
 from polylore.models.loading import load_tokenizer
+from polylore.models.skeleton import skeleton
 from polylore.studies.inject.background import row_format
 from polylore.studies.inject.config import InjectConfig
 from polylore.studies.inject.items import Items
@@ -40,6 +41,11 @@ class Basis:
         if self.items.sham is not None:
             found |= passage_tokens(self.items.sham.passages, self.encode)
         return found
+
+    @cached_property
+    def parameters(self) -> int:
+        """Parameters of the model."""
+        return int(skeleton(self.start.folder).model.num_parameters())
 
     def begin(self, config: InjectConfig) -> int | None:
         """Token in front of probes: there if and only if rows of training begin with one."""

@@ -73,9 +73,18 @@ def _never(arms: list[ArmConfig]) -> list[ArmConfig]:
     return [arm for arm in arms if not arm.n]
 
 
+_OWN = ("arms", "plan.", "train.", "probes.", "background.batch_size")
+_SHARED = ("probes.languages", "probes.depths")
+
+
 def _changed(config: InjectConfig, name: str, settings: dict[str, Any]) -> InjectConfig:
     plain = config.plain()
     for key, value in settings.items():
+        if not key.startswith(_OWN) or key in _SHARED:
+            raise ConfigError(
+                f"Condition {name}: {key} is the same in all runs of a study; conditions may "
+                "change arms, plan, train, probes and background.batch_size."
+            )
         *path, last = key.split(".")
         place = plain
         for part in path:

@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 
 from polylore.report import Finding, Verdict
-from polylore.studies.inject.context import REASONS, InjectContext, own
+from polylore.studies.inject.context import REASONS, InjectContext, own, plural
 from polylore.studies.inject.sections.thresholds import bracket_words
 
 _ORDER = ("C1", "1a", "1c", "1b", "T1", "T2", "T3", "T4")
@@ -109,11 +109,12 @@ def _finding(rows: pl.DataFrame) -> Finding:
         for row in rows.head(_CASES).iter_rows(named=True)
     ]
     more = "; …" if rows.height > _CASES else ""
+    measure = f"{first['measure'][:1].upper()}{first['measure'][1:]}"
+    of = f"{rows.height} {plural(rows.height, 'case')}"
     return Finding(
         first["statement"],
         verdict_of(rows),
-        f"{first['measure'][:1].upper()}{first['measure'][1:]}; of {rows.height} cases: {tally}. "
-        f"{'; '.join(cases)}{more}.",
+        f"{measure}; of {of}: {tally}. {'; '.join(cases)}{more}.",
     )
 
 

@@ -17,6 +17,7 @@ from polylore.studies.inject.sections.method import method_page
 from polylore.studies.inject.sections.thresholds import threshold_page
 from polylore.studies.inject.sections.transfer import transfer_page
 from polylore.studies.inject.sections.trust import trust_page
+from polylore.tables.inject import RUNS
 
 _PARTS = (trust_page, course_page, gain_page, forgetting_page, threshold_page, transfer_page,
           contrasts_page, claims_page, method_page)  # fmt: skip
@@ -32,6 +33,7 @@ def build_report(
     *,
     main: str,
     missing: pl.DataFrame | None = None,
+    window: int | None = None,
     provenance: Mapping[str, str] | None = None,
 ) -> Report:
     """The report of a run, finished or not.
@@ -41,6 +43,7 @@ def build_report(
             parts whose tables are absent or empty are left out.
         main: the condition that arms are compared in.
         missing: training runs that are not there; contract RUNS.
+        window: steps after an exposure in which a gain may peak.
         provenance: where the numbers come from.
 
     Raises:
@@ -49,7 +52,8 @@ def build_report(
     for name in ("inject_runs", "inject_effectivity"):
         if name not in tables or not tables[name].height:
             raise DataError(f"The report needs the table {name}; the run holds no readings.")
-    context = InjectContext(tables, main, *(() if missing is None else (missing,)))
+    gone = RUNS.empty() if missing is None else missing
+    context = InjectContext(tables, main, gone, window)
     pages: list[Page] = [page for part in _PARTS if (page := part(context)) is not None]
     return Report(
         title="How a fact comes and goes",

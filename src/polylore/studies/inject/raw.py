@@ -14,6 +14,12 @@ KIND = "inject"
 MAIN, SHAM, BACKGROUND = "main", "sham", "background"
 EXPOSURES = {"run_id": pl.String(), ITEM.name: ITEM.dtype, EXPOSURE.name: EXPOSURE.dtype,
              "step": pl.Int64()}  # fmt: skip
+READ = (
+    "run_id", "t", "probe_id", "item_id", "fact_id", "arm", "inject_lang", "probe_lang", "depth",
+    "n_target_bytes", "sum_logprob", "mean_logprob", "swap_mean_logprob", "greedy_exact",
+    "greedy_text",
+)  # fmt: skip
+"""Columns of the log that the analysis reads: a long log is several times as wide."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,11 @@ class RawRuns:
     def table(self, name: str, runs: list[str]) -> pl.DataFrame:
         """Rows of a raw table that has a run_id, of some runs."""
         return self.folder.read(name, runs)
+
+    def log(self, runs: list[str]) -> pl.DataFrame:
+        """Readings of some runs, run by run, without the columns that no number is made of."""
+        parts = [self.folder.read("inject_log", [run]).select(READ) for run in runs]
+        return pl.concat(parts)
 
     def told(self, name: str, runs: list[str]) -> pl.DataFrame:
         """The same of a table without run_id, which is added."""

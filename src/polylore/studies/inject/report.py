@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 
 from polylore.report import Report
-from polylore.studies.inject.analyse import DERIVED, Tables, analyse, main_condition
+from polylore.studies.inject.analyse import DERIVED, Tables, analyse, main_condition, window
 from polylore.studies.inject.analysis_config import InjectAnalyseConfig
 from polylore.studies.inject.pages import build_report
 from polylore.studies.inject.raw import RawRuns, open_inject
@@ -35,9 +35,10 @@ def report(
         RunError: the folder is no run of `inject`, or holds no finished training run.
     """
     raw = open_inject(folder)
-    made = analyse(raw, config or noted(raw), progress)
+    config = config or noted(raw)
+    made = analyse(raw, config, progress)
     frames = {**made, **_beside(raw)}
-    drawn = {**frames, "_exposures": _exposures(raw)}
+    drawn = {**frames, "_exposures": _exposures(raw), "_losses": _losses(raw)}
 
     def build() -> Report:
         done = raw.runs["run_id"].implode()
@@ -45,6 +46,7 @@ def report(
             drawn,
             main=main_condition(raw),
             missing=raw.planned.filter(~pl.col("run_id").is_in(done)),
+            window=window(config, raw.runs["beta1"][0]),
             provenance=_provenance(raw),
         )
 
@@ -87,6 +89,16 @@ def _exposures(raw: RawRuns) -> pl.DataFrame:
         .select("arm", "since")
         .sort("arm", "since")
     )
+
+
+def _losses(raw: RawRuns) -> pl.DataFrame:
+    """Loss of the background, held out, at the first and the last reading of every run."""
+    steps = raw.table("inject_steps", raw.runs["run_id"].to_list())
+    read = steps.drop_nulls("background_eval_loss").sort("t")
+    ends = read.group_by("run_id", maintain_order=True).agg(
+        start=pl.col("background_eval_loss").first(), end=pl.col("background_eval_loss").last()
+    )
+    return raw.runs.select("run_id", "condition", "role").join(ends, on="run_id")
 
 
 def _provenance(raw: RawRuns) -> dict[str, str]:

@@ -7,6 +7,8 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from polylore.corpus.injection.contamination import scan
 from polylore.errors import DataError, RunError
 from polylore.facts.fictional import Fiction
@@ -26,12 +28,14 @@ from polylore.studies.inject.work import (
     burn_in_rows,
     cost_of,
     failure_of,
+    held_out_rows,
     open_stream,
+    planned_row,
     train_config,
     unfinished,
     work,
 )
-from polylore.tables.inject import CONTAMINATION
+from polylore.tables.inject import CONTAMINATION, RUNS
 
 Progress = Callable[[int, int, str], None]
 
@@ -139,8 +143,8 @@ class Study:
         for spec in self.specs:  # rows that are missing are better known before an hour of training
             design = self.designs[spec.run_id]
             train = train_config(spec, design, self.basis)
-            stream, _ = open_stream(spec, design, self.background, train, self.basis)
-            del stream
+            _, first = open_stream(spec, design, self.background, train, self.basis)
+            held_out_rows(spec, design, self.background, first)
         return run
 
     def prepare(self, run: RunFolder, progress: Progress | None = None) -> None:
@@ -157,6 +161,7 @@ class Study:
         run.annotate(
             "runs", run.manifest.get("runs", {}) | {s.run_id: s.digest for s in self.specs}
         )
+        self.write_runs(run)
         if self.background is not None:
             content = self.background.stream(self.config.background.batch_size, 0)
             run.annotate("background", {"digest": content.digest, "rows": len(content)})
@@ -249,6 +254,16 @@ class Study:
             what="runs",
         )
 
+    def write_runs(self, run: RunFolder) -> None:
+        """Table RUNS: what each run was made of, or is to be made of."""
+        done = [spec.run_id for spec in self.specs if run.is_done(spec.run_id)]
+        made = run.read(RUNS.name, done)
+        due = [spec for spec in self.specs if spec.run_id not in done]
+        planned = RUNS.build([planned_row(spec, self.basis) for spec in due])
+        order = {spec.run_id: place for place, spec in enumerate(self.specs)}
+        whole = pl.concat([made, planned])
+        run.write_table(RUNS.name, whole.sort(pl.col("run_id").replace_strict(order)))
+
     def finish(self, run: RunFolder) -> None:
         """Gather what the runs cost and were made of; refuse to be silent about failures.
 
@@ -256,7 +271,7 @@ class Study:
             RunError: some runs failed.
         """
         units = [spec.run_id for spec in self.specs if run.is_done(spec.run_id)]
-        run.write_table("inject_runs", run.read("inject_runs", units))
+        self.write_runs(run)
         costs = [
             read_json(path) for path in (cost_of(run.path, u) for u in units) if path.is_file()
         ]

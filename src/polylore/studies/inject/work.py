@@ -19,7 +19,6 @@ from polylore.errors import ConfigError
 from polylore.facts.fictional.swaps import swapped_prefixes, with_swaps
 from polylore.files import read_json, read_parquet, write_json
 from polylore.models.probing import probe_texts
-from polylore.models.skeleton import skeleton
 from polylore.runs import RunFolder
 from polylore.studies.inject.background import Background
 from polylore.studies.inject.basis import Basis, make_basis, saved_items
@@ -36,6 +35,8 @@ from polylore.training.continued.streams import Injected, RowStream
 
 Progress = Callable[[int, int, str], None]
 HELD_OUT = "eval_loss.parquet"
+_MODES = {"restore": "restored"}
+"""How tables name the state of an optimizer, where training names it otherwise."""
 
 
 @dataclass(frozen=True)
@@ -98,14 +99,10 @@ class _Run:
             self.parts / "readings", self.spec, self.design, basis, self.probes
         )
         self.heldout: HeldOut | None = None
-        if self.spec.config.background.heldout:
-            behind = first + self.design.updates * self.stream.batch_size
-            self.heldout = self._held_out(job.background, behind)
-
-    def _held_out(self, background: Background, first: int) -> HeldOut:
-        """Rows that no update reads, read at the states of the probes."""
-        rows = background.stream(self.spec.config.background.heldout, first, 1)
-        return HeldOut({"background": rows}, at(self.design.readings.states), self.parts / HELD_OUT)
+        rows = held_out_rows(self.spec, self.design, job.background, first)
+        if rows is not None:
+            due = at(self.design.readings.states)
+            self.heldout = HeldOut({"background": rows}, due, self.parts / HELD_OUT)
 
     def go(self, progress: Progress | None, main: bool) -> None:
         """Train, and write the unit."""
@@ -274,31 +271,49 @@ def open_stream(
     return Injected(rows, design.injector), first
 
 
+def held_out_rows(
+    spec: RunSpec, design: Design, background: Background, first: int
+) -> RowStream | None:
+    """Rows behind those of training, which no update reads; None if none are asked for."""
+    settings = spec.config.background
+    if not settings.heldout:
+        return None
+    return background.stream(settings.heldout, first + design.updates * settings.batch_size, 1)
+
+
+def planned_row(spec: RunSpec, basis: Basis) -> dict[str, Any]:
+    """What a run is to be made of, as far as that is known before it; a row of RUNS."""
+    config, recipe = spec.config, basis.start.recipe
+    mode = mode_of(config.train, basis.start)
+    rate = config.train.rate.learning_rate or recipe.learning_rate
+    beta1 = config.train.beta1 or (recipe.beta1 if mode == "restore" else None)
+    return {
+        "run_id": spec.run_id,
+        "seed": spec.seed,
+        "condition": spec.condition,
+        "role": spec.role,
+        "model": config.model,
+        "revision": config.revision,
+        "checkpoint_step": basis.start.step,
+        "parameters": basis.parameters,
+        "batch": config.background.batch_size,
+        "length": basis.form.length,
+        "match": spec.match,
+        "lr_rule": spec.lr_rule,
+        "lr": None if rate is None else rate * spec.lr_factor,
+        "lr_schedule": config.train.rate.schedule,
+        "optimizer": _MODES.get(mode, mode),
+        "beta1": 0.9 if beta1 is None else beta1,
+    }
+
+
 def run_row(spec: RunSpec, basis: Basis, training: Path) -> pl.DataFrame:
     """What the run was made of; contract `tables.inject.RUNS`."""
     settled = read_json(training / "manifest.json")["optimizer"]
     updates = read_updates(training)
-    config = spec.config
-    modes = {"restore": "restored"}
-    return RUNS.build(
-        [
-            {
-                "run_id": spec.run_id,
-                "seed": spec.seed,
-                "condition": spec.condition,
-                "role": spec.role,
-                "model": config.model,
-                "revision": config.revision,
-                "checkpoint_step": basis.start.step,
-                "parameters": skeleton(basis.start.folder).model.num_parameters(),
-                "batch": config.background.batch_size,
-                "length": basis.form.length,
-                "match": spec.match,
-                "lr_rule": spec.lr_rule,
-                "lr": updates["lr"][0] if updates.height else None,
-                "lr_schedule": config.train.rate.schedule,
-                "optimizer": modes.get(settled["mode"], settled["mode"]),
-                "beta1": settled["beta1"],
-            }
-        ]
-    )
+    told = {
+        "lr": updates["lr"][0] if updates.height else None,
+        "optimizer": _MODES.get(settled["mode"], settled["mode"]),
+        "beta1": settled["beta1"],
+    }
+    return RUNS.build([planned_row(spec, basis) | told])

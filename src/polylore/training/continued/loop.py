@@ -8,28 +8,26 @@ one that was not, on a CPU with the same number of threads.
 import threading
 import time
 import warnings
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import polars as pl
 import torch
 
-from polylore.corpus.draw import number
 from polylore.errors import ConfigError
 from polylore.files import read_json, read_parquet, write_parquet
 from polylore.models.live import undisturbed, unwrap
-from polylore.models.loading import LanguageModel, load_model
 from polylore.tables import raw
 from polylore.tables.continued import UPDATES
 from polylore.training import checkpoint, machine
+from polylore.training.continued.begin import Adapter, begin, check_length, load
 from polylore.training.continued.config import ContinueConfig
-from polylore.training.continued.moments import read_moments
 from polylore.training.continued.processes import Processes
 from polylore.training.continued.rates import rate
 from polylore.training.continued.readers import Moment, Reader
-from polylore.training.continued.settings import Settings, mode_of, settle
+from polylore.training.continued.settings import Settings
 from polylore.training.continued.start import Start, open_start
 from polylore.training.continued.streams import RowStream
 from polylore.training.continued.update import Diverged, Step, Updater
@@ -39,20 +37,6 @@ from polylore.training.tokenizer import save_tokenizer
 
 Progress = Callable[[int, int, str], None]
 _LOGS = (UPDATES, raw.SPEED)
-
-
-class Adapter(Protocol):
-    """Something that is trained in the place of all weights, such as LoRA."""
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of its settings: part of the run's identity."""
-
-    def adapt(self, model: Any) -> Any:
-        """Prepare a model that was just loaded; random numbers are seeded by then."""
-
-    def merged(self, model: Any) -> Any:
-        """An ordinary model to be saved; the one in training stays as it is."""
 
 
 def continue_training(
@@ -161,13 +145,9 @@ class _Run:
     ) -> None:
         self.start, self.stream, self.out, self.config = start, stream, out, config
         self.manifest, self.processes, self.adapt = manifest, processes, adapt
-        lm = self._load()
+        lm = load(start, adapt, config.seed)
+        check_length(stream, lm, start)
         self.tokenizer = lm.tokenizer
-        if stream.form.length - 1 > lm.context:
-            raise ConfigError(
-                f"Rows of {stream.form.length} tokens are longer than {start.source} reads "
-                f"({lm.context}); use shorter rows."
-            )
         if processes.main and not (out / "tokenizer").is_dir():
             save_tokenizer(lm.tokenizer, out / "tokenizer")
         self.model: Any = lm.model
@@ -179,47 +159,20 @@ class _Run:
         self.log: list[dict[str, Any]] = state.tables["updates"].to_dicts() if state else []
         self.speed: list[dict[str, Any]] = state.tables["speed"].to_dicts() if state else []
         self.resumed = state is not None
-        self.settings, moments = self._settle()
+        known = manifest.values.get("optimizer")
+        moments: Mapping[str, torch.Tensor] | None = None
+        if state and known:
+            self.settings = Settings(**known)
+        else:
+            self.settings, moments = begin(config, start, stream, self.model, processes.device)
+            if processes.main:
+                manifest.add(optimizer=self.settings.plain())
         self.updater = Updater(self.model, call, stream, self.settings, processes, config)
         if state:
             made = self.settings.made + state.step
             checkpoint.restore(self.model, self.updater.optimizer, state, made)
         elif moments is not None:
             checkpoint.set_moments(self.model, self.updater.optimizer, moments, self.settings.made)
-
-    def _load(self) -> LanguageModel:
-        """The model of the checkpoint in float32, with its adapter, ready to be trained."""
-        lm = load_model(self.start.folder)
-        if self.adapt is not None:
-            torch.manual_seed(number(self.config.seed, "adapter"))
-            lm.model = self.adapt.adapt(lm.model)
-        lm.model.train()
-        if not checkpoint.trainable(lm.model):
-            raise ConfigError("The adapter leaves no weight to be trained.")
-        return lm
-
-    def _settle(self) -> tuple[Settings, Any]:
-        """Settings as the manifest has them, or else as they come out now, and moments."""
-        known = self.manifest.values.get("optimizer")
-        if self.resumed and known is not None:
-            return Settings(**known), None
-        mode = mode_of(self.config, self.start)
-        made, told, tensors = 0, self.start.recipe, None
-        if mode == "restore":
-            moments = read_moments(self.start, self.model)
-            made, told, tensors = moments.made, moments.recipe, moments.tensors
-        elif mode == "fresh_burn_in":
-            made = self.config.burn_in
-            if self.stream.before < made:
-                raise ConfigError(
-                    f"A burn-in of {made} updates needs as many steps before the first, but the "
-                    f"stream has {self.stream.before}; let it begin later in the text, shorten "
-                    "burn_in, or set optimizer to fresh."
-                )
-        settings = settle(self.config, self.start, mode, made, told, self.processes.device)
-        if self.processes.main:
-            self.manifest.add(optimizer=settings.plain())
-        return settings, tensors
 
     def go(
         self,
@@ -248,7 +201,7 @@ class _Run:
             return
         steps, first = self.config.burn_in, self._rate(1)
         for done in range(steps):
-            if stopped.is_set():
+            if self.processes.any([stopped.is_set()])[0]:
                 raise KeyboardInterrupt
             self.updater.update(done - steps, first * (done + 1) / steps)
             if progress:
@@ -357,7 +310,7 @@ class _Run:
         """The model as it is saved."""
         model = self.model
         if self.processes.sharded:
-            model = self._load().model
+            model = load(self.start, self.adapt, self.config.seed).model
             with torch.no_grad():
                 for name, parameter in checkpoint.trainable(model):
                     parameter.copy_(tensors[f"weight/{name}"])

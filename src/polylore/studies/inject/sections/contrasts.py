@@ -95,7 +95,11 @@ def _batch_table(context: InjectContext) -> TableView | None:
     if table is None:
         return None
     frame = table.with_columns(
-        interval("estimate"), words=pl.col("quantity").replace(QUANTITIES), why=in_words()
+        interval("estimate"),
+        words=pl.col("quantity").replace(QUANTITIES),
+        why=in_words(),
+        match=pl.col("match").replace({"none_minus_share": "none − share"}),
+        sizes=pl.format("{} − {}", "batch_small", "batch_large"),
     )
     frame = context.ordered(frame)
     return TableView(
@@ -104,10 +108,10 @@ def _batch_table(context: InjectContext) -> TableView | None:
         "Small minus large batch. `none − share` is the part of the difference that the larger "
         "weight of a passage in a small batch can explain.",
         frame,
-        {"match": "Match", "lr_rule": "LR of the large", "optimizer": "Optimizer",
-         "batch_small": "Small", "batch_large": "Large", "arm": "Arm", "depth": "Depth",
-         "direction": "Language", "words": "Quantity", "small": "in small", "large": "in large",
-         "estimate_ci": "Difference", "n_items": "Items", "why": "Remark"},
+        {"match": "Match", "sizes": "Rows", "arm": "Arm", "depth": "Depth",
+         "direction": "Language", "words": "Quantity", "estimate_ci": "Difference",
+         "small": "Small", "large": "Large", "lr_rule": "LR of the large",
+         "optimizer": "Optimizer", "n_items": "Items", "why": "Remark"},
         {"estimate_ci": "interval.number"},
     )  # fmt: skip
 

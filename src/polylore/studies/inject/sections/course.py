@@ -58,8 +58,9 @@ def _own(context: InjectContext, curves: pl.DataFrame) -> Chart:
         "inject-course",
         "Log-probability around exposures",
         "Item mean of y(t) − y(before), y being the mean log-probability of the target's tokens; "
-        "not yet corrected. Ticks below: exposures. Grey: 95 % band of items that are never "
-        "injected, at the same states. Band: 95 % over items. Language of injection. "
+        "not yet corrected. Ticks below: exposures. Dashed, grey band: items that are never "
+        "injected, at the same states, and their 95 %. Band: 95 % over items. Language of "
+        "injection. "
         + context.said(f"{context.items} injected items"),
         "Small multiples of the rise of log-probability since the first exposure, one panel per "
         "arm and depth.",
@@ -86,8 +87,8 @@ def pairs_chart(context: InjectContext, arm: str) -> Chart | None:
         f"inject-pairs-{arm.replace('_', '-')}",
         f"Told in one language, asked in another: {arm}",
         "Item mean of y(t) − y(before) by ordered pair: language of injection → language of the "
-        "probe. Ticks below: exposures. Grey: 95 % band of never-injected items in the language "
-        "of the probe. " + context.said(f"arm {arm}"),
+        "probe. Ticks below: exposures. Dashed, grey band: never-injected items in the "
+        "language of the probe, and their 95 %. " + context.said(f"arm {arm}"),
         "Small multiples of the rise of log-probability, one panel per pair of languages.",
         shapes.panels(layers(frame, context.depths, flags), "panel", names, height=130),
         pl.concat([frame, flags], how="diagonal").with_columns(interval("rise")),
@@ -129,7 +130,7 @@ def layers(frame: pl.DataFrame, series: list[str], flags: pl.DataFrame) -> list[
     )  # fmt: skip
     x = alt.X("since:Q", title="steps since first exposure", axis=alt.Axis(tickCount=4))
     drawn = shapes.lines(
-        x, y, _TIPS, series="series", order=series, band=("lo", "hi"),
+        x, y, _TIPS, series="series", order=series, band=("lo", "hi"), reference="control",
         reference_band=("control_lo", "control_hi"),
     )  # fmt: skip
     # A trajectory has many states: its points are there for the pop-up alone.

@@ -68,12 +68,17 @@ def _bars(context: InjectContext, table: pl.DataFrame) -> Chart | None:
         "shown", wrapped(names), _TIPS, series="form", series_order=there,
         reference="control_estimate", rule=0,
     )  # fmt: skip
+    alone = (
+        " The published form alone: without never-injected items nothing can be corrected, and a "
+        "part of every number here is noise."
+    ) * (there == [PAPER])
     gaps = " States are missing, so the published maximum is over those read." * context.sparse
     return Chart(
         "inject-effectivity",
         "Gain per exposure, published and corrected",
         "Mean gain over exposures and items. Grey tick: the same form applied to items that were "
-        f"never injected, which should be 0.{gaps} Line: 95 % over items. Language of injection. "
+        f"never injected, which should be 0.{gaps}{alone} Line: 95 % over items. Language of "
+        "injection. "
         + context.said(f"presets paper (IQR factor 1.5) and default; {context.items} items"),
         "Dot plot of the gain per exposure by arm and depth, in two forms, with never-injected "
         "items beside.",

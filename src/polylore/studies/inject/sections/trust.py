@@ -31,7 +31,7 @@ def trust_page(context: InjectContext) -> Page:
     """Always there."""
     blocks: list[Block] = [b for b in (_cautions(context), _false_gains(context)) if b is not None]
     made = (_controls(context), _not_learned(context), _permuted(context), _dose(context),
-            _contamination(context), _missing(context))  # fmt: skip
+            _losses(context), _contamination(context), _missing(context))  # fmt: skip
     blocks += [b for b in made if b is not None]
     lead = (
         "What the numbers look like where nothing was taught, how large they get by chance, and "
@@ -69,9 +69,28 @@ def _cautions(context: InjectContext) -> Prose | None:
                 f"There are {n // max(1, context.seeds)} never-injected items per run; with fewer "
                 "than 20 the lag at which a single exposure is read follows their noise."
             )
+        lost = controls.filter(quantity="not_finite")["n"].sum()
+        if lost:
+            said.append(f"{lost:,} readings are no finite numbers; they are left out.")
+    gap = _shortest_gap(context)
+    if gap is not None and context.window is not None and gap < context.window:
+        said.append(
+            f"Exposures come every {gap} steps, sooner than the window of {context.window} steps "
+            "in which a gain may peak: the window ends where the next exposure begins."
+        )
     if context.seeds == 1:
         said.append("One seed only: no interval here knows how much another run would differ.")
     return Prose(tuple(said), "caution") if said else None
+
+
+def _shortest_gap(context: InjectContext) -> int | None:
+    """Steps between neighbouring exposures of an item of the main condition."""
+    times = context.table("_exposures")
+    if times is None:
+        return None
+    own = times.filter(pl.col("arm").is_in(context.arms)).sort("arm", "since")
+    gap = own.select(pl.col("since").diff().over("arm").min()).item()
+    return None if gap is None else int(gap)
 
 
 def _false_gains(context: InjectContext) -> Chart | None:
@@ -224,6 +243,21 @@ def _dose(context: InjectContext) -> Chart | None:
         {"row_share": "share", "loss_share": "share"},
         "panels",
     )  # fmt: skip
+
+
+def _losses(context: InjectContext) -> TableView | None:
+    """What injection costs the background: runs that inject beside those that do not."""
+    table = context.table("_losses")
+    if table is None:
+        return None
+    return TableView(
+        "inject-losses",
+        "Loss of the background, held out",
+        "At the first and the last reading. What injection costs is the rise of runs that inject "
+        "over that of the background alone.",
+        table.with_columns(rise=pl.col("end") - pl.col("start")),
+        {"run_id": "Run", "role": "Role", "start": "Start", "end": "End", "rise": "Rise"},
+    )
 
 
 def _contamination(context: InjectContext) -> Block | None:

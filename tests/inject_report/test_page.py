@@ -1,0 +1,125 @@
+"""The page: every figure with its data, findings with verdicts, and odd runs that read well."""
+
+import polars as pl
+import pytest
+from click.testing import CliRunner
+
+from polylore.cli.inject import inject
+from polylore.files import read_json
+from polylore.report import Chart, render
+from polylore.studies.inject.analyse import DERIVED, analyse, main_condition
+from polylore.studies.inject.context import InjectContext
+from polylore.studies.inject.findings import findings, verdict_of
+from polylore.studies.inject.pages import build_report
+from polylore.studies.inject.raw import open_inject
+from polylore.studies.inject.report import _beside, _exposures
+
+FIGURES = {
+    "inject-course", "inject-effectivity", "inject-by-exposure", "inject-retention",
+    "inject-kernels", "inject-forms", "inject-kappa", "inject-matrix-effectivity",
+    "inject-matrix-source-normalised", "inject-matrix-target-normalised", "inject-matrix-a-kernel",
+    "inject-pairs-duplication", "inject-dose", "inject-false", "inject-dedup", "inject-answers",
+}  # fmt: skip
+
+
+def page(raw, made):
+    tables = {**made, **_beside(raw), "_exposures": _exposures(raw)}
+    gone = raw.planned.filter(~pl.col("run_id").is_in(raw.runs["run_id"].implode()))
+    return build_report(tables, main=main_condition(raw), missing=gone)
+
+
+def analysed(folder, config):
+    raw = open_inject(folder)
+    return page(raw, analyse(raw, config))
+
+
+def charts(report):
+    return {b.id: b for p in report.pages for b in p.blocks if isinstance(b, Chart)}
+
+
+@pytest.fixture(scope="module")
+def written(study):
+    done = CliRunner().invoke(
+        inject,
+        ["report", str(study), "-q", "--resamples", "60", "--form-resamples", "5",
+         "--shuffles", "20"],
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    assert f"Report: {study / 'report.html'}" in done.output
+    return study
+
+
+def test_the_command_writes_page_figures_and_tables(written):
+    study = written
+    text = (study / "report.html").read_text(encoding="utf-8")
+    assert "How a fact comes and goes" in text
+    assert "http://" not in text.replace("http://www.w3.org", "")
+    drawn = {path.stem for path in (study / "figures").glob("*.svg")}
+    assert drawn >= FIGURES
+    for name in DERIVED:
+        assert (study / "tables" / f"{name}.csv").is_file()
+        assert (study / "tables" / f"{name}.parquet").is_file()
+    noted = read_json(study / "manifest.json")["analysis"]["analyse"]
+    assert noted["resamples"] == 60
+    assert noted["seed"] == 0
+
+
+def test_every_trajectory_holds_the_control_and_its_exposures(written):
+    raw = open_inject(written)
+    found = charts(page(raw, {name: raw.folder.table(name) for name in DERIVED}))
+    for name in ("inject-course", "inject-pairs-duplication"):
+        frame = found[name].frame
+        marks = frame.drop_nulls("at")
+        assert marks.height
+        assert frame.filter(pl.col("rise").is_not_null())["control"].null_count() == 0
+    panel = found["inject-course"].frame.filter(panel="duplication, memorization")
+    assert panel.drop_nulls("at")["at"].to_list() == [24.0 * k for k in range(6)]
+    beside = found["inject-effectivity"].frame
+    assert beside["control_estimate"].null_count() == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"langs": ("en",), "seeds": 1}, "One seed only"),
+        ({"per_arm": 2, "controls": 2, "seeds": 1}, "fewer than ten items"),
+        ({"controls": 0, "seeds": 1, "langs": ("en",)}, "nothing there can be corrected"),
+    ],
+)
+def test_odd_runs_read_well(tmp_path, made, quick, changes, words):
+    run = made.write(tmp_path / "run", made.small(facts=1, states=120, **changes))
+    config = quick.model_copy(update={"no_control": changes.get("controls") == 0})
+    report = analysed(run.path, config)
+    text = render(report)
+    assert words in text
+    assert "NaN" not in "".join(f.text + f.detail for f in report.findings)
+    titles = [p.title for p in report.pages]
+    assert ("Across languages" in titles) == ("langs" not in changes)
+
+
+def test_unfinished_runs_say_what_is_missing(tmp_path, made, quick):
+    run = made.write(tmp_path / "run", made.small(langs=("en",), facts=1, states=120))
+    (run.unit_path("main seed 1") / "done.json").unlink()
+    report = analysed(run.path, quick)
+    assert report.glance[0] == ("1 of 2", "training runs")
+    assert "1 of 2 training runs are not there yet" in render(report)
+
+
+def claims(*verdicts):
+    return pl.DataFrame(
+        {"claim_id": "1a", "statement": "An exposure raises y.", "case": [f"c{k}" for k in
+         range(len(verdicts))], "measure": "E_cf", "estimate": 0.5, "lo": 0.1, "hi": 0.9,
+         "verdict": verdicts, "reason": None}
+    )  # fmt: skip
+
+
+def test_verdicts_over_cases():
+    assert verdict_of(claims("shown", "shown")) == "confirmed"
+    assert verdict_of(claims("contradicted", "undetermined")) == "not confirmed"
+    assert verdict_of(claims("shown", "contradicted")) == "undecided"
+    assert verdict_of(claims("undetermined")) == "undecided"
+    context = InjectContext({"inject_claims": claims("shown", "undetermined")}, "main")
+    (found,) = findings(context)
+    assert found.text == "An exposure raises y."
+    assert "of 2 cases: 1 shown, 1 undetermined" in found.detail
+    assert "c0 0.500 [0.100, 0.900]" in found.detail

@@ -1,0 +1,193 @@
+"""Bad input of the specification's section 8: one clear sentence, before anything is trained."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from polylore.errors import ConfigError, DataError, ModelError, PolyloreError, RunError
+from polylore.facts.fictional import Fiction, FictionConfig, load_pack, make_fiction
+from polylore.files import read_parquet
+from polylore.studies.inject.config import InjectConfig
+from polylore.studies.inject.study import Study, run_inject
+
+Settings = dict[str, Any]
+
+
+def refused(settings: Settings, out: Path, fiction: Fiction | None = None) -> PolyloreError:
+    """What a study says before it trains anything."""
+    with pytest.raises(PolyloreError) as caught:
+        _opened(settings, out, fiction)
+    sentence = str(caught.value)
+    assert sentence.endswith(".")
+    assert "\n" not in sentence
+    return caught.value
+
+
+def _opened(settings: Settings, out: Path, fiction: Fiction | None) -> None:
+    study = Study(InjectConfig.parse(settings), fiction)
+    study.prepare(study.open(out / "run"))
+
+
+@pytest.mark.parametrize(
+    ("section", "change", "kind", "message"),
+    [
+        ("controls", {"fewest": 5}, DataError, "4 never-injected items are asked in de, but 5"),
+        ("probes", {"languages": ["fr"]}, ConfigError, "no probe has the lang fr"),
+        ("probes", {"depths": ["deep"]}, ConfigError, "no probe has the depth deep"),
+        ("plan", {"languages": ["fr"]}, ConfigError, "no passage is in fr"),
+        ("plan", {"allow_dose": False}, DataError, "injected, more than 10%"),
+        ("plan", {"preset": "paper"}, ConfigError, "the plan of the published items"),
+        ("train", {"updates": 5}, ConfigError, "last exposure is at step .*updates is 5"),
+        ("background", {"length": 24}, DataError, "a row of 24 holds 23"),
+        ("background", {"length": None}, ConfigError, "how many tokens a row has"),
+        ("background", {"eos": "<end>"}, ConfigError, "no token '<end>'"),
+        ("background", {"source": []}, ConfigError, "background.source must name"),
+        ("background", {"source": ["nowhere"]}, ConfigError, "No file matches"),
+        ("background", {"heldout": 10**6}, ConfigError, "give more text or make fewer updates"),
+        ("background", {"kind": "rows"}, DataError, "no file"),
+        ("scan", {"strict": True}, DataError, "The background holds .* traces of the items"),
+        ("items", {"languages": ["xx"]}, ConfigError, "no language pack for xx"),
+        ("items", {"source": "nowhere"}, DataError, "must hold one file items"),
+    ],
+)
+def test_settings_that_do_not_fit(
+    settings: Settings,
+    tmp_path: Path,
+    section: str,
+    change: Settings,
+    kind: type[PolyloreError],
+    message: str,
+) -> None:
+    settings.setdefault(section, {}).update(change)
+    with pytest.raises(kind, match=message):
+        raise refused(settings, tmp_path)
+
+
+def test_no_model(settings: Settings, tmp_path: Path) -> None:
+    assert "model" in str(refused(settings | {"model": ""}, tmp_path))
+    error = refused(settings | {"model": str(tmp_path / "none")}, tmp_path)
+    assert isinstance(error, ModelError | ConfigError)
+
+
+def test_a_rate_that_is_not_known(settings: Settings, tmp_path: Path) -> None:
+    del settings["train"]["rate"]
+    settings["batch"] = {"small": 8, "large": 16, "lr": ["sqrt"], "optimizer": ["fresh_burn_in"]}
+    assert "give train.rate.learning_rate" in str(refused(settings, tmp_path))
+
+
+def made() -> Fiction:
+    packs = [load_pack(lang) for lang in ("en", "de")]
+    return make_fiction(packs, FictionConfig(n=8, n_control=4, facts=2, paraphrases=3))
+
+
+def written(fiction: Fiction, folder: Path, name: str, change: Settings) -> Path:
+    """Item files with one row changed."""
+    fiction.export(folder)
+    frame = getattr(fiction, name)
+    rows = frame.to_dicts()
+    rows[0].update(change)
+    (folder / f"{name}.parquet").unlink()
+    lines = [json.dumps(row, ensure_ascii=False) for row in rows]
+    (folder / f"{name}.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("passages", {"text": " "}, "the text of f0000/en/0 is empty"),
+        ("passages", {"item_id": "f9999"}, "item f9999 is not among the items"),
+        ("passages", {"text": "Cafe\u0301."}, "not in Unicode form NFC"),
+        ("probes", {"target": ""}, "the target of .* is empty"),
+        ("probes", {"colour": 1}, "no field colour"),
+        ("probes", {"prefix": None}, "the field prefix is missing"),
+    ],
+)
+def test_item_files_that_cannot_be_meant(
+    settings: Settings, tmp_path: Path, name: str, change: Settings, message: str
+) -> None:
+    settings["items"] = {"source": str(written(made(), tmp_path / "items", name, change))}
+    with pytest.raises(DataError, match=message):
+        raise refused(settings, tmp_path)
+
+
+def test_a_malformed_line_is_named(settings: Settings, tmp_path: Path) -> None:
+    folder = written(made(), tmp_path / "items", "probes", {})
+    path = folder / "probes.jsonl"
+    lines = path.read_text("utf-8").splitlines()
+    path.write_text("\n".join([*lines[:2], "{", *lines[3:]]), encoding="utf-8")
+    settings["items"] = {"source": str(folder)}
+    with pytest.raises(DataError, match=r"probes\.jsonl.*3"):
+        raise refused(settings, tmp_path)
+
+
+def test_items_in_too_few_texts(settings: Settings, tmp_path: Path) -> None:
+    fiction = made()
+    few = Fiction(fiction.items, fiction.passages.filter(variant=0), fiction.probes)
+    assert "the arm paraphrase needs 2" in str(refused(settings, tmp_path, few))
+
+
+def test_items_without_probes(settings: Settings, tmp_path: Path) -> None:
+    fiction = made()
+    mute = Fiction(fiction.items, fiction.passages, fiction.probes.clear())
+    assert "no probe, so nothing would be read" in str(refused(settings, tmp_path, mute))
+
+
+def test_without_control_items_only_on_request(settings: Settings, tmp_path: Path) -> None:
+    fiction = made()
+    items = fiction.items.filter(~pl.col("control"))
+    alone = Fiction(
+        items,
+        fiction.passages.filter(pl.col("item_id").is_in(items["item_id"].to_list())),
+        fiction.probes.filter(pl.col("item_id").is_in(items["item_id"].to_list())),
+    )
+    assert "0 never-injected items are asked in de" in str(refused(settings, tmp_path, alone))
+    settings["controls"]["no_control"] = True
+    study = Study(InjectConfig.parse(settings), alone)
+    assert "never" not in study.designs["main seed 0"].arms["arm"].to_list()
+
+
+def test_the_sham_run_needs_as_many_other_items(settings: Settings, tmp_path: Path) -> None:
+    fiction = made()
+    few = make_fiction([load_pack(lang) for lang in ("en", "de")], FictionConfig(n=2, first=100))
+    few.export(tmp_path / "sham")
+    settings["items"] = {"sham": str(tmp_path / "sham")}
+    settings["controls"]["sham"] = True
+    assert "needs 8 other items, but items.sham has 2" in str(refused(settings, tmp_path, fiction))
+
+
+def test_changed_items_are_refused_on_resume(settings: Settings, tmp_path: Path) -> None:
+    config = InjectConfig.parse(settings)
+    Study(config, made()).open(tmp_path / "run")
+    other = made()
+    other = Fiction(
+        other.items, other.passages.with_columns(text=pl.col("text") + " "), other.probes
+    )
+    with pytest.raises(RunError, match=r"inputs\.items"):
+        Study(config, other).open(tmp_path / "run")
+
+
+def test_a_run_of_other_settings_is_refused(settings: Settings, tmp_path: Path) -> None:
+    settings["conditions"] = [{"name": "slow", "set": {"train.rate.learning_rate": 1e-5}}]
+    study = Study(InjectConfig.parse(settings))
+    study.prepare(study.open(tmp_path / "run"))
+    settings["conditions"][0]["set"]["train.rate.learning_rate"] = 1e-6
+    with pytest.raises(RunError, match="holds a run 'slow seed 0' of other settings"):
+        Study(InjectConfig.parse(settings)).open(tmp_path / "run")
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_log(
+    settings: Settings, tmp_path: Path
+) -> None:
+    settings["train"]["rate"]["learning_rate"] = 1e30
+    settings["probes"] |= {"extras_every": 0, "ceiling": False, "at": "every"}
+    with pytest.raises(RunError, match=r"1 of 1 runs failed.*what was read is kept in"):
+        run_inject(InjectConfig.parse(settings), tmp_path / "run")
+    parts = next((tmp_path / "run" / "unfinished").iterdir()) / "readings"
+    kept = sorted(parts.glob("t-*.parquet"))
+    assert kept
+    first = read_parquet(kept[0])
+    assert first["mean_logprob"].is_finite().all()

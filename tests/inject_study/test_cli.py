@@ -1,0 +1,62 @@
+"""The commands of `polylore inject`, as a user types them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from polylore.cli.main import cli
+from polylore.facts.fictional import read_fiction
+
+
+def typed(*words: str) -> Any:
+    return CliRunner().invoke(cli, ["inject", *words], catch_exceptions=False)
+
+
+@pytest.fixture
+def study(settings: dict[str, Any], tmp_path: Path) -> str:
+    path = tmp_path / "study.yaml"
+    path.write_text(yaml.safe_dump(settings), encoding="utf-8")
+    return str(path)
+
+
+def test_items_are_made_and_linted(tmp_path: Path) -> None:
+    out = str(tmp_path / "items")
+    made = typed("make-items", "--languages", "en,ja", "--n", "3", "--n-control", "2", "--out", out)
+    assert "5 items" in made.output
+    fiction = read_fiction(out)
+    assert fiction.languages == ["en", "ja"]
+    assert len(fiction.controls) == 2
+    assert typed("lint-items", out).output == "No findings.\n"
+    probes = fiction.probes.with_columns(target_in_prefix=True)
+    probes.write_parquet(tmp_path / "items" / "probes.parquet")
+    found = typed("lint-items", out, "--json")
+    assert found.exit_code == 0 or found.return_value == 3
+    rows = [json.loads(line) for line in found.output.splitlines()]
+    assert {row["rule"] for row in rows} == {"target_in_prefix"}
+
+
+def test_built_in_studies_are_listed() -> None:
+    assert "smoke" in typed("studies").output
+
+
+def test_a_plan_starts_nothing(study: str, tmp_path: Path) -> None:
+    said = typed("plan", study, "--quiet").output
+    assert "main seed 0: 16 updates" in said
+    assert "In all: 1 runs" in said
+    costs = json.loads(typed("plan", study, "--json").output)
+    assert costs[0]["readings"] == 9
+    assert "share" not in costs[0]  # calibration is off in this study
+    timed = json.loads(typed("plan", study, "--json", "--execution.calibrate", "true").output)
+    assert timed[0]["share"] > 0
+    assert [path.name for path in tmp_path.iterdir()] == ["study.yaml"]
+
+
+def test_a_run_writes_its_folder(study: str, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    said = typed("run", study, "--out", str(out), "--quiet", "--no-report", "--plan.tail", "1")
+    assert str(out) in said.output
+    assert (out / "tables" / "inject_runs.parquet").is_file()
