@@ -1,5 +1,6 @@
 """Questions as they are put before a model, and sets made from facts."""
 
+import polars as pl
 import pytest
 
 from polylore.errors import ConfigError
