@@ -37,8 +37,8 @@ SECOND_SEEDS = 2
 class Experiment:
     """Runs what is asked for and opens what is there."""
 
-    def __init__(self, folder: Path, seeds: int, jobs: int) -> None:
-        self.folder, self.seeds, self.jobs = folder, seeds, jobs
+    def __init__(self, folder: Path, jobs: int, *, train: bool = True) -> None:
+        self.folder, self.jobs, self.train = folder, jobs, train
         self._start = time.monotonic()
         self.runs: dict[str, RunFolder] = {}
 
@@ -55,7 +55,10 @@ class Experiment:
 
     def study(self, name: str, model: Pretrained, seeds: int) -> RunFolder:
         """One of the studies."""
-        run = run_stage(name, model, self.folder, seeds, self.jobs, self.tell)
+        if self.train:
+            run = run_stage(name, model, self.folder, seeds, self.jobs, self.tell)
+        else:
+            run = RunFolder.load(self.folder / name)
         self.runs[name] = run
         return run
 
@@ -93,9 +96,12 @@ def main() -> None:
     parser.add_argument(
         "--also", nargs="*", choices=PARTS, default=[], help="stage 3, the second pair, contrasts"
     )
+    parser.add_argument(
+        "--page-only", action="store_true", help="write the page anew from runs that are there"
+    )
     parser.add_argument("--remark", default="", help="sentence about the runs, for the page")
     options = parser.parse_args()
-    made = Experiment(options.folder, options.seeds, options.jobs)
+    made = Experiment(options.folder, options.jobs, train=not options.page_only)
     model = made.model("shared")
     run = made.study("arms", model, options.seeds)
     required, figures, lines = written(made, model, run, options)
