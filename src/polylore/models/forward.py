@@ -11,6 +11,7 @@ import torch
 
 from polylore.errors import ModelError
 from polylore.models.checking import quiet
+from polylore.models.live import sharded
 from polylore.models.masks import tree_masks
 from polylore.models.packing import Row
 
@@ -24,9 +25,12 @@ def evaluation(model: Any) -> Iterator[None]:
     """No gradients and no dropout; a model that was training goes on training afterwards."""
     training = model.training
     model.eval()
+    # Weights that are spread over processes are gathered into memory that training uses again,
+    # which it could not if it were made in inference mode.
+    without = torch.no_grad() if sharded(model) else torch.inference_mode()
     try:
         # quiet: transformers warns about padding tokens without a mask, which are harmless here.
-        with torch.inference_mode(), quiet():
+        with without, quiet():
             yield
     finally:
         model.train(training)

@@ -32,7 +32,7 @@ def check_live(model: Any, tokenizer: Any) -> None:
             its vocabulary, or a tokenizer that reports no character offsets.
     """
     name = type(model).__name__
-    if _sharded(model):
+    if sharded(model):
         raise ModelError(
             f"The weights of {name} are spread over processes (FSDP, ZeRO-3 or tensor parallel), "
             "so one process cannot ask it alone; save checkpoints and ask them with "
@@ -52,15 +52,17 @@ def check_live(model: Any, tokenizer: Any) -> None:
         )
 
 
-def _sharded(model: Any) -> bool:
+def sharded(model: Any) -> bool:
+    """Whether the weights of a model are spread over processes."""
     if any(hasattr(weight, "ds_id") for weight in model.parameters()):
         return True
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return False
-    from torch.distributed.fsdp import FullyShardedDataParallel
+    from torch.distributed.fsdp import FSDPModule, FullyShardedDataParallel
     from torch.distributed.tensor import DTensor
 
-    return any(isinstance(part, FullyShardedDataParallel) for part in model.modules()) or any(
+    spread = (FSDPModule, FullyShardedDataParallel)
+    return any(isinstance(part, spread) for part in model.modules()) or any(
         isinstance(weight, DTensor) for weight in model.parameters()
     )
 
