@@ -53,9 +53,13 @@ def answer_transfer(
         first=pl.col("step").min(), last=pl.col("step").max()
     )
     states = _states(answers.select("run_id", "t").unique(), spans, lags)
-    named = _named(answers, probes)
-    told = named.filter(pl.col("arm") != CONTROL).join(states, on=["run_id", "item_id", "t"])
-    never = named.filter(pl.col("arm") == CONTROL)
+    # Most states are at no lag: what they hold is let go of before it is looked at.
+    at_lags = answers.filter(pl.col("arm") != CONTROL).join(states, on=["run_id", "item_id", "t"])
+    told = _named(at_lags, probes)
+    beside = answers.filter(pl.col("arm") == CONTROL).join(
+        at_lags.select("run_id", "t").unique(), on=["run_id", "t"], how="semi"
+    )
+    never = _named(beside, probes)
     whole = told.group_by("run_id", "t", "lag", "arm", "inject_lang").agg(weight=pl.len())
     rows: list[Row] = []
     for quantity in ("right", "same"):
@@ -108,7 +112,10 @@ def _named(answers: pl.DataFrame, probes: pl.DataFrame) -> pl.DataFrame:
     )
     return said.join(
         things, left_on=["probe_lang", "word"], right_on=["lang", "word"], how="left"
-    ).select("run_id", "t", "item_id", "fact_id", "probe_id", *_CELL, "greedy_exact", "things")
+    ).select(
+        "run_id", "t", "item_id", "fact_id", "probe_id", *_CELL, "greedy_exact", "things",
+        *(["lag"] if "lag" in answers.columns else []),
+    )  # fmt: skip
 
 
 def _values(answers: pl.DataFrame, quantity: str, by: list[str]) -> pl.DataFrame:

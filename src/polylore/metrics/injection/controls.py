@@ -14,11 +14,13 @@ from polylore.metrics.injection.crossfit import Gains, control_effectivity, mean
 from polylore.metrics.injection.measured import Measured
 from polylore.metrics.injection.measurements import Measurements
 from polylore.metrics.injection.published import FACTORS, drawn_means, find_peaks
-from polylore.metrics.injection.resample import few, limits, ones, with_data
+from polylore.metrics.injection.resample import FEWEST, limits, ones, with_data
 from polylore.metrics.injection.trajectories import Cell, Items, pseudo_exposed
 from polylore.tables.injection_evidence import CONTROLS
 
 Row = dict[str, Any]
+_AT_ONCE = 100
+"""Resamples that are computed together."""
 
 
 def expected_maximum(n: int) -> float:
@@ -89,9 +91,11 @@ def _without_learning(measured: Measured, found: Measurements) -> Iterator[Row]:
     }
     yield key | {"quantity": "start", "value": _number(float(np.nanmean(y_QT))), "n": len(y_QT),
                  "n_readings": n}  # fmt: skip
-    drawn = with_data(cell, None if few(cell) else found.draws)
-    yield key | _with_interval("default_false", control_effectivity(
-        Gains.of_controls(cell, found.window), drawn)) | {"n": cell.control.n}  # fmt: skip
+    enough = len(set(cell.control.names)) >= FEWEST
+    drawn = with_data(cell, found.draws if enough else None)
+    own = Gains.of_controls(cell, found.window)
+    ours = np.concatenate([control_effectivity(own, part) for part in drawn.chunks(_AT_ONCE)])
+    yield key | _with_interval("default_false", ours) | {"n": cell.control.n}
     items = pseudo_exposed(cell)
     try:
         peaks = find_peaks(cell, items, found.window)

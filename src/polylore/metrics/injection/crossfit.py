@@ -242,20 +242,13 @@ def retention(
     w = weights.injected_DJ
     peak_DJ = peaks(gains, corrected, w)
     base_DJ = at_states(gains.cell, corrected, peak_DJ)
-    parts = []
-    for lag in lags_L.tolist():
-        value_DJ = at_states(gains.cell, corrected, peak_DJ + lag)
-        both = ~np.isnan(value_DJ) & ~np.isnan(base_DJ)
-        weight = w * both
-        parts.append(
-            (
-                (weight * np.where(both, value_DJ, 0)).sum(axis=1),
-                (weight * np.where(both, base_DJ, 0)).sum(axis=1),
-                weight.sum(axis=1),
-            )
-        )
-    if not parts:
-        nothing = np.zeros((len(w), 0))
-        return Kept(nothing, nothing, nothing)
-    top, bottom, weight = (np.stack(part, axis=1) for part in zip(*parts, strict=True))
-    return Kept(top, bottom, weight)
+    columns_DJL = gains.cell.columns(peak_DJ[..., None] + lags_L)
+    rows = np.arange(gains.items.n)[:, None]
+    after_DJL = corrected[np.arange(len(corrected))[:, None, None], rows, columns_DJL]
+    both = (columns_DJL >= 0) & ~np.isnan(after_DJL) & ~np.isnan(base_DJ)[..., None]
+    weight = w[..., None] * both
+    return Kept(
+        (weight * np.where(both, after_DJL, 0)).sum(axis=1),
+        (weight * np.where(both, base_DJ[..., None], 0)).sum(axis=1),
+        weight.sum(axis=1),
+    )

@@ -16,6 +16,8 @@ from polylore.metrics.injection.resample import Weights, divide, ones
 
 RATES = (0.3, 0.5, 0.7, 0.8, 0.9)
 LONGEST_RISE = 20
+_KEPT = 500_000
+"""Largest design, in numbers, that is kept from one fit to the next."""
 
 
 def ramp(lags: Array, p: int, r: float) -> Array:
@@ -69,6 +71,7 @@ class Mean:
         self.states_T = gains.cell.states_T[self.seen_T]
         lags_SNT = self.states_T[None, None, :] - times[:, :, None]
         self.lags_SNT = np.where(times[:, :, None] >= 0, lags_SNT, 0)  # 0: no exposure
+        self._columns: dict[int, Array] = {}
 
     def curve(self, weights: Weights, corrected_DJT: Array | None = None) -> Array:
         """Weighted mean of D(j, t) at the states seen: (D, T)."""
@@ -87,13 +90,21 @@ class Mean:
 
     def columns(self, p: int) -> Array:
         """Both columns of the design for a rise of p steps and every rate: (S, G, 2, T)."""
+        if p in self._columns:
+            return self._columns[p]
         log_u = np.log10(since_peak(self.lags_SNT, p))
         found = np.empty((len(self.lags_SNT), len(RATES), 2, len(self.states_T)))
         for k, r in enumerate(RATES):
             shape = ramp(self.lags_SNT, p, r)
             found[:, k, 0] = shape.sum(axis=1)
             found[:, k, 1] = -(shape * log_u).sum(axis=1)
+        if found.size <= _KEPT:
+            self._columns[p] = found
         return found
+
+    def forget(self) -> None:
+        """Let go of designs that were kept between fits."""
+        self._columns.clear()
 
 
 @dataclass(frozen=True)

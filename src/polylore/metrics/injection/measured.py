@@ -154,6 +154,7 @@ def measure(
                 else gains_by_exposure(mean, kernel, part, curve),
             )
         )
+    mean.forget()
     effect, kept, left, fitted, each = zip(*parts, strict=True)
     return Measured(
         cell,
@@ -218,12 +219,15 @@ _READ = 0.5
 
 def read_lags(gains: Gains, wanted: list[int]) -> Array:
     """The lags after the last peak that were read nearest to those wanted, each once."""
-    one = ones(gains.cell)
+    one, cell = ones(gains.cell), gains.cell
     corrected = gains.corrected(one)
-    longest = int(gains.cell.states_T[-1] - gains.items.times_JN[:, 0].min())
-    every = np.arange(longest + 1)
-    weight = retention(gains, one, every, corrected).weight_DL[0]
-    there = every[weight >= _READ * gains.items.n]
+    peak_J = peaks(gains, corrected, one.injected_DJ)[0]
+    every = np.arange(int(cell.states_T[-1] - gains.items.times_JN[:, 0].min()) + 1)
+    column_LJ = cell.columns(peak_J + every[:, None])
+    rows = np.arange(gains.items.n)
+    known_LJ = (column_LJ >= 0) & ~np.isnan(corrected[0][rows, column_LJ])
+    read_L = (known_LJ & known_LJ[0]).sum(axis=1)
+    there = every[read_L >= _READ * gains.items.n]
     if not len(there):
         return np.zeros(0, dtype=np.int64)
     near = np.abs(there[None] - np.array(wanted)[:, None]).argmin(axis=1)
