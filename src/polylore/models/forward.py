@@ -25,9 +25,10 @@ def evaluation(model: Any) -> Iterator[None]:
     """No gradients and no dropout; a model that was training goes on training afterwards."""
     training = model.training
     model.eval()
+    # Weights that are spread over processes are gathered into memory that training uses again,
+    # which it could not if it were made in inference mode.
+    without = torch.no_grad() if sharded(model) else torch.inference_mode()
     try:
-        # Weights that are gathered from several processes stay in use after this.
-        without = torch.no_grad() if sharded(model) else torch.inference_mode()
         # quiet: transformers warns about padding tokens without a mask, which are harmless here.
         with without, quiet():
             yield

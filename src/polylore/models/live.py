@@ -53,15 +53,16 @@ def check_live(model: Any, tokenizer: Any) -> None:
 
 
 def sharded(model: Any) -> bool:
-    """Whether the weights are spread over processes."""
+    """Whether the weights of a model are spread over processes."""
     if any(hasattr(weight, "ds_id") for weight in model.parameters()):
         return True
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return False
-    from torch.distributed.fsdp import FullyShardedDataParallel
+    from torch.distributed.fsdp import FSDPModule, FullyShardedDataParallel
     from torch.distributed.tensor import DTensor
 
-    return any(isinstance(part, FullyShardedDataParallel) for part in model.modules()) or any(
+    spread = (FSDPModule, FullyShardedDataParallel)
+    return any(isinstance(part, spread) for part in model.modules()) or any(
         isinstance(weight, DTensor) for weight in model.parameters()
     )
 
