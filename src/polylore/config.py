@@ -78,11 +78,15 @@ def _short(value: Any) -> str:
 def _sentence(error: ValidationError, where: str) -> str:
     parts = []
     for item in error.errors(include_url=False):
-        key = ".".join(str(p) for p in item["loc"]) or "(top level)"
+        key = ".".join(str(p) for p in item["loc"])
+        what = item["msg"].removeprefix("Value error, ")
         if item["type"] == "extra_forbidden":
             parts.append(f"{key} is not a known setting")
         elif item["type"] == "missing":
             parts.append(f"{key} must be given")
+        elif isinstance(item["input"], dict):
+            # A rule about several settings names them itself.
+            parts.append(f"{key}: {what}" if key else what)
         else:
-            parts.append(f"{key}: {item['msg']} (got {item['input']!r})")
+            parts.append(f"{key}: {what} (got {_short(item['input'])})")
     return f"{where}: {'; '.join(parts)}."

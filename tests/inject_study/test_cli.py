@@ -9,6 +9,7 @@ import yaml
 from click.testing import CliRunner
 
 from polylore.cli.main import cli
+from polylore.errors import ConfigError
 from polylore.facts.fictional import read_fiction
 
 
@@ -60,3 +61,8 @@ def test_a_run_writes_its_folder(study: str, tmp_path: Path) -> None:
     said = typed("run", study, "--out", str(out), "--quiet", "--no-report", "--plan.tail", "1")
     assert str(out) in said.output
     assert (out / "tables" / "inject_runs.parquet").is_file()
+
+
+def test_a_built_in_study_without_a_model_is_one_sentence() -> None:
+    with pytest.raises(ConfigError, match=r"smoke\.yaml: model: name the checkpoint .* does\.$"):
+        typed("plan", "smoke")

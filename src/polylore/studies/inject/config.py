@@ -184,7 +184,7 @@ class ExecutionConfig(Config):
 class InjectConfig(Config):
     """Facts put into a running training, watched as they arrive and fade."""
 
-    model: str = Field(default="", min_length=1)
+    model: str = ""
     """Checkpoint to go on from: a model folder, a training run of polylore, or a hub name."""
     revision: str | None = None
     """Step or name of the checkpoint within a series."""
@@ -221,6 +221,8 @@ class InjectConfig(Config):
 
     @model_validator(mode="after")
     def _means_something(self) -> Self:
+        if not self.model:
+            raise ValueError("model: name the checkpoint to go on from, as --model FOLDER does")
         if not any(arm.n for arm in self.arms):
             raise ValueError("arms: at least one arm must inject something")
         names = [arm.name for arm in self.arms]

@@ -67,7 +67,7 @@ def _matrix(arm: str, design: str, rows: pl.DataFrame) -> Chart:
     )
     frame = frame.with_columns(
         mark=pl.when(pl.col("gate_pass").fill_null(False))
-        .then(pl.col("cd").round(2).cast(pl.String))
+        .then(pl.col("cd").round(2).cast(pl.String).fill_null("–"))
         .otherwise(pl.lit("gate")),
         shown=pl.when("gate_pass").then("cd"),
     )
