@@ -118,6 +118,11 @@ def test_effects_and_claims_are_drawn_over_seeds(finished) -> None:
     assert effects["lo_seed"].null_count() == 0
     sides = effects.filter(minus="none", group="pivot", level="facts")
     assert set(sides["arm"]) == set(NODES) - {"start", "none"}
+    # An arm's own language is no "other" one, beside the start either.
+    own = effects.filter(arm="cpt_B", minus="none", level="facts")
+    langs = dict(own.select("group", "langs").iter_rows())
+    assert langs["target"] == ["qab"]
+    assert "qab" not in langs.get("others_out", [])
     claims = run.table("align_claims")
     assert claims.select("delta", "lo", "hi", "verdict", "p_holm").null_count().sum_horizontal()[
         0

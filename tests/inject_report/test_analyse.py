@@ -102,6 +102,9 @@ def test_claims_have_verdicts_and_reasons(tables):
         assert claims.filter(claim_id=open_)["reason"].null_count() == 0
     assert claims.filter(claim_id="1a")["signs_by_seed"].to_list()[0] == [1, 1]
     assert "contradicted" in verdicts["3a"]  # paraphrase was made the better one
+    # First exposures gain more here (5b), and a kernel with one gain takes that for forgetting.
+    assert verdicts["3b"] == {"undetermined"}
+    assert "exposures_gain_unequally" in claims.filter(claim_id="3b")["reason"].to_list()
 
 
 def test_batches_stages_and_sweeps(tmp_path, made, quick):

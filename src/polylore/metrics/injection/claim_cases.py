@@ -23,6 +23,7 @@ from polylore.metrics.injection.readout import (
     OTHER,
     OWN,
     Reading,
+    Readout,
     accumulated,
     at_peak,
     decay,
@@ -127,7 +128,21 @@ def between_arms(e: Evidence, reading: Reading, measure: str) -> Iterator[Row]:
     for depth in DEPTHS:
         pair = [_read(e, reading, arm, depth) for arm in (DUP, PARA)]
         if pair[0] is not None and pair[1] is not None:
-            yield _row(f"duplication minus paraphrase, {depth}", measure, pair[0] - pair[1])
+            row = _row(f"duplication minus paraphrase, {depth}", measure, pair[0] - pair[1])
+            yield row if reading is not decay else _doubted(row, e.main, (DUP, PARA), depth)
+
+
+def _doubted(row: Row, side: Readout, arms: tuple[str, ...], depth: str) -> Row:
+    """A difference of decays; undetermined where one gain for all exposures is refuted.
+
+    Its `a` takes a fall of the gains for forgetting: with no forgetting at all and gains that fall
+    from 3.3 to .3 it is above .2.
+    """
+    for arm in arms:
+        first, later = (side.number(reading, arm, depth) for reading in (first_gain, later_gain))
+        if first is not None and later is not None and (first - later).verdict == SHOWN:
+            return row | {"verdict": UNDETERMINED, "reason": "exposures_gain_unequally"}
+    return row
 
 
 def level(e: Evidence) -> Iterator[Row]:
@@ -173,8 +188,9 @@ def stage_decay(e: Evidence) -> Iterator[Row]:
         (early, one), (late, two) = e.stages[0], e.stages[-1]
         pair = [side.number(decay, DUP, MEM) for side in (one, two)]
         if pair[0] is not None and pair[1] is not None:
-            case = f"step {early} minus step {late}"
-            yield _row(case, "difference of a_kernel", pair[0] - pair[1])
+            row = _row(f"step {early} minus step {late}", "difference of a_kernel",
+                       pair[0] - pair[1])  # fmt: skip
+            yield _doubted(_doubted(row, one, (DUP,), MEM), two, (DUP,), MEM)
 
 
 def once_exceeds(e: Evidence) -> Iterator[Row]:
@@ -236,6 +252,7 @@ def slowest(e: Evidence) -> Iterator[Row]:
             if other is not None:
                 row = _row(f"{arm}: {depth} minus compositional", "difference of a_kernel",
                            other - comp)  # fmt: skip
+                row = _doubted(_doubted(row, e.main, (arm,), depth), e.main, (arm,), COMP)
                 if learned.verdict != SHOWN:
                     # A kernel of nothing has no rate.
                     row |= {"verdict": UNDETERMINED, "reason": "nothing_learned_to_be_forgotten"}

@@ -64,13 +64,20 @@ def comparisons(
         yield Judged(pair, ok, target, inside, claims)
 
 
+def plain(pair: Pair, arm: Manifest) -> Judged:
+    """A comparison that nothing is claimed about: only how far apart two arms are."""
+    return Judged(pair, True, arm["target"], frozenset(languages_of(arm)), ())
+
+
 def _asked_languages(manifests: Sequence[Manifest]) -> set[str]:
     return {lang for m in manifests for lang in m["asked"]}
 
 
 def languages_of(manifest: Manifest) -> set[str]:
-    """Languages whose text an arm was meant to read."""
+    """Languages whose text an arm was meant to read, replayed text of the start included."""
     design = manifest["design"]
+    if design.get("replay"):
+        return {lang for lang, own in manifest["spent"]["by_language"].items() if own}
     ratio = design.get("ratio")
     if isinstance(ratio, dict):
         return set(ratio)

@@ -25,7 +25,7 @@ from polylore.studies.align.arms.comparisons import (
     Judged,
     comparisons,
     is_about,
-    languages_of,
+    plain,
 )
 from polylore.studies.align.arms.conduction import conduction_claims
 from polylore.studies.align.arms.config import ArmsConfig
@@ -82,7 +82,7 @@ def score_arms(
         seeds = _systems(answered, manifests)
         flagged = _flagged(made["align_trust"])
         made["align_effects"] = pl.concat(
-            [EFFECTS.empty(), *_effects(scored, seeds, compared, config, flagged)]
+            [EFFECTS.empty(), *_effects(scored, seeds, compared, manifests, config, flagged)]
         )
         show(1, 3, "judging claims")
         rows += _claims(scored, seeds, compared, config)
@@ -118,11 +118,12 @@ def effects_of(
             if run.has_table(name)}  # fmt: skip
     answered = _layouts(made, sets.items)
     about = next(m for m in manifests if m["arm"] == arm)
-    one = Judged(Pair(arm, minus, ""), True, about["target"], frozenset(languages_of(about)), ())
+    one = plain(Pair(arm, minus, ""), about)
     seeds = _systems(answered, manifests)
     flagged = _flagged(made["align_trust"])
     scored = [_scores(layout, config) for layout in answered]
-    return pl.concat([EFFECTS.empty(), *_effects(scored, seeds, [one], config, flagged)]).filter(
+    found = _effects(scored, seeds, [one], manifests, config, flagged)
+    return pl.concat([EFFECTS.empty(), *found]).filter(
         (pl.col("arm") == arm) & (pl.col("minus") == minus)
     )
 
@@ -223,15 +224,17 @@ def _effects(
     scored: Sequence[Scores],
     seeds: Systems,
     compared: Sequence[Judged],
+    manifests: Sequence[Manifest],
     config: ArmsConfig,
     flagged: Mapping[tuple[object, ...], str],
 ) -> Iterator[pl.DataFrame]:
     """Differences of every comparison, and of every arm from the start (side effects)."""
     arms = dict.fromkeys(arm for _, arm in seeds)
+    by_name = {m["arm"]: m for m in manifests}
     pairs = {(one.pair.arm, one.pair.minus): one for one in compared}
     for arm in arms:
         if arm != "none" and ("none" in arms) and (arm, "none") not in pairs:
-            pairs[arm, "none"] = Judged(Pair(arm, "none", "training"), True, None, frozenset(), ())
+            pairs[arm, "none"] = plain(Pair(arm, "none", "training"), by_name[arm])
     for one in scored:
         dataset = next(iter(one.values), None)
         contrasts = [_contrast(pair, str(dataset), seeds) for pair in pairs.values()]
