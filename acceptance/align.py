@@ -27,10 +27,10 @@ NAMES = {"qaa": "A", "qab": "B", "qac": "C", "qad": "D"}
 PLAIN = "inj"
 LIMITS = (
     "Limits: invented languages without grammar, one-token answers of ordinary facts, two layers, "
-    "one learning rate per kind of arm, fresh AdamW moments in every arm; seeds are of training, on "
-    "one world and one set of ordinary facts. Settings of the world were changed once after a first "
-    "whole run, in which questions in wordings never trained failed the gates: now pairs of fact "
-    "and wording are held out, as specified. Bands of the prototype "
+    "one learning rate per kind of arm, fresh AdamW moments in every arm; seeds are of training, "
+    "on one world and one set of ordinary facts. Settings of the world were changed once after a "
+    "first whole run, in which questions in wordings never trained failed the gates: now pairs of "
+    "fact and wording are held out, as specified. Bands of the prototype "
     "are for plausibility only; they are neither golden nor the published study's."
 )
 
