@@ -281,7 +281,7 @@ def batches(e: Evidence, quantity: str, sign: int) -> Iterator[Row]:
         reason = None
         if verdict == UNDETERMINED and lo is not None:
             reason = "interval_holds_zero" if lo <= 0 else "signs_differ_between_seeds"
-        yield {
+        found = {
             "case": f"{row['arm']}, match {row['match']}, LR {row['lr_rule']}, "
             f"{row['optimizer']}: {row['batch_small']} against {row['batch_large']} rows",
             "measure": ("" if sign > 0 else "minus ") + f"difference of {quantity}",
@@ -293,6 +293,8 @@ def batches(e: Evidence, quantity: str, sign: int) -> Iterator[Row]:
             "reason": row["reason"] or reason,
             "n_items": row["n_items"],
         }  # fmt: skip
+        kernels = quantity in ("a_kernel", "zero_tokens_log10")
+        yield _doubted(found, e.main, (row["arm"],), MEM) if kernels else found
 
 
 def proxy(e: Evidence) -> Iterator[Row]:
