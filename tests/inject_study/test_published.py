@@ -6,16 +6,16 @@ import yaml
 from tokenizers import Tokenizer
 
 from polylore.corpus.injection import RowFormat, passage_tokens
+from polylore.studies.built_in import INJECT_STUDIES
 from polylore.studies.inject.conditions import runs_of
 from polylore.studies.inject.config import InjectConfig
 from polylore.studies.inject.design import make_design
 from polylore.studies.inject.items import load_items
-from polylore.studies.inject.presets import study_file
 
 
 def test_the_built_in_study_is_the_published_plan(published: Path) -> None:
     folder = published / "fictional_knowledge"
-    values = yaml.safe_load(study_file("paper").read_text("utf-8"))
+    values = yaml.safe_load(Path(INJECT_STUDIES.file("paper")).read_text("utf-8"))
     values |= {"model": "m", "items": {"source": f"published:{folder}"}}
     config = InjectConfig.parse(values)
     items = load_items(config)

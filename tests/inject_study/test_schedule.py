@@ -1,14 +1,15 @@
 """Which states are read, and which runs there are."""
 
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 
 from polylore.errors import ConfigError
+from polylore.studies.built_in import INJECT_STUDIES
 from polylore.studies.inject.conditions import runs_of
 from polylore.studies.inject.config import LAGS, InjectConfig, ProbingConfig
-from polylore.studies.inject.presets import built_in, study_file
 from polylore.studies.inject.schedule import readings
 from polylore.tables.inject import SCHEDULE
 
@@ -144,10 +145,10 @@ def test_settings_that_cannot_be_meant(settings: dict[str, Any], message: str) -
 def test_built_in_studies_can_be_read() -> None:
     import yaml
 
-    found = dict(built_in())
+    found = dict(INJECT_STUDIES.purposes())
     assert {"smoke", "laptop", "intervals", "gpu", "paper"} <= set(found)
     for name in found:
-        values = yaml.safe_load(study_file(name).read_text("utf-8"))
+        values = yaml.safe_load(Path(INJECT_STUDIES.file(name)).read_text("utf-8"))
         assert runs_of(InjectConfig.parse({"model": "m", **values}, name))
     with pytest.raises(ConfigError, match="There is no built-in study huge"):
-        study_file("huge")
+        INJECT_STUDIES.file("huge")

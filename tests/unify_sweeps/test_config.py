@@ -3,9 +3,9 @@
 import pytest
 
 from polylore.errors import ConfigError
+from polylore.studies.built_in import UNIFY_SWEEPS
 from polylore.studies.unify.conditions import conditions, nested
 from polylore.studies.unify.config import RunConfig, SweepConfig, TrainConfig, run_hash
-from polylore.studies.unify.presets import built_in, sweep_file
 
 
 def test_presets_fill_in_what_is_left_open() -> None:
@@ -128,17 +128,17 @@ def test_identity_is_what_decides_numbers() -> None:
     assert run_hash(one, other) != run_hash(one, sweep.measure)
 
 
-@pytest.mark.parametrize("name", [name for name, _ in built_in()])
+@pytest.mark.parametrize("name", [name for name, _ in UNIFY_SWEEPS.purposes()])
 def test_every_built_in_sweep_is_whole(name: str) -> None:
     from polylore.cli.options import read_config
 
-    found = conditions(read_config(SweepConfig, str(sweep_file(name)), (), {}))
+    found = conditions(read_config(SweepConfig, UNIFY_SWEEPS.file(name), (), {}))
     assert len(found) > 1
 
 
 def test_an_unknown_sweep_names_those_there_are() -> None:
     with pytest.raises(ConfigError, match=r"choose .*smoke"):
-        sweep_file("smok")
+        UNIFY_SWEEPS.file("smok")
 
 
 def test_dotted_keys_are_nested() -> None:

@@ -10,8 +10,8 @@ from polylore.cli.options import config_options, read_config
 from polylore.cli.progress import progress_display
 from polylore.errors import ConfigError
 from polylore.studies.align.arms.config import ArmsConfig
-from polylore.studies.align.arms.presets import built_in, config_file
 from polylore.studies.align.arms.siblings import MAY_DIFFER
+from polylore.studies.built_in import ALIGN_RUNS
 
 
 @click.command()
@@ -40,9 +40,9 @@ def run(
     accelerate launch) its processes train every arm together.
     """
     if study is None:
-        names = "; ".join(f"{name}: {what}" for name, what in built_in())
+        names = "; ".join(f"{name}: {what}" for name, what in ALIGN_RUNS.purposes())
         raise ConfigError(f"Give a YAML file of arms, or a built-in run ({names}).")
-    config = read_config(ArmsConfig, config_file(study), settings, flags)
+    config = read_config(ArmsConfig, ALIGN_RUNS.file(study), settings, flags)
     from polylore.studies.align.arms.study import plan, prepare, run_arms
 
     if dry_run:

@@ -11,6 +11,7 @@ from polylore.cli.inject_report import report
 from polylore.cli.options import config_options, read_config
 from polylore.cli.progress import progress_display
 from polylore.facts.fictional.make import FictionConfig
+from polylore.studies.built_in import INJECT_STUDIES
 from polylore.studies.inject.config import InjectConfig
 
 
@@ -76,16 +77,12 @@ def lint_items(folder: Path, published: bool, tokenizer: str | None, as_json: bo
 @inject.command()
 def studies() -> None:
     """List the built-in studies, to be given in the place of a YAML file."""
-    from polylore.studies.inject.presets import built_in
-
-    for name, about in built_in():
+    for name, about in INJECT_STUDIES.purposes():
         click.echo(f"{name:12}{about}")
 
 
 def _config(study: str | None, settings: tuple[str, ...], flags: dict[str, Any]) -> InjectConfig:
-    from polylore.studies.inject.presets import study_file
-
-    path = None if study is None else str(study_file(study))
+    path = None if study is None else INJECT_STUDIES.file(study)
     return read_config(InjectConfig, path, settings, flags)
 
 

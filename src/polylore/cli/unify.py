@@ -11,6 +11,7 @@ from polylore.cli.progress import progress_display
 from polylore.errors import ConfigError
 from polylore.facts.worlds.config import WorldConfig
 from polylore.facts.worlds.presets import PRESETS, token_preset
+from polylore.studies.built_in import UNIFY_SWEEPS
 from polylore.studies.unify.config import MeasureConfig, SweepConfig, TrainConfig
 from polylore.studies.unify.linking.config import LinkConfig
 
@@ -143,9 +144,7 @@ def sweep(
 
     Interrupted or not, the same command goes on where it stopped and never repeats a finished run.
     """
-    from polylore.studies.unify.presets import sweep_file
-
-    config = read_config(SweepConfig, str(sweep_file(study)), settings, flags)
+    config = read_config(SweepConfig, UNIFY_SWEEPS.file(study), settings, flags)
     if dry_run:
         from polylore.studies.unify.conditions import conditions
 
@@ -162,9 +161,7 @@ def sweep(
 @unify.command()
 def sweeps() -> None:
     """List the built-in sweeps."""
-    from polylore.studies.unify.presets import built_in
-
-    for name, about in built_in():
+    for name, about in UNIFY_SWEEPS.purposes():
         click.echo(f"{name:12}{about}")
 
 

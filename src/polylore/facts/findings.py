@@ -14,7 +14,7 @@ def finding(
     examples: Sequence[str],
     message: str,
 ) -> Finding:
-    """A row of the contract `tables.derived.LINT`."""
+    """A row of the contract `tables.quality.LINT`."""
     return {
         "rule": rule,
         "severity": severity,

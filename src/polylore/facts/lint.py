@@ -14,7 +14,7 @@ from polylore.facts.bmlama import GOLD_TEXT_DIFFERS, SUBJECT_TEXT_DIFFERS
 from polylore.facts.factset import FactSet
 from polylore.facts.findings import Finding, finding
 from polylore.facts.lint_wordings import wording_findings
-from polylore.tables import derived
+from polylore.tables import quality
 from polylore.text import fold
 from polylore.text.prefixes import in_prefix_conflict
 
@@ -26,7 +26,7 @@ _SEVERITIES = ("error", "warning", "note")
 
 
 def lint(factset: FactSet, pivot: str = "en") -> pl.DataFrame:
-    """Findings, errors first; contract `tables.derived.LINT`.
+    """Findings, errors first; contract `tables.quality.LINT`.
 
     Args:
         factset: the set to examine.
@@ -44,7 +44,7 @@ def lint(factset: FactSet, pivot: str = "en") -> pl.DataFrame:
         *_flagged(facts),
     ]
     rows.sort(key=lambda row: _SEVERITIES.index(str(row["severity"])))
-    return derived.LINT.build(rows)
+    return quality.LINT.build(rows)
 
 
 Findings = Iterable[Finding]

@@ -8,7 +8,7 @@ import unicodedata
 import polars as pl
 
 from polylore.metrics.shared_strings import FLAGS, shared_strings
-from polylore.tables import derived
+from polylore.tables import quality
 from polylore.text.prefixes import in_prefix_conflict
 
 DEMOS = 3
@@ -86,7 +86,7 @@ def data_report(facts: pl.DataFrame, pivot: str = "en") -> pl.DataFrame:
     table = pl.concat([parts, whole.select(parts.columns)])
     order = facts["lang"].unique(maintain_order=True).to_list()
     table = table.sort(pl.col("lang").replace_strict(order, range(len(order))), maintain_order=True)
-    return derived.DATA_REPORT.validate(
+    return quality.DATA_REPORT.validate(
         table.join(_missing(facts), on=_GROUP, how="left", maintain_order="left").select(
             *_GROUP,
             "n",

@@ -11,7 +11,7 @@ from polylore.errors import DataError
 from polylore.metrics.bootstrap import Draws, interval
 from polylore.metrics.index import Array
 from polylore.metrics.ranking import pearson, spearman
-from polylore.tables.derived import FREQ_AGREEMENT, FREQ_DISAGREEMENTS
+from polylore.tables.quality import FREQ_AGREEMENT, FREQ_DISAGREEMENTS
 
 ALL = "all"
 _BLOCK = 64

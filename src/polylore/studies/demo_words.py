@@ -15,7 +15,7 @@ from polylore.facts.lexicon import Lexicon, load_lexicon
 from polylore.runs import RunFolder
 from polylore.studies.patch.config import PatchConfig, PlanConfig
 from polylore.studies.patch.running.config import PatchAskConfig, PatchRunConfig
-from polylore.studies.trace.config import WorkConfig
+from polylore.studies.work_config import WorkConfig
 
 Progress = Callable[[int, int, str], None]
 

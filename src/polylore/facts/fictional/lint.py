@@ -8,7 +8,7 @@ import polars as pl
 
 from polylore.facts.fictional.tables import Fiction
 from polylore.facts.findings import Finding, finding
-from polylore.tables.derived import LINT
+from polylore.tables.quality import LINT
 
 TOLERANCE = 0.10
 Encode = Callable[[list[str]], list[list[int]]]
@@ -19,7 +19,7 @@ _SENTENCE = re.compile(r"(?<=[.!?。।！？])\s*")
 def lint_items(
     fiction: Fiction, encode: Encode | None = None, arms: pl.DataFrame | None = None
 ) -> pl.DataFrame:
-    """Findings, errors first; contract `tables.derived.LINT`.
+    """Findings, errors first; contract `tables.quality.LINT`.
 
     Args:
         fiction: items, passages and probes.

@@ -8,14 +8,14 @@ import polars as pl
 from polylore.facts.findings import Finding, finding
 from polylore.facts.lexicon.lexicon import GLOSS, Lexicon, key
 from polylore.facts.lexicon.words import NEAR, Words, is_multi_word
-from polylore.tables.derived import LINT
+from polylore.tables.quality import LINT
 
 ENOUGH = 30
 """Concepts below which no plan is made."""
 
 
 def lint_lexicon(lexicon: Lexicon) -> pl.DataFrame:
-    """Find problems; contract `tables.derived.LINT`.
+    """Find problems; contract `tables.quality.LINT`.
 
     Rules: missing_form and too_few_concepts (errors where a plan would fail), invisible,
     unnormalised, quote_in_form (warnings: they cannot be asked as they stand), colexified,

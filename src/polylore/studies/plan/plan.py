@@ -19,6 +19,7 @@ from polylore.models.skeleton import skeleton
 from polylore.models.store import Source, Store
 from polylore.models.weights import weight_files
 from polylore.runs import RunFolder
+from polylore.studies.asking import refuse_changed_weights
 from polylore.studies.plan import needs
 from polylore.studies.plan.gather import Pending, Progress, Seen, gather, pending, unit_bytes
 from polylore.studies.plan.measure import Measured, measure
@@ -28,12 +29,7 @@ from polylore.studies.trace.ask import parts_of
 from polylore.studies.trace.config import ExecutionConfig, TraceConfig
 from polylore.studies.trace.sheet import Sheet, Sheets
 from polylore.studies.trace.similarity import PART, Measure, Sentences
-from polylore.studies.trace.study import (
-    find_run,
-    make_prompts,
-    read_exposure,
-    refuse_changed_weights,
-)
+from polylore.studies.trace.study import find_run, make_prompts, read_exposure
 from polylore.tables.plan import PLAN, PLAN_TOTALS
 
 _TYPICAL = 600_000_000

@@ -6,17 +6,16 @@ interrupted and repeated; finished units are never asked again.
 
 import random
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 
 import polars as pl
 
-from polylore.errors import DataError, RunError
+from polylore.errors import DataError
 from polylore.facts import FactSet, build_prompts
 from polylore.files import read_parquet
-from polylore.models.store_watch import watched
 from polylore.models.vllm import require_vllm
-from polylore.runs import RunFolder, run_batches
+from polylore.runs import RunFolder
+from polylore.studies.asking import ask_checkpoints, refuse_changed_weights, refuse_missing
 from polylore.studies.trace.analyse import analyse
 from polylore.studies.trace.ask import ask_batch, parts_of, plan_batches, unit_name
 from polylore.studies.trace.config import AskConfig, TraceConfig
@@ -75,27 +74,21 @@ def trace(
             settle(run, measure)
         langs = factset.languages
         batches = plan_batches(run, checkpoints, langs, ask, config.execution, store, measure)
-        store.require([batch.source for batch in batches])
-        remote = any(not batch.source.local for batch in batches)
-        with watched(store, progress if remote else None):
-            run_batches(
-                batches,
-                ask_batch,
-                executor=config.execution.executor,
-                jobs=config.execution.jobs,
-                threads=config.execution.threads,
-                cpus=config.execution.cpus_per_worker,
-                gpus=config.execution.gpus(),
-                retries=config.execution.retries,
-                folder=run.path,
-                units=sum(len(batch.parts) for batch in batches),
-                progress=progress,
-                what="asking",
-            )
-        _refuse_missing(run, checkpoints, langs, measure)
-        if checkpoints["repo"].null_count() < checkpoints.height:
-            store.sweep()
-            run.annotate("downloads", asdict(store.downloads()))
+        ask_checkpoints(
+            run,
+            batches,
+            ask_batch,
+            config.execution,
+            store,
+            [batch.source for batch in batches],
+            units=sum(len(batch.parts) for batch in batches),
+            progress=progress,
+        )
+        rows = checkpoints.iter_rows(named=True)
+        refuse_missing(
+            run,
+            (unit_name(row["ckpt_id"], p) for row in rows for p in parts_of(row, langs, measure)),
+        )
         note_equal_answers(run, config.series.duplicates, cache_dir=config.series.cache_dir)
         if config.referee.corpus is not None:
             bring_truth(run, config)
@@ -229,47 +222,3 @@ def read_exposure(source: str | None) -> pl.DataFrame | None:
             "`polylore tables exposure`, or a training or counting folder of polylore."
         )
     return raw.EXPOSURE.validate(read_parquet(path))
-
-
-def _refuse_missing(
-    run: RunFolder, checkpoints: pl.DataFrame, langs: list[str], measure: Measure | None
-) -> None:
-    """What workers have written must be visible here before numbers are made of it.
-
-    Raises:
-        RunError: network storage still hides some of it.
-    """
-    expected = {
-        unit_name(row["ckpt_id"], part)
-        for row in checkpoints.iter_rows(named=True)
-        for part in parts_of(row, langs, measure)
-    }
-    missing = expected.difference(run.units())
-    if missing:
-        raise RunError(
-            f"{len(missing)} finished units do not show in {run.path} yet, {min(missing)} among "
-            "them, as happens on slow network storage; run the same command again in a minute."
-        )
-
-
-def refuse_changed_weights(run: RunFolder, checkpoints: pl.DataFrame) -> None:
-    """A checkpoint that was asked must not have other weights now.
-
-    Raises:
-        RunError: one has.
-    """
-    if not run.has_table("checkpoints"):
-        return
-    columns = ("files_hash", "weight_hash")  # either may be unknown, then or now
-    before = {row["ckpt_id"]: row for row in run.table("checkpoints").iter_rows(named=True)}
-    asked = {unit.rpartition("/")[0] for unit in run.units()}
-    for row in checkpoints.iter_rows(named=True):
-        old = before.get(row["ckpt_id"])
-        if old is None or row["ckpt_id"] not in asked:
-            continue
-        known = [(old.get(c), row[c]) for c in columns if old.get(c) and row[c]]
-        if known and known[-1][0] != known[-1][1]:
-            raise RunError(
-                f"Checkpoint {row['ckpt_id']} has other weights than when {run.path} asked it; "
-                "give another folder with --out."
-            )

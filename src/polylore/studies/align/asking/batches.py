@@ -16,7 +16,7 @@ from polylore.models.weights import weight_files
 from polylore.runs import RunFolder
 from polylore.studies.align.asking.config import AlignAskConfig
 from polylore.studies.align.conducting.config import ConductAskConfig
-from polylore.studies.trace.config import WorkConfig
+from polylore.studies.work_config import WorkConfig
 
 Ask = TypeVar("Ask", AlignAskConfig, ConductAskConfig)
 Part = tuple[str, str]

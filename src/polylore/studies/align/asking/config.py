@@ -8,7 +8,7 @@ from polylore.config import Config
 from polylore.facts.choices.ask import Manner
 from polylore.studies.align.config import AlignScoreConfig
 from polylore.studies.series import SeriesConfig
-from polylore.studies.trace.config import WorkConfig
+from polylore.studies.work_config import WorkConfig
 
 Mode = Literal["letter_ll", "text_ll", "generate", "rank"]
 PAPER_TOKENS = 4

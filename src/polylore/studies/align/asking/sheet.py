@@ -22,7 +22,7 @@ from polylore.models import (
 )
 from polylore.models.spans import tail, token_ids
 from polylore.studies.align.asking.config import AlignAskConfig
-from polylore.studies.trace.config import WorkConfig
+from polylore.studies.work_config import WorkConfig
 from polylore.tables import align
 
 Row = dict[str, Any]

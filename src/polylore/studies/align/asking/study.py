@@ -1,22 +1,20 @@
 """`align evaluate`: parallel sets before every checkpoint, raw rows first, then every table."""
 
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 
 import polars as pl
 
-from polylore.errors import ConfigError, RunError
+from polylore.errors import ConfigError
 from polylore.facts.choices.ask import build_prompts
-from polylore.models.store_watch import watched
-from polylore.runs import RunFolder, run_batches
+from polylore.runs import RunFolder
 from polylore.studies.align.asking.batches import Part, plan_batches, unit_name
 from polylore.studies.align.asking.checkpoints import added, resolve_all
 from polylore.studies.align.asking.config import AlignEvaluateConfig
 from polylore.studies.align.asking.sets import Sets, empty_options, load_sets
 from polylore.studies.align.asking.work import ask_batch
 from polylore.studies.align.rescore import KIND, score
-from polylore.studies.trace.study import refuse_changed_weights
+from polylore.studies.asking import ask_checkpoints, refuse_changed_weights, refuse_missing
 
 Progress = Callable[[int, int, str], None]
 
@@ -70,33 +68,17 @@ def evaluate(
             },
         )
         batches = plan_batches(run, checkpoints, parts, config.ask, config.execution, store)
-        store.require([batch.source for batch in batches])
-        remote = any(not batch.source.local for batch in batches)
-        with watched(store, progress if remote else None):
-            run_batches(
-                batches,
-                ask_batch,
-                executor=config.execution.executor,
-                jobs=config.execution.jobs,
-                threads=config.execution.threads,
-                cpus=config.execution.cpus_per_worker,
-                gpus=config.execution.gpus(),
-                retries=config.execution.retries,
-                folder=run.path,
-                units=sum(len(batch.parts) for batch in batches),
-                progress=progress,
-                what="asking",
-            )
-        wanted = {unit_name(ckpt, part) for ckpt in checkpoints["ckpt_id"] for part in parts}
-        missing = wanted.difference(run.units())
-        if missing:
-            raise RunError(
-                f"{len(missing)} finished units do not show in {run.path} yet, {min(missing)} "
-                "among them; run the same command again in a minute."
-            )
-        if remote:
-            store.sweep()
-            run.annotate("downloads", asdict(store.downloads()))
+        ask_checkpoints(
+            run,
+            batches,
+            ask_batch,
+            config.execution,
+            store,
+            [batch.source for batch in batches],
+            units=sum(len(batch.parts) for batch in batches),
+            progress=progress,
+        )
+        refuse_missing(run, (unit_name(c, p) for c in checkpoints["ckpt_id"] for p in parts))
         score(run, config.score, progress=progress)
         if report:
             from polylore.studies.align.publish import publish

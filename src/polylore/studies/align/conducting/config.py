@@ -7,7 +7,7 @@ from pydantic import Field, field_validator
 from polylore.config import Config
 from polylore.facts.fiction.config import FormConfig
 from polylore.studies.series import SeriesConfig
-from polylore.studies.trace.config import WorkConfig
+from polylore.studies.work_config import WorkConfig
 
 Component = Literal["source_0", "source_1", "target_0", "target_1", "translate_ts", "translate_st"]
 

@@ -28,7 +28,7 @@ from polylore.models import (
 )
 from polylore.models.spans import token_ids
 from polylore.studies.align.conducting.config import ConductAskConfig
-from polylore.studies.trace.config import WorkConfig
+from polylore.studies.work_config import WorkConfig
 from polylore.tables.fiction import FICTION_ANSWERS
 
 Row = dict[str, Any]

@@ -1,7 +1,6 @@
 """`align conduct`: checkpoints asked about an invented world, raw rows first, then every table."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 
 import polars as pl
@@ -9,9 +8,8 @@ import polars as pl
 from polylore.errors import DataError
 from polylore.facts.fiction.lint import lint_world
 from polylore.facts.fiction.world import World
-from polylore.models.store_watch import watched
-from polylore.runs import RunFolder, run_batches
-from polylore.studies.align.asking.batches import Part, plan_batches
+from polylore.runs import RunFolder
+from polylore.studies.align.asking.batches import Part, plan_batches, unit_name
 from polylore.studies.align.asking.checkpoints import added, resolve_all
 from polylore.studies.align.conducting.config import AlignConductConfig, ConductScoreConfig
 from polylore.studies.align.conducting.score import conduct_tables
@@ -21,7 +19,7 @@ from polylore.studies.align.conducting.work import (
     write_world_tables,
 )
 from polylore.studies.align.world import load_worlds
-from polylore.studies.trace.study import refuse_changed_weights
+from polylore.studies.asking import ask_checkpoints, refuse_changed_weights, refuse_missing
 
 Progress = Callable[[int, int, str], None]
 KIND = "align-conduct"
@@ -63,26 +61,17 @@ def conduct(
         write_world_tables(run, worlds)
         run.annotate("series", {"models": config.models, "series": config.series.plain(), **notes})
         batches = plan_batches(run, checkpoints, parts, config.ask, config.execution, store)
-        store.require([batch.source for batch in batches])
-        remote = any(not batch.source.local for batch in batches)
-        with watched(store, progress if remote else None):
-            run_batches(
-                batches,
-                conduct_batch,
-                executor=config.execution.executor,
-                jobs=config.execution.jobs,
-                threads=config.execution.threads,
-                cpus=config.execution.cpus_per_worker,
-                gpus=config.execution.gpus(),
-                retries=config.execution.retries,
-                folder=run.path,
-                units=sum(len(batch.parts) for batch in batches),
-                progress=progress,
-                what="asking",
-            )
-        if remote:
-            store.sweep()
-            run.annotate("downloads", asdict(store.downloads()))
+        ask_checkpoints(
+            run,
+            batches,
+            conduct_batch,
+            config.execution,
+            store,
+            [batch.source for batch in batches],
+            units=sum(len(batch.parts) for batch in batches),
+            progress=progress,
+        )
+        refuse_missing(run, (unit_name(c, p) for c in checkpoints["ckpt_id"] for p in parts))
         score(run, config.score)
         if report:
             from polylore.studies.align.publish import publish

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from polylore.config import Config
 from polylore.studies.series import SeriesConfig
-from polylore.studies.trace.config import WorkConfig
+from polylore.studies.work_config import WorkConfig
 
 EVERY = 4
 """By default answers are written at the onsets -1 and 0 and at every fourth one."""

@@ -1,19 +1,18 @@
 """`patch run`: every item of a plan before every checkpoint, raw rows only."""
 
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 
 import polars as pl
 
-from polylore.errors import ModelError, PolyloreError, RunError, SelfCheckError
+from polylore.errors import ModelError, PolyloreError, SelfCheckError
 from polylore.models.patching.blocks import block_list
 from polylore.models.patching.onsets import checked
 from polylore.models.resolve import Resolved
 from polylore.models.skeleton import skeleton
 from polylore.models.store import Source, Store
-from polylore.models.store_watch import watched
-from polylore.runs import RunFolder, run_batches
+from polylore.runs import RunFolder
+from polylore.studies.asking import ask_checkpoints, refuse_changed_weights, refuse_missing
 from polylore.studies.patch.planning.plan import PatchPlan
 from polylore.studies.patch.running.config import PatchAskConfig, PatchRunConfig
 from polylore.studies.patch.running.work import (
@@ -23,7 +22,6 @@ from polylore.studies.patch.running.work import (
     plan_batches,
     unit_name,
 )
-from polylore.studies.trace.study import refuse_changed_weights
 from polylore.tables.raw import CHECKPOINTS
 
 Progress = Callable[[int, int, str], None]
@@ -76,33 +74,19 @@ def run_patch(
             },
         )
         batches = plan_batches(run, checkpoints, pairs, ask, config.execution, store)
-        fetched = [b.source for b in batches if b.source.ckpt_id != INIT and not b.source.local]
-        store.require(fetched)
-        with watched(store, progress if fetched else None):
-            run_batches(
-                batches,
-                ask_batch,
-                executor=config.execution.executor,
-                jobs=config.execution.jobs,
-                threads=config.execution.threads,
-                cpus=config.execution.cpus_per_worker,
-                gpus=config.execution.gpus(),
-                retries=config.execution.retries,
-                folder=run.path,
-                units=sum(len(batch.pairs) for batch in batches),
-                progress=progress,
-                what="patching",
-            )
-        if fetched:
-            store.sweep()
-            run.annotate("downloads", asdict(store.downloads()))
+        ask_checkpoints(
+            run,
+            batches,
+            ask_batch,
+            config.execution,
+            store,
+            [batch.source for batch in batches if batch.source.ckpt_id != INIT],
+            units=sum(len(batch.pairs) for batch in batches),
+            progress=progress,
+            what="patching",
+        )
         wanted = [unit_name(ckpt, pair) for ckpt in checkpoints["ckpt_id"] for pair in pairs]
-        missing = set(wanted).difference(run.units())
-        if missing:
-            raise RunError(
-                f"{len(missing)} finished units do not show in {run.path} yet, {min(missing)} "
-                "among them; run the same command again in a minute."
-            )
+        refuse_missing(run, wanted)
         refuse_failed(run, wanted)
     return run
 

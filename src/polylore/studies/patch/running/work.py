@@ -31,7 +31,7 @@ from polylore.studies.patch.running.questions import Marks, Sheet
 from polylore.studies.patch.running.rows import Stamp
 from polylore.studies.patch.running.unit import Tables, Unit, failed_unit
 from polylore.studies.patch.running.vectors import Sources, States
-from polylore.studies.trace.config import WorkConfig
+from polylore.studies.work_config import WorkConfig
 
 INIT = "init"
 """Identity of the randomly initialised weights."""

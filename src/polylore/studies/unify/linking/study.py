@@ -1,7 +1,6 @@
 """`unify link`: the states of every checkpoint, then what they say about accuracy."""
 
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 
 import polars as pl
@@ -11,9 +10,8 @@ from polylore.facts import FactSet
 from polylore.files import read_json
 from polylore.metrics.unification import FRESH
 from polylore.models.store import Source, Store
-from polylore.models.store_watch import watched
-from polylore.runs import RunFolder, run_batches
-from polylore.studies.trace.study import refuse_changed_weights
+from polylore.runs import RunFolder
+from polylore.studies.asking import ask_checkpoints, refuse_changed_weights
 from polylore.studies.unify.linking.answers import Answers, read_answers, refuse_other_facts
 from polylore.studies.unify.linking.config import LinkConfig
 from polylore.studies.unify.linking.prompts import LinkPrompts
@@ -59,25 +57,16 @@ def run_link(config: LinkConfig, out: str | Path, *, progress: Progress | None =
         _write_inputs(run, config, factset, answers, checkpoints)
         run.annotate("notes", {"skipped": resolved.skipped, "missing": resolved.missing})
         batches = _batches(run, config, checkpoints, store, variant, bos)
-        fetched = [batch.source for batch in batches if not _on_disk(batch)]
-        store.require(fetched)
-        with watched(store, progress if fetched else None):
-            run_batches(
-                batches,
-                read_batch,
-                executor=config.execution.executor,
-                jobs=config.execution.jobs,
-                threads=config.execution.threads,
-                cpus=config.execution.cpus_per_worker,
-                gpus=config.execution.gpus(),
-                retries=config.execution.retries,
-                folder=run.path,
-                progress=progress,
-                what="reading checkpoints",
-            )
-        if fetched:
-            store.sweep()
-            run.annotate("downloads", asdict(store.downloads()))
+        ask_checkpoints(
+            run,
+            batches,
+            read_batch,
+            config.execution,
+            store,
+            [batch.source for batch in batches if not batch.ckpt_id.startswith(FRESH)],
+            progress=progress,
+            what="reading checkpoints",
+        )
     return run
 
 
@@ -194,10 +183,6 @@ def _batches(
             )
         )  # fmt: skip
     return batches
-
-
-def _on_disk(batch: Batch) -> bool:
-    return batch.ckpt_id.startswith(FRESH) or batch.source.local
 
 
 def _architecture(sources: list[Source], store: Store) -> Path:
