@@ -1,5 +1,7 @@
 """`polylore bench`: speed, measured side by side in one process."""
 
+import json
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -7,6 +9,7 @@ import click
 from polylore.cli.options import config_options, read_config
 from polylore.cli.output import show_frame
 from polylore.cli.progress import progress_display
+from polylore.config import Config
 from polylore.studies.bench.config import (
     BenchConfig,
     InjectBenchConfig,
@@ -29,6 +32,18 @@ _COLUMNS = {
 }
 
 
+def _measured(
+    measure: Callable[..., dict[str, Any]], config: Config, as_json: bool
+) -> dict[str, Any] | None:
+    """What was measured; None if it was printed as JSON, and nothing else is to be."""
+    with progress_display(as_json) as progress:
+        found = measure(config, progress=progress)
+    if not as_json:
+        return found
+    click.echo(json.dumps(found, indent=2))
+    return None
+
+
 @click.group(invoke_without_command=True)
 @click.pass_context
 def bench(ctx: click.Context) -> None:
@@ -46,15 +61,11 @@ def score(study: str | None, settings: tuple[str, ...], as_json: bool, **flags: 
     Every way starts from the same texts and must find the same log-probabilities. A way with a
     batch size gets the quickest of several. Takes some minutes; fewer questions take less.
     """
-    import json
-
     config = read_config(BenchConfig, study, settings, flags)
     from polylore.studies.bench.score import bench_score
 
-    with progress_display(as_json) as progress:
-        found = bench_score(config, progress=progress)
-    if as_json:
-        click.echo(json.dumps(found, indent=2))
+    found = _measured(bench_score, config, as_json)
+    if found is None:
         return
     click.echo(
         f"{found['questions']} questions, demonstrations shared by {found['shared']}; "
@@ -90,15 +101,11 @@ def patch(study: str | None, settings: tuple[str, ...], as_json: bool, **flags: 
     Every way patches the same prompts with the same vectors and must find the same
     log-probabilities. Takes some minutes; fewer prompts or rounds take less.
     """
-    import json
-
     config = read_config(PatchBenchConfig, study, settings, flags)
     from polylore.studies.bench.patch import bench_patch
 
-    with progress_display(as_json) as progress:
-        found = bench_patch(config, progress=progress)
-    if as_json:
-        click.echo(json.dumps(found, indent=2))
+    found = _measured(bench_patch, config, as_json)
+    if found is None:
         return
     click.echo(
         f"Llama of {found['parameters'] / 1e6:.0f}M parameters in {found['layers']} layers, random "
@@ -120,17 +127,13 @@ def train(study: str | None, settings: tuple[str, ...], as_json: bool, **flags: 
 
     Takes a minute for small recipes; fewer rounds or steps take less.
     """
-    import json
-
     import polars as pl
 
     config = read_config(TrainBenchConfig, study, settings, flags)
     from polylore.studies.bench.train import bench_train
 
-    with progress_display(as_json) as progress:
-        found = bench_train(config, progress=progress)
-    if as_json:
-        click.echo(json.dumps(found, indent=2))
+    found = _measured(bench_train, config, as_json)
+    if found is None:
         return
     click.echo(
         f"Recipe {found['recipe']}, {found['parameters']:,} parameters, rows of {found['tokens']} "
@@ -164,17 +167,13 @@ def inject(study: str | None, settings: tuple[str, ...], as_json: bool, **flags:
 
     Takes a minute; fewer rounds or steps take less.
     """
-    import json
-
     import polars as pl
 
     config = read_config(InjectBenchConfig, study, settings, flags)
     from polylore.studies.bench.inject import bench_inject
 
-    with progress_display(as_json) as progress:
-        found = bench_inject(config, progress=progress)
-    if as_json:
-        click.echo(json.dumps(found, indent=2))
+    found = _measured(bench_inject, config, as_json)
+    if found is None:
         return
     click.echo(
         f"{found['parameters']:,} parameters, steps of {found['batch']} rows of {found['length']} "
@@ -227,8 +226,6 @@ def count(
     as_json: bool,
 ) -> None:
     """Counting exposures: the whole way against the bare matcher; processes; memory."""
-    import json
-
     from polylore.runs.executor import limit_threads
     from polylore.studies.bench.count import bench_count
 
