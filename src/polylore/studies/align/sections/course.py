@@ -5,8 +5,8 @@ import polars as pl
 
 from polylore.report import Chart, interval, shapes
 from polylore.report.axes import LogAxis
+from polylore.report.numbers import number_axis
 from polylore.studies.align.context import AlignContext, slug
-from polylore.studies.unify.sections.plots import number_axis
 
 SERIES = 6
 """Models whose curves stand in one picture."""

@@ -8,8 +8,8 @@ import polars as pl
 from polylore.facts.choices.known import LEVELS
 from polylore.report import Chart, interval, shapes
 from polylore.report.axes import rows
+from polylore.report.numbers import number_axis
 from polylore.studies.align.context import AlignContext, slug
-from polylore.studies.unify.sections.plots import number_axis
 
 GROUPS = {
     "pivot": "pivot",

@@ -3,8 +3,8 @@
 import polars as pl
 
 from polylore.report import Block, Chart, Page, TableView, interval, shapes
+from polylore.report.numbers import in_lines, number_axis, wrapped
 from polylore.studies.inject.context import InjectContext, in_words, order
-from polylore.studies.unify.sections.plots import in_lines, number_axis, wrapped
 
 MATCHES = {
     "none": "none: as published, a passage weighs more in the small batch",

@@ -7,8 +7,8 @@ import polars as pl
 
 from polylore.report import Block, Chart, Page, Prose, interval, shapes
 from polylore.report.axes import rows
+from polylore.report.numbers import number_axis
 from polylore.studies.inject.context import SHOWN, InjectContext, order, own, pair
-from polylore.studies.unify.sections.plots import number_axis
 
 _TIPS = {
     "series": ("", ""),

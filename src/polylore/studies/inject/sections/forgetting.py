@@ -5,8 +5,8 @@ import polars as pl
 
 from polylore.report import Block, Chart, Page, Prose, TableView, interval, shapes
 from polylore.report.axes import LogAxis
+from polylore.report.numbers import number_axis
 from polylore.studies.inject.context import SHOWN, InjectContext, in_words, order, own, pair
-from polylore.studies.unify.sections.plots import number_axis
 
 OURS, PAPER = "corrected, ratio of means", "published form"
 FORMS = {

@@ -4,8 +4,8 @@ import altair as alt
 import polars as pl
 
 from polylore.report import Block, Chart, Page, Prose, TableView, interval, shapes
+from polylore.report.numbers import in_lines, number_axis, wrapped
 from polylore.studies.inject.context import SHOWN, InjectContext, in_words, order, own, pair
-from polylore.studies.unify.sections.plots import in_lines, number_axis, wrapped
 
 OURS, PAPER = "corrected (default)", "published form"
 _NAMES = {"default": OURS, "paper": PAPER}

@@ -5,8 +5,8 @@ import polars as pl
 
 from polylore.report import Block, Chart, Page, TableView, interval, shapes
 from polylore.report.axes import LogAxis
+from polylore.report.numbers import number_axis
 from polylore.studies.inject.context import SHOWN, InjectContext, order, own, pair
-from polylore.studies.unify.sections.plots import number_axis
 
 MEASURED, PREDICTED = "measured", "by the kernel"
 

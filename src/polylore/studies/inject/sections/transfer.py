@@ -7,10 +7,10 @@ import polars as pl
 
 from polylore.report import Block, Chart, Page, TableView, interval, shapes
 from polylore.report.axes import share
+from polylore.report.numbers import in_lines, wrapped
+from polylore.report.squares import marked, squares
 from polylore.studies.inject.context import InjectContext, in_words, order, own, pair
 from polylore.studies.inject.sections.course import pairs_chart
-from polylore.studies.unify.sections.plots import in_lines, wrapped
-from polylore.studies.unify.sections.squares import marked, squares
 
 DEPTH = "memorization"
 MATRICES = {

@@ -4,8 +4,8 @@ import altair as alt
 import polars as pl
 
 from polylore.report import Block, Chart, Page, Prose, TableView, interval, shapes
+from polylore.report.numbers import in_lines, number_axis, wrapped
 from polylore.studies.inject.context import InjectContext, order, pair, plural
-from polylore.studies.unify.sections.plots import in_lines, number_axis, wrapped
 
 FALSE = {
     "paper_false": "published form, never injected",

@@ -6,9 +6,9 @@ import polars as pl
 from polylore.metrics.unification import mean_over_seeds
 from polylore.report import Block, Chart, Page, TableView, interval, shapes
 from polylore.report.axes import share, upper
+from polylore.report.numbers import in_lines, wrapped
+from polylore.report.squares import marked, squares
 from polylore.studies.unify.context import PANELS, UnifyContext
-from polylore.studies.unify.sections.plots import in_lines, wrapped
-from polylore.studies.unify.sections.squares import marked, squares
 
 SETS = {"x": "facts told in one language", "parallel": "facts told in both"}
 _ARMS = {"hit_rand": "unrelated", "hit_cross": "other lang.", "hit_same": "same value"}

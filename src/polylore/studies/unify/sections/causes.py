@@ -5,10 +5,10 @@ import polars as pl
 
 from polylore.report import Block, Chart, Page, interval, shapes
 from polylore.report.axes import rows, share
+from polylore.report.squares import marked, squares
 from polylore.studies.unify.context import LABELS, UnifyContext
 from polylore.studies.unify.knobs import KNOBS, by_reading, knob_value, named
 from polylore.studies.unify.sections.effects import effect_blocks
-from polylore.studies.unify.sections.squares import marked, squares
 
 _ALONG = ("p", "lam", "share_names", "decay")
 """Knobs whose course is drawn, at most two of them."""

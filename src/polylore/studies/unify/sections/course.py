@@ -8,9 +8,9 @@ import polars as pl
 from polylore.metrics.unification import mean_over_seeds
 from polylore.report import Block, Chart, Page, Prose, TableView, interval, shapes
 from polylore.report.axes import rows
+from polylore.report.numbers import ends, number_axis
+from polylore.report.squares import marked, squares
 from polylore.studies.unify.context import PANELS, UnifyContext
-from polylore.studies.unify.sections.plots import ends, number_axis
-from polylore.studies.unify.sections.squares import marked, squares
 
 MARKS = {
     "t_stat": "shares of values",

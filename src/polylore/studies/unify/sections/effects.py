@@ -3,8 +3,8 @@
 import polars as pl
 
 from polylore.report import Block, Chart, TableView, interval, shapes
+from polylore.report.numbers import in_lines, number_axis, wrapped
 from polylore.studies.unify.context import UnifyContext
-from polylore.studies.unify.sections.plots import in_lines, number_axis, wrapped
 
 _OUTCOMES = (
     ("acc_x", "acc_X", "Effect on transfer"),

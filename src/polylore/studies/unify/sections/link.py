@@ -7,9 +7,9 @@ import polars as pl
 from polylore.metrics.unification import correlation
 from polylore.report import Block, Chart, Page, TableView, interval, shapes
 from polylore.report.axes import rows, share
+from polylore.report.numbers import number_axis
+from polylore.report.squares import marked, squares
 from polylore.studies.unify.context import PANELS, PLACES, UnifyContext
-from polylore.studies.unify.sections.plots import number_axis
-from polylore.studies.unify.sections.squares import marked, squares
 
 _FEWEST = 3
 _HUES = 6

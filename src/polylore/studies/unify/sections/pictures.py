@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from polylore.report import Block, Chart, Page, shapes
 from polylore.report.axes import rows
+from polylore.report.numbers import ends, number_axis
 from polylore.studies.unify.context import UnifyContext
-from polylore.studies.unify.sections.plots import ends, number_axis
 
 ITEMS = 24
 """Facts of a similarity matrix."""

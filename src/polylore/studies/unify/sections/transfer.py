@@ -4,8 +4,8 @@ import polars as pl
 
 from polylore.report import Block, Chart, Page, Prose, TableView, interval, shapes
 from polylore.report.axes import share, upper
+from polylore.report.numbers import in_lines, number_axis, wrapped
 from polylore.studies.unify.context import SHOWN, UnifyContext
-from polylore.studies.unify.sections.plots import in_lines, number_axis, wrapped
 
 _TIPS = {
     "condition": ("condition", ""),
