@@ -7,6 +7,8 @@ DEV_VENV = .venv-dev
 PIP = -m pip --disable-pip-version-check install --quiet
 # Pinned versions make runs comparable; `make demo CONSTRAINTS=` takes the newest allowed ones.
 CONSTRAINTS ?= -c constraints.txt
+# Test files share this many processes; `make test WORKERS=0` runs all tests in one.
+WORKERS ?= 2
 ARGS ?=
 
 .PHONY: demo test acceptance bench realmodel docs lint clean
@@ -18,7 +20,7 @@ test: $(DEV_VENV)/ready
 	$(DEV_VENV)/bin/ruff check .
 	$(DEV_VENV)/bin/ruff format --check .
 	$(DEV_VENV)/bin/mypy
-	$(DEV_VENV)/bin/python -m pytest $(ARGS)
+	$(DEV_VENV)/bin/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 acceptance: $(DEV_VENV)/ready
 	$(DEV_VENV)/bin/python $(PIP) $(CONSTRAINTS) -e '.[bench]'
