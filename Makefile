@@ -16,6 +16,7 @@ ARGS ?=
 demo: $(DEMO_VENV)/ready
 	$(DEMO_VENV)/bin/polylore demo $(ARGS)
 
+test: export OMP_NUM_THREADS = 1
 test: $(DEV_VENV)/ready
 	$(DEV_VENV)/bin/ruff check .
 	$(DEV_VENV)/bin/ruff format --check .
