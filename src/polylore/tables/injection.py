@@ -28,7 +28,7 @@ EFFECTIVITY = Table(
         HI,
         N_ITEMS,
         Column("n_values", pl.Int64(), "values that are averaged", "values"),
-        Column("n_dropped", pl.Int64(), "values that the outlier rule drops", "values"),
+        Column("n_dropped", pl.Int64(), "values that are unread or dropped by a rule", "values"),
         Column(
             "control_estimate",
             pl.Float64(),
