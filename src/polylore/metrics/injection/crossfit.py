@@ -38,7 +38,7 @@ def _corrected(
     out = np.full((len(weights_DK), *rise_JT.shape), np.nan)
     runs = np.array(items.runs)
     for run, curve_DT in mean_curves(rise_KT, weights_DK, cell.control.runs).items():
-        mine = runs == run
+        mine = np.flatnonzero(runs == run)
         out[:, mine] = rise_JT[mine] - curve_DT[:, None]
     return out
 
@@ -111,7 +111,7 @@ class Gains:
         names = np.array(self.items.names)
         if len(set(self.items.names)) == len(names):
             return None
-        return (names[:, None] == names).astype(np.float64)
+        return np.equal.outer(names, names).astype(np.float64)
 
     def by_lag(self, corrected_DJT: Array) -> Array:
         """d_i(j, h): (D, J, N, H); where lag h was not read, the lag nearest to it counts.

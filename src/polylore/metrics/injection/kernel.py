@@ -12,7 +12,7 @@ import numpy as np
 from polylore.metrics.index import Array
 from polylore.metrics.injection.crossfit import Gains
 from polylore.metrics.injection.published import window
-from polylore.metrics.injection.resample import Weights, divide, ones
+from polylore.metrics.injection.resample import Weights, divide
 
 RATES = (0.3, 0.5, 0.7, 0.8, 0.9)
 LONGEST_RISE = 20
@@ -115,7 +115,8 @@ class Mean:
         """Weight of each schedule within its pattern, times the root of the pattern's: (D, S)."""
         total_DP, root_DP = self._weights(weights)
         shares = divide(weights.injected_DJ @ self.one_JS, total_DP[:, self.pattern_S])
-        return np.where(total_DP > 0, root_DP, 0)[:, self.pattern_S] * np.nan_to_num(shares)
+        root_DS = np.where(total_DP > 0, root_DP, 0)[:, self.pattern_S]
+        return np.asarray(root_DS * np.nan_to_num(shares))
 
     def _weights(self, weights: Weights) -> tuple[Array, Array]:
         """Weight of the items of each pattern, and the root of its share of all: (D, P)."""

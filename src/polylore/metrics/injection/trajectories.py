@@ -114,7 +114,7 @@ class Cell:
     injected: Items
     control: Items | None
     spans: dict[str, tuple[int, int]]
-    """First and last injection of each run's whole plan: states up to the first are its baseline."""
+    """First and last injection of each run's plan: states up to the first are its baseline."""
 
     @cached_property
     def tails(self) -> list[int]:
