@@ -159,8 +159,8 @@ def _reported(found: Found) -> Iterator[Claim]:
     share = lost_share(LATER)
     yield Claim(
         "B0",
-        "A1 at the times of the other arms; with one exposure E_cf of never-injected items is their "
-        "own worst lag, and no measure of what nothing taught gives",
+        "A1 at the times of the other arms; with one exposure E_cf of never-injected items is read "
+        "at their own worst lag, and does not say what nothing taught gives",
         False,
         tuple(p for arm in (PARA, ONCE) for d in (MEM, SEM) for p in _noise(found, arm, d)),
     )

@@ -28,7 +28,7 @@ def kernel(tau):
     return GAIN * risen * (1 - DECAY * np.log10(np.maximum(tau - 8, 1)))
 
 
-def study(times_of, conditions, *, items=33, noise=0.05, runs=3):
+def study(times_of, conditions, *, items=33, noise=0.02, runs=3):
     """Runs that are read at the default states of their own schedules, and their exposures.
 
     Args:
@@ -97,7 +97,7 @@ def test_nothing_is_dropped_and_the_truth_is_found(times_of):
         assert (default["n_values"], default["n_dropped"]) == (shown, 0)
         assert paper["n_values"] == shown
         assert paper["estimate"] > default["estimate"]
-        assert 0.05 < paper["control_estimate"] < 0.2  # a maximum of noise of sd 0.05
+        assert 0.02 < paper["control_estimate"] < 0.08  # a maximum of noise of sd 0.02
         assert m.kept.weight_DL[0, 0] == m.cell.injected.n
 
 
@@ -119,7 +119,7 @@ def test_pooled_numbers_are_those_of_the_runs():
 
 def test_the_kernel_weighs_states_by_what_was_read(world):
     """Without noise the kernel is exact, whatever each run was read at."""
-    base = world({"duplication": [8, 108]}, n=12, noise=0.0, states=300)
+    base = world({"duplication": [8, 108]}, n=12, noise=0.0, states=300, spread=0.0)
     reads = (list(range(300)), list(range(0, 300, 2)), [*range(60), *range(60, 260, 7)])
     worlds = [replace(base, run=f"r{k}", seed=k, read=read) for k, read in enumerate(reads)]
     log, plan = (
@@ -242,7 +242,7 @@ def test_complete_runs_that_end_apart_have_a_published_line(world):
 
 @pytest.mark.parametrize(("times", "stagger"), [([8], 0), ([8, 58, 108], 20)])
 def test_controls_of_every_schedule(world, times, stagger):
-    """Step noise that all probes share: one exposure misleads the controls' own lag, not halves."""
+    """Step noise that all probes share feigns a gain in the published form only."""
     common = np.random.default_rng(3).normal(0, 0.3, 300)
     w = world({"once": times, "more": [8, 58, 108, 158]}, n=12, noise=0.05, common=common,
               gain={("en", "en"): 0.0}, states=300, stagger=stagger)  # fmt: skip
@@ -252,11 +252,25 @@ def test_controls_of_every_schedule(world, times, stagger):
         assert found[arm, "paper_false"]["lo"] > 0.1
         half = found[arm, "halves_false"]
         assert abs(half["value"]) < 0.05
-        assert half["lo"] < half["value"] < half["hi"]
-    lone = abs(found["once", "default_false"]["value"])
-    assert lone > 0.2 if len(times) == 1 else lone < 0.1
+        assert half["lo"] < half["hi"] < 0.1
+    assert abs(found["more", "default_false"]["value"]) < 0.1
     assert (None, "default_false") not in found
     assert found[None, "noise_sd"]["n_readings"] == 9
+
+
+def test_one_exposure_of_controls_is_read_at_their_worst_lag(world):
+    """Known bias of the golden formula; the noise left in a control curve is a smaller one."""
+    lone, half, told = [], [], []
+    for seed in range(4):
+        w = world({"once": [8]}, n=20, noise=0.1, gain={("en", "en"): 0.0}, states=120, seed=seed)
+        (cell,) = read_cells(w.log(), w.exposures())
+        one = ones(cell)
+        lone.append(crossfit.control_effectivity(crossfit.Gains.of_controls(cell, 50), one)[0])
+        half.append(crossfit.halves_effectivity(cell, 50, one)[0])
+        told.append(crossfit.effectivity(crossfit.Gains.of(cell, 50), one).value_D[0])
+    assert max(lone) < -0.05
+    for small in (half, told):
+        assert abs(np.mean(small)) < abs(np.mean(lone)) / 2
 
 
 def test_unequal_baselines_are_each_runs_own():

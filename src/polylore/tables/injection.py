@@ -174,9 +174,7 @@ FORMS = Table(
         Column("n_eff", pl.Float64(), "effective points, equal for all forms", "points"),
         Column("win_share", pl.Float64(), "share of item resamples it wins", "share", True),
         Column("holdout_error", pl.Float64(), "rms error on the later lags", "nats", True),
-        Column(
-            "verdict", pl.String(), "winning form, undetermined; too_few_points: n_eff below 20"
-        ),
+        Column("verdict", pl.String(), "winning form, undetermined; too_few_points: n_eff < 20"),
     ),
     key=(*_KEY, "form"),
 )

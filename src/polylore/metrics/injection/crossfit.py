@@ -38,7 +38,7 @@ def _corrected(
     out = np.full((len(weights_DK), *rise_JT.shape), np.nan)
     runs = np.array(items.runs)
     for run, curve_DT in mean_curves(rise_KT, weights_DK, cell.control.runs).items():
-        mine = np.flatnonzero(runs == run)
+        mine = runs == run
         out[:, mine] = rise_JT[mine] - curve_DT[:, None]
     return out
 
@@ -88,7 +88,7 @@ class Gains:
         # Without a reading before the exposure those behind it say nothing.
         after = np.where((shown & (start >= 0))[:, :, None], after, -1)
         # Only lags that were read after some exposure belong to the grid.
-        used = (after >= 0).any(axis=(0, 1))
+        used = np.asarray((after >= 0).any(axis=(0, 1)))
         used[0] |= not used.any()
         return cls(cell, items, rise, control, lags[used], read, start, after[:, :, used])
 
@@ -111,7 +111,7 @@ class Gains:
         names = np.array(self.items.names)
         if len(set(self.items.names)) == len(names):
             return None
-        return np.equal.outer(names, names).astype(np.float64)
+        return np.asarray(np.equal.outer(names, names), dtype=np.float64)
 
     def by_lag(self, corrected_DJT: Array) -> Array:
         """d_i(j, h): (D, J, N, H); where lag h was not read, the lag nearest to it counts.

@@ -62,8 +62,9 @@ class Mean:
     been read at different states: the curve at a state is the mean over the items of the runs that
     were read then, its design that of the same items. Each state weighs as many items as it has:
     curve and shares hold the square root of that weight, over that of all items, so that plain
-    least squares of them is weighted least squares. A state at which an item or the control of a
-    run was not read is left out for that run, for all weightings alike.
+    least squares of them is weighted least squares. One gain holds for all runs: where they differ,
+    states that only some were read at add to the error that item resamples show. A state at which
+    an item or the control of a run was not read is left out for that run, for all weightings alike.
     """
 
     def __init__(self, gains: Gains, length: int) -> None:
