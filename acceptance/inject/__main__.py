@@ -159,6 +159,7 @@ def written(
         *page.paper_lines(studies),
         *page.both_estimators(studies["arms"]),
         *page.control_lines(studies["arms"]),
+        *page.false_lines(studies["arms"]),
         *page.transfer_lines(studies["arms"], "Transfer", "Shared names, own words for the rest."),
         *page.forgetting_lines(studies["arms"]),
         *later,

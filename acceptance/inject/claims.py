@@ -57,10 +57,10 @@ def claims(found: Found) -> Iterator[Claim]:
     """All claims that the arms decide."""
     yield Claim(
         "A1",
-        "never-injected items: the published E is positive without any learning, and the whole "
-        f"interval of E_cf lies within a {WITHIN}th of it",
+        "never-injected items at the times of duplication: the published E is positive without any "
+        f"learning, and the whole interval of E_cf lies within a {WITHIN}th of it",
         True,
-        tuple(part for depth in (MEM, SEM) for part in _noise(found, depth)),
+        tuple(part for depth in (MEM, SEM) for part in _noise(found, DUP, depth)),
     )
     yield Claim(
         "A2",
@@ -148,15 +148,22 @@ def _read(
     return number
 
 
-def _noise(found: Found, depth: str) -> Iterator[Part]:
-    paper = control_published(found, DUP, depth)
-    yield Part.positive(f"{depth}, published E", paper)
-    own, margin = control_gain(found, DUP, depth), paper.times(1 / WITHIN)
-    yield Part(f"{depth}, E_cf within ±{margin.value or 0:.2f}", own, own.within(margin))
+def _noise(found: Found, arm: str, depth: str) -> Iterator[Part]:
+    paper = control_published(found, arm, depth)
+    yield Part.positive(f"{arm}, {depth}, published E", paper)
+    own, margin = control_gain(found, arm, depth), paper.times(1 / WITHIN)
+    yield Part(f"{arm}, {depth}, E_cf within ±{margin.value or 0:.2f}", own, own.within(margin))
 
 
 def _reported(found: Found) -> Iterator[Claim]:
     share = lost_share(LATER)
+    yield Claim(
+        "B0",
+        "A1 at the times of the other arms; with one exposure E_cf of never-injected items is read "
+        "at their own worst lag, and does not say what nothing taught gives",
+        False,
+        tuple(p for arm in (PARA, ONCE) for d in (MEM, SEM) for p in _noise(found, arm, d)),
+    )
     yield Claim(
         "B1",
         f"what was transferred fades faster: share of D_pk lost after {LATER} steps, other "

@@ -172,8 +172,6 @@ CONTROLS = {
     "start": "before the first exposure",
     "noise_sd": "noise",
     "expected_false": "false gain of such noise",
-    "paper_false": "published E, never",
-    "default_false": "E_cf, never",
     "ceiling": "with the passage in view",
     "ceiling_exact": "then answered right",
 }
@@ -193,6 +191,31 @@ def control_lines(tables: Tables) -> list[str]:
         "such readings is a gain by itself. With the passage in view: the score at state 0 when "
         "the item's own passage stands before the probe.",
         *table(("depth", "asked in", *CONTROLS.values()), rows),
+    ]
+
+
+FALSE = {
+    "paper_false": "published E",
+    "default_false": "E_cf",
+    "halves_false": "E_cf, one half held against the other",
+}
+
+
+def false_lines(tables: Tables) -> list[str]:
+    """Gains of never-injected items at the times of each arm."""
+    own = tables["inject_controls"].filter(
+        pl.col("run_id") == "main", pl.col("quantity").is_in(list(FALSE))
+    )
+    rows = []
+    for key, part in own.group_by("arm", "depth", "probe_lang", maintain_order=True):
+        by = {row["quantity"]: spread(row) for row in part.iter_rows(named=True)}
+        rows.append((*(str(k) for k in key), *(by.get(name, "–") for name in FALSE)))
+    return [
+        "## Gains of never-injected items, at the times of each arm",
+        "",
+        "With one exposure E_cf of all of them reads each item at its own worst lag; one half of "
+        "them held against the other half has no such tie.",
+        *table(("times of", "depth", "asked in", *FALSE.values()), rows),
     ]
 
 

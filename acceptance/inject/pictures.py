@@ -11,7 +11,7 @@ from acceptance.inject.design import INTERVAL, N
 from acceptance.inject.readout import Found
 from polylore.metrics.index import Array
 from polylore.metrics.injection.readout import OTHER, OWN
-from polylore.metrics.injection.trajectories import Cell
+from polylore.metrics.injection.trajectories import Cell, Read
 from polylore.report import Chart, Page, Report, shapes
 from polylore.report.axes import rows
 from polylore.report.export import export_figures
@@ -90,12 +90,13 @@ def _curve(cell: Cell, lags: Array, control: bool) -> Array:
     """Rise of each item at lags since its first exposure, or of the control then: (J, L)."""
     own = cell.rise(cell.injected)
     out = np.full((cell.injected.n, len(lags)), np.nan)
+    read = Read(cell.states_T, ~np.isnan(own))
     curves: dict[str, Array] = {}
     if cell.control is not None:
         rise, runs = cell.rise(cell.control), np.array(cell.control.runs)
         curves = {run: rise[runs == run].mean(axis=0) for run in dict.fromkeys(cell.control.runs)}
     for j, run in enumerate(cell.injected.runs):
-        columns = cell.columns(cell.injected.times_JN[j, 0] + lags)
+        columns = read.at(cell.injected.times_JN[j, 0] + lags, np.array(j))
         values = curves[run] if control else own[j]
         out[j] = np.where(columns < 0, np.nan, values[columns])
     return out

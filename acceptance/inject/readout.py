@@ -120,11 +120,10 @@ def control_published(found: Found, arm: str, depth: str) -> Number:
     def rows(cell: Measured, drawn: bool) -> Array:
         items = pseudo_exposed(cell.cell)
         peaks = find_peaks(cell.cell, items, WINDOW)
-        item_Q = items.item_Q[peaks.rows_Q]
         weights = with_data(cell.cell, found.scores.pooled.draws if drawn else None)
         return np.array(
             [
-                _trimmed(np.repeat(peaks.gain_QN, often[item_Q], axis=0))
+                _trimmed(np.repeat(peaks.gain_QN, often[items.item_Q], axis=0))
                 for often in weights.control_DK.astype(np.int64)
             ]
         )
@@ -133,7 +132,7 @@ def control_published(found: Found, arm: str, depth: str) -> Number:
 
 
 def _trimmed(gain_QN: Array) -> float:
-    return trimmed_mean(gain_QN.ravel(), FACTORS["paper"])[0]
+    return trimmed_mean(gain_QN[~np.isnan(gain_QN)], FACTORS["paper"])[0]
 
 
 def _of_controls(

@@ -13,7 +13,7 @@ from polylore.metrics.injection.number import CONTRADICTED, SHOWN, UNDETERMINED
 from polylore.tables.inject import LOG, PASSAGES
 
 ITEMS = [f"i{n:02d}" for n in range(24)]
-CONTROLS = [f"n{n:02d}" for n in range(12)]
+CONTROLS = [f"n{n:02d}" for n in range(20)]
 DEPTHS = {"memorization": 1.0, "semantic": 0.6, "compositional": 0.3}
 LAST = 376
 

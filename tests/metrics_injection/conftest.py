@@ -28,6 +28,8 @@ class World:
     gain: dict[tuple[str, str], float] = field(default_factory=lambda: {("en", "en"): 0.4})
     a: dict[tuple[str, str], float] = field(default_factory=lambda: {("en", "en"): 0.2})
     stagger: int = 0
+    spread: float = 0.3
+    """How much items differ in their gain (sd of its logarithm)."""
     seed: int = 0
     run: str = "run"
 
@@ -41,7 +43,7 @@ class World:
                 for (source, target), g in self.gain.items():
                     if arm == "never" and source != next(iter(self.gain))[0]:
                         continue
-                    own = g * np.exp(rng.normal(0, 0.3))
+                    own = g * np.exp(rng.normal(0, self.spread))
                     for probe in range(3):
                         y = -6 + common + rng.normal(0, self.noise, self.states)
                         for step in times:

@@ -88,7 +88,9 @@ def test_what_stands_beside_the_golden_numbers(made):
     controls = {"mem": 0.0660361671, "gen": 0.0651391103, "gen_hard": 0.0674300141}
     for depth, expected in controls.items():
         assert made["controls"][depth]["iqr_2.0"] == pytest.approx(expected, abs=1e-9)
-        assert abs(made["controls"][depth]["default"]) < 0.01
+    ours = {"mem": -0.0013111184, "gen": -0.0006586893, "gen_hard": 0.0027054048}
+    for depth, expected in ours.items():
+        assert made["controls"][depth]["default"] == pytest.approx(expected, abs=1e-9)
 
 
 @pytest.mark.parametrize("cell", DEFAULT)

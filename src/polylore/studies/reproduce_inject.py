@@ -192,8 +192,7 @@ def _cells(losses: Mapping[str, Array]) -> Iterator[tuple[str, Cell]]:
                 np.arange(loss.shape[2]),
                 _items(loss, SCENARIOS[arm], times),
                 _items(loss, SCENARIOS["never"], every[:0]),
-                int(every[0]),
-                int(every[-1]),
+                {"": (int(every[0]), int(every[-1]))},
             )
             yield f"{arm}/{depth}", cell
 

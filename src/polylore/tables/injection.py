@@ -28,7 +28,7 @@ EFFECTIVITY = Table(
         HI,
         N_ITEMS,
         Column("n_values", pl.Int64(), "values that are averaged", "values"),
-        Column("n_dropped", pl.Int64(), "values that the outlier rule drops", "values"),
+        Column("n_dropped", pl.Int64(), "values that are unread or dropped by a rule", "values"),
         Column(
             "control_estimate",
             pl.Float64(),
@@ -174,7 +174,7 @@ FORMS = Table(
         Column("n_eff", pl.Float64(), "effective points, equal for all forms", "points"),
         Column("win_share", pl.Float64(), "share of item resamples it wins", "share", True),
         Column("holdout_error", pl.Float64(), "rms error on the later lags", "nats", True),
-        Column("verdict", pl.String(), "winning form, undetermined or too_few_points"),
+        Column("verdict", pl.String(), "winning form, undetermined; too_few_points: n_eff < 20"),
     ),
     key=(*_KEY, "form"),
 )

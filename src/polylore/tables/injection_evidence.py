@@ -86,16 +86,16 @@ CONTROLS = Table(
     "What numbers look like without learning, and what could be reached (section 5).",
     (
         RUN,
-        Column("arm", pl.String(), "arm it belongs to; null: never-injected items", "", True),
+        Column("arm", pl.String(), "arm it belongs to, or whose times are taken; null", "", True),
         DEPTH,
         Column("inject_lang", pl.String(), "null where it does not matter", "", True),
         PROBE_LANG,
         Column(
             "quantity",
             pl.String(),
-            "noise_sd, expected_false, paper_false, default_false, not_learned, "
-            "not_learned_control, not_finite, start, ceiling, ceiling_exact, sham_drift, "
-            "background_drift",
+            "noise_sd, expected_false, paper_false, default_false, halves_false: one half of the "
+            "never-injected items held against the other; not_learned, not_learned_control, "
+            "not_finite, start, ceiling, ceiling_exact, sham_drift, background_drift",
         ),
         Column("value", pl.Float64(), "the number; null with a reason", "", True),
         LO,

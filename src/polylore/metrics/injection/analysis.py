@@ -92,7 +92,7 @@ def arm_tables(
     for done, (key, cell) in enumerate(found.cells.items()):
         if progress:
             progress(done, len(found.cells), "cells")
-        lags = retention_lags(int(cell.states_T[-1]) - cell.last)
+        lags = retention_lags(max(cell.tails))
         for preset in presets:
             if preset == rows_default.PRESET:
                 measured = found.measured.get(key)

@@ -77,7 +77,7 @@ def _of_the_paper(e: Evidence) -> Iterator[Claim]:
         "6",
         "Forgetting is a straight line in log t.",
         cases.straight(e),
-        ("too few readings to compare forms of forgetting"),
+        ("fewer than 20 effective readings, neighbouring ones being alike, to compare forms"),
     )
     yield "7a", "Compositional gains are forgotten most slowly.", cases.slowest(e), _ARMS
     words = "Under duplication, late checkpoints forget more slowly than early ones."
@@ -94,7 +94,7 @@ def _of_the_paper(e: Evidence) -> Iterator[Claim]:
 
 def _ours(e: Evidence) -> Iterator[Claim]:
     """The same of our own claims: controls and transfer."""
-    words = "Never-injected items have no gain, though the published form finds one."
+    words = "At an arm's times items never injected gain nothing, though the published form does."
     yield "C1", words, cases.false_gains(e), "no control items, or no published form of them"
     words = "A fact gains more in the language of injection than in another."
     yield "T1", words, cases.direct_exceeds(e), _LANG

@@ -10,12 +10,18 @@ from scipy.stats import norm
 
 from polylore.errors import DataError
 from polylore.metrics.index import Array
-from polylore.metrics.injection.crossfit import Gains, control_effectivity, mean_curves
+from polylore.metrics.injection.crossfit import (
+    Gains,
+    control_effectivity,
+    halves,
+    halves_effectivity,
+    mean_curves,
+)
 from polylore.metrics.injection.measured import Measured
 from polylore.metrics.injection.measurements import Measurements
 from polylore.metrics.injection.published import FACTORS, drawn_means, find_peaks
 from polylore.metrics.injection.resample import FEWEST, limits, ones, with_data
-from polylore.metrics.injection.trajectories import Cell, Items, pseudo_exposed
+from polylore.metrics.injection.trajectories import Cell, Items, Read, mean_of, pseudo_exposed
 from polylore.tables.injection_evidence import CONTROLS
 
 Row = dict[str, Any]
@@ -41,19 +47,15 @@ def control_rows(found: Measurements, ceiling: pl.DataFrame | None = None) -> pl
         Table CONTROLS.
     """
     rows: list[Row] = []
-    seen: set[tuple[str, str, str]] = set()
+    groups: dict[tuple[str, str, str], list[Measured]] = {}
     for measured in found.measured.values():
-        cell = measured.cell
-        group = (cell.key["run_id"], cell.key["depth"], cell.key["probe_lang"])
-        if group not in seen:
-            # The arm with most exposures stands for the depth and language.
-            seen.add(group)
-            widest = max(
-                (m for m in found.measured.values() if _group(m.cell) == group),
-                key=lambda m: m.cell.injected.times_JN.shape[1],
-            )
-            rows += _without_learning(widest, found)
+        groups.setdefault(_group(measured.cell), []).append(measured)
         rows += _not_learned(measured)
+    for own in groups.values():
+        # The arm with most exposures stands for the depth and language.
+        rows += _noise(max(own, key=lambda m: m.cell.injected.times_JN.shape[1]), found)
+        for measured in _schedules(own):
+            rows += _false_gains(measured, found)
     rows += _not_finite(found)
     if ceiling is not None and ceiling.height:
         rows += _ceilings(found, ceiling)
@@ -68,16 +70,25 @@ def _key(cell: Cell) -> Row:
     return {name: cell.key[name] for name in ("run_id", "depth", "probe_lang")}
 
 
-def _without_learning(measured: Measured, found: Measurements) -> Iterator[Row]:
-    """Noise of the baseline, what a maximum of it comes to, and the controls' own gains."""
+def _schedules(own: list[Measured]) -> list[Measured]:
+    """One cell of each arm: told in the language it is asked in, if there is one."""
+    found: dict[str, Measured] = {}
+    for measured in own:
+        key = measured.cell.key
+        if key["arm"] not in found or key["inject_lang"] == key["probe_lang"]:
+            found[key["arm"]] = measured
+    return list(found.values())
+
+
+def _noise(measured: Measured, found: Measurements) -> Iterator[Row]:
+    """Noise of the baseline, and what a maximum of it comes to."""
     cell = measured.cell
     if cell.control is None:
         return
     key = _key(cell)
-    before = cell.states_T <= cell.first
-    y_QT = np.concatenate([cell.injected.y_QT, cell.control.y_QT])[:, before]
-    n = int(before.sum())
-    readings = _window_readings(cell, found.window)
+    y_QT = np.concatenate([_before(cell, items) for items in (cell.injected, cell.control)])
+    n = int(np.median((~np.isnan(y_QT)).sum(axis=1)))
+    readings = _window_readings(measured, found.window)
     sd = _spread(y_QT) if n > 1 else float("nan")
     reason = None if n > 1 else "one_baseline_reading"
     yield key | {"quantity": "noise_sd", "value": _number(sd), "n": len(y_QT), "n_readings": n,
@@ -91,27 +102,52 @@ def _without_learning(measured: Measured, found: Measurements) -> Iterator[Row]:
     }
     yield key | {"quantity": "start", "value": _number(float(np.nanmean(y_QT))), "n": len(y_QT),
                  "n_readings": n}  # fmt: skip
-    enough = len(set(cell.control.names)) >= FEWEST
-    drawn = with_data(cell, found.draws if enough else None)
+
+
+def _before(cell: Cell, items: Items) -> Array:
+    """Readings of the baseline; NaN elsewhere."""
+    return np.asarray(np.where(cell.baseline(items)[items.item_Q], items.y_QT, np.nan))
+
+
+def _false_gains(measured: Measured, found: Measurements) -> Iterator[Row]:
+    """Gains of never-injected items at the times of an arm: as published, as ours, by halves."""
+    cell = measured.cell
+    if cell.control is None:
+        return
+    key = _key(cell) | {"arm": cell.key["arm"]}
+    n = len(set(cell.control.names))
+    drawn = with_data(cell, found.draws if n >= FEWEST else None)
     own = Gains.of_controls(cell, found.window)
-    ours = np.concatenate([control_effectivity(own, part) for part in drawn.chunks(_AT_ONCE)])
-    yield key | _with_interval("default_false", ours) | {"n": cell.control.n}
+    parts = list(drawn.chunks(_AT_ONCE))
+    ours = np.concatenate([control_effectivity(own, part) for part in parts])
+    yield key | _with_interval("default_false", ours, n)
+    if halves(cell):
+        half = np.concatenate([halves_effectivity(cell, found.window, part) for part in parts])
+        yield key | _with_interval("halves_false", half, n)
     items = pseudo_exposed(cell)
     try:
         peaks = find_peaks(cell, items, found.window)
     except DataError:
+        yield key | {"quantity": "paper_false", "n": n, "reason": "unequal_exposures"}
         return
-    gains = peaks.gain_QN
-    weights = np.repeat(drawn.control_DK[:, items.item_Q[peaks.rows_Q]], gains.shape[1], axis=1)
-    false = drawn_means(gains.ravel(), weights, FACTORS["paper"])
-    yield key | _with_interval("paper_false", false) | {"n": cell.control.n}
+    item_QN = np.broadcast_to(items.item_Q[:, None], peaks.known_QN.shape)
+    weights = drawn.control_DK[:, item_QN[peaks.known_QN]]
+    false = drawn_means(peaks.gain_QN[peaks.known_QN], weights, FACTORS["paper"])
+    yield key | _with_interval("paper_false", false, n)
 
 
-def _with_interval(quantity: str, rows_D: Array) -> Row:
+def _with_interval(quantity: str, rows_D: Array, n: int) -> Row:
     samples = rows_D[1:, None] if len(rows_D) > 1 else None
     lo, hi = limits(samples, 1)
-    return {"quantity": quantity, "value": _number(float(rows_D[0])), "lo": _number(float(lo[0])),
-            "hi": _number(float(hi[0]))}  # fmt: skip
+    reason = "few_items" if n < FEWEST else None
+    return {
+        "quantity": quantity,
+        "value": _number(float(rows_D[0])),
+        "lo": _number(float(lo[0])),
+        "hi": _number(float(hi[0])),
+        "n": n,
+        "reason": reason if np.isfinite(rows_D[0]) else "no_readings",
+    }
 
 
 def _number(value: float) -> float | None:
@@ -128,15 +164,17 @@ def _spread(y_QT: Array) -> float:
     return float(np.sqrt(np.nanvar(y_QT, axis=1, ddof=1).mean()))
 
 
-def _window_readings(cell: Cell, length: int) -> int:
-    """Typical number of readings in the window after an exposure."""
-    times = cell.injected.times_JN
-    counts = [
-        np.count_nonzero((cell.states_T > t) & (cell.states_T <= t + _reach(row, t, length)))
-        for row in times
-        for t in row
-        if t >= 0
-    ]
+def _window_readings(measured: Measured, length: int) -> int:
+    """Typical number of readings of a run in the window after an exposure of its items."""
+    read, times = measured.gains.read, measured.gains.items.times_JN
+    counts = []
+    for row, known_T in zip(times, read.known_JT, strict=True):
+        states = read.states_T[known_T]
+        counts += [
+            np.count_nonzero((states > t) & (states <= t + _reach(row, t, length)))
+            for t in row
+            if t >= 0
+        ]
     return max(1, int(np.median(counts)))
 
 
@@ -169,18 +207,17 @@ def _probe_peaks(measured: Measured, items: Items) -> Array:
     cell, gains = measured.cell, measured.gains
     if cell.control is None or gains.rise_KT is None:
         return np.zeros(0)
-    before = cell.states_T <= cell.first
     curves = mean_curves(gains.rise_KT, ones(cell).control_DK, cell.control.runs)
     lag = measured.peak_lag
-    last_J = items.times_JN.max(axis=1)
-    column_J = cell.columns_upto(last_J + lag, last_J)
-    base_Q = np.nanmean(items.y_QT[:, before], axis=1)
-    found = np.full(len(base_Q), np.nan)
-    for q, item in enumerate(items.item_Q.tolist()):
-        column = int(column_J[item])
+    last_Q = items.times_JN.max(axis=1)[items.item_Q]
+    read = Read(cell.states_T, ~np.isnan(items.y_QT))
+    column_Q = read.upto(last_Q + lag, np.arange(len(last_Q)), last_Q)
+    rise_QT = items.y_QT - mean_of(_before(cell, items))[:, None]
+    found = np.full(len(last_Q), np.nan)
+    for q, (item, column) in enumerate(zip(items.item_Q, column_Q, strict=True)):
         curve = curves.get(items.runs[item])
         if column >= 0 and curve is not None:
-            found[q] = items.y_QT[q, column] - base_Q[q] - curve[0, column]
+            found[q] = rise_QT[q, column] - curve[0, column]
     return found
 
 

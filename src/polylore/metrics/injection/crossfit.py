@@ -5,7 +5,7 @@ from (specification of `inject`, section 2.4, rules 1 to 3). Everything is compu
 weightings of the items at once: axis D, of which row 0 usually is the data as they are.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -13,7 +13,7 @@ import numpy as np
 from polylore.metrics.index import Array
 from polylore.metrics.injection.published import window
 from polylore.metrics.injection.resample import Weights, divide
-from polylore.metrics.injection.trajectories import Cell, Items, pseudo_exposed
+from polylore.metrics.injection.trajectories import Cell, Items, Read, pseudo_exposed
 
 
 def mean_curves(rise_KT: Array, weights_DK: Array, runs: tuple[str, ...]) -> dict[str, Array]:
@@ -28,6 +28,21 @@ def mean_curves(rise_KT: Array, weights_DK: Array, runs: tuple[str, ...]) -> dic
     return curves
 
 
+def _corrected(
+    cell: Cell, items: Items, rise_JT: Array, rise_KT: Array | None, weights_DK: Array | None = None
+) -> Array:
+    """Rise of items minus the control curve of their own run; (D, J, T)."""
+    if rise_KT is None or cell.control is None:
+        return rise_JT[None]
+    weights_DK = np.ones((1, cell.control.n)) if weights_DK is None else weights_DK
+    out = np.full((len(weights_DK), *rise_JT.shape), np.nan)
+    runs = np.array(items.runs)
+    for run, curve_DT in mean_curves(rise_KT, weights_DK, cell.control.runs).items():
+        mine = runs == run
+        out[:, mine] = rise_JT[mine] - curve_DT[:, None]
+    return out
+
+
 @dataclass(frozen=True)
 class Gains:
     """Gains of a cell's items by lag, before the control is taken off."""
@@ -40,6 +55,8 @@ class Gains:
     """The same of the control items; None if nothing is subtracted."""
     lags_H: Array
     """Lags on the grid, within the window."""
+    read: Read
+    """Where the items have a reading, and a control curve of their own run beside it."""
     start_JN: Array
     """Column of t_i, or of the latest state read since the exposure before; -1 if there is none."""
     after_JNH: Array
@@ -53,33 +70,31 @@ class Gains:
 
     @classmethod
     def of_controls(cls, cell: Cell, length: int) -> "Gains":
-        """Gains of the control items at the injected items' times; nothing is subtracted."""
-        return cls._of(cell, pseudo_exposed(cell), None, length)
+        """Gains of the control items at the injected items' times."""
+        controls = pseudo_exposed(cell)
+        return cls._of(cell, controls, cell.rise(controls), length)
 
     @classmethod
     def _of(cls, cell: Cell, items: Items, control: Array | None, length: int) -> "Gains":
         times = items.times_JN
         lags = np.arange(1, window(times, length) + 1)
+        rise = cell.rise(items)
+        read = Read(cell.states_T, ~np.isnan(_corrected(cell, items, rise, control)[0]))
+        rows = np.arange(items.n)
         shown = times >= 0
         before = np.concatenate([np.full((len(times), 1), -1), times[:, :-1]], axis=1)
-        start = np.where(shown, cell.columns_upto(times, before), -1)
-        after = cell.columns(times[:, :, None] + lags)
-        after = np.where(shown[:, :, None], after, -1)
+        start = np.where(shown, read.upto(times, rows[:, None], before), -1)
+        after = read.at(times[:, :, None] + lags, rows[:, None, None])
+        # Without a reading before the exposure those behind it say nothing.
+        after = np.where((shown & (start >= 0))[:, :, None], after, -1)
         # Only lags that were read after some exposure belong to the grid.
-        used = (after >= 0).any(axis=(0, 1))
-        return cls(cell, items, cell.rise(items), control, lags[used], start, after[:, :, used])
+        used = np.asarray((after >= 0).any(axis=(0, 1)))
+        used[0] |= not used.any()
+        return cls(cell, items, rise, control, lags[used], read, start, after[:, :, used])
 
     def corrected(self, weights: Weights) -> Array:
         """D(j, t): rise minus the control curve of the item's run; (D, J, T)."""
-        if self.rise_KT is None or self.cell.control is None:
-            return self.rise_JT[None]
-        curves = mean_curves(self.rise_KT, weights.control_DK, self.cell.control.runs)
-        out = np.full((weights.n, *self.rise_JT.shape), np.nan)
-        runs = np.array(self.items.runs)
-        for run, curve_DT in curves.items():
-            mine = runs == run
-            out[:, mine] = self.rise_JT[mine] - curve_DT[:, None]
-        return out
+        return _corrected(self.cell, self.items, self.rise_JT, self.rise_KT, weights.control_DK)
 
     @cached_property
     def near_JNH(self) -> Array:
@@ -90,11 +105,41 @@ class Gains:
         far = np.abs(self.lags_H[:, None] - self.lags_H[None]).astype(np.float64)
         return np.asarray(np.where(missing[:, :, None], np.inf, far).argmin(axis=3))
 
+    @cached_property
+    def same_JJ(self) -> Array | None:
+        """1 where two rows are one item, in several runs; None if no item has several rows."""
+        names = np.array(self.items.names)
+        if len(set(self.items.names)) == len(names):
+            return None
+        return np.asarray(np.equal.outer(names, names), dtype=np.float64)
+
     def by_lag(self, corrected_DJT: Array) -> Array:
-        """d_i(j, h): (D, J, N, H), NaN where a reading is missing."""
+        """d_i(j, h): (D, J, N, H); where lag h was not read, the lag nearest to it counts.
+
+        So every exposure counts at every lag, with what would be read of it were that lag chosen,
+        and sums over exposures are comparable between lags. NaN where nothing was read.
+        """
         rows = np.arange(self.items.n)
         start_DJN = _take(corrected_DJT, rows[:, None], self.start_JN)
-        return _take(corrected_DJT, rows[:, None, None], self.after_JNH) - start_DJN[..., None]
+        after_DJNH = _take(corrected_DJT, rows[:, None, None], self._nearest_JNH)
+        return np.asarray(after_DJNH - start_DJN[..., None])
+
+    def last_by_lag(self, corrected_DJT: Array) -> Array:
+        """The same of each item's last exposure alone: (D, J, 1, H)."""
+        rows, last_J = np.arange(self.items.n), self.last_J
+        start_DJ = _take(corrected_DJT, rows, self.start_JN[rows, last_J])
+        after_DJH = _take(corrected_DJT, rows[:, None], self._nearest_JNH[rows, last_J])
+        return np.asarray(after_DJH - start_DJ[..., None])[:, :, None]
+
+    @cached_property
+    def last_J(self) -> Array:
+        """Number of each item's last exposure, from 0."""
+        return np.asarray((self.items.times_JN >= 0).sum(axis=1) - 1)
+
+    @cached_property
+    def _nearest_JNH(self) -> Array:
+        """Column of the reading nearest to lag h; -1 where nothing was read."""
+        return np.take_along_axis(self.after_JNH, self.near_JNH, axis=2)
 
 
 def _take(values_DJT: Array, rows: Array, columns: Array) -> Array:
@@ -105,31 +150,32 @@ def _take(values_DJT: Array, rows: Array, columns: Array) -> Array:
     return np.asarray(found)
 
 
-def _others(values_DJNH: Array, weights_DJ: Array) -> Array:
-    """Sum over all other items and other exposures (with one exposure: over all other items)."""
-    weighted = weights_DJ[:, :, None, None] * values_DJNH
-    by_exposure = weighted.sum(axis=1, keepdims=True)
-    if values_DJNH.shape[2] == 1:
-        return np.asarray(by_exposure - weighted)
-    by_item = weighted.sum(axis=2, keepdims=True)
-    weighted += by_item.sum(axis=1, keepdims=True) - by_exposure
-    weighted -= by_item
-    return weighted
-
-
-def best_lags(values_DJNH: Array, weights_DJ: Array) -> Array:
+def best_lags(values_DJNH: Array, weights_DJ: Array, same_JJ: Array | None = None) -> Array:
     """Index of the lag that is best on the others: (D, J, N); the first of equals.
 
-    Where readings are missing, the mean over the others that have one decides.
+    The others are all other exposures of all other items (with one exposure: all other items); an
+    item of several runs is another one in none of them. All lags of an exposure are known or none.
+
+    Args:
+        values_DJNH: d_i(j, h).
+        weights_DJ: weight of each item.
+        same_JJ: 1 where rows are one item; None if no item has several rows.
     """
-    present = ~np.isnan(values_DJNH)
-    if present.all():
-        return np.asarray(_others(values_DJNH, weights_DJ).argmax(axis=3))
-    sums = _others(np.where(present, values_DJNH, 0), weights_DJ)
-    counts = _others(present.astype(np.float64), weights_DJ)
-    # Sums of weights that cancel leave rounding behind, not zero.
-    means = np.divide(sums, counts, out=np.full(sums.shape, -np.inf), where=counts > 0.5)
-    return np.asarray(means.argmax(axis=3))
+    weighted = weights_DJ[:, :, None, None] * np.nan_to_num(values_DJNH)
+    by_exposure = weighted.sum(axis=1, keepdims=True)
+    own = weighted if same_JJ is None else _summed(same_JJ, weighted)
+    if values_DJNH.shape[2] == 1:
+        return np.asarray((by_exposure - own).argmax(axis=3))
+    by_item = own.sum(axis=2, keepdims=True)
+    own += by_exposure.sum(axis=2, keepdims=True) - by_exposure
+    own -= by_item
+    return np.asarray(own.argmax(axis=3))
+
+
+def _summed(same_JJ: Array, values_DJNH: Array) -> Array:
+    """Sum over all rows of the same item, for each row."""
+    flat = values_DJNH.reshape(*values_DJNH.shape[:2], -1)
+    return np.asarray((same_JJ @ flat).reshape(values_DJNH.shape))
 
 
 @dataclass(frozen=True)
@@ -140,8 +186,13 @@ class Effect:
     weight_DN: Array
     lag_D: Array
     """Mean lag at which gains are read."""
-    n_values: int
-    """Values behind the first row."""
+    n_by_exposure: tuple[int, ...]
+    """Values behind the first row, exposure by exposure."""
+
+    @property
+    def n_values(self) -> int:
+        """Values behind the first row."""
+        return sum(self.n_by_exposure)
 
     @property
     def value_D(self) -> Array:
@@ -157,18 +208,65 @@ class Effect:
 def effectivity(gains: Gains, weights: Weights, corrected_DJT: Array | None = None) -> Effect:
     """E_cf: d_i(j, h*) with h* chosen on the other items and exposures."""
     corrected = gains.corrected(weights) if corrected_DJT is None else corrected_DJT
-    return _effect(gains, gains.by_lag(corrected), weights.injected_DJ)
+    values = gains.by_lag(corrected)
+    return _effect(gains, values, values, weights.injected_DJ)
 
 
 def control_effectivity(gains: Gains, weights: Weights) -> Array:
-    """E_cf of the control items themselves: what no learning gives; (D,)."""
-    return _effect(gains, gains.by_lag(gains.rise_JT[None]), weights.control_DK).value_D
+    """E_cf of the control items themselves, without the C term: what no learning gives; (D,).
+
+    Lags are chosen as everywhere, on corrected gains; only what is read there is not corrected.
+    The corrected gains of all control items add up to nothing, so that with a single exposure the
+    others' best lag is an item's own worst one: E_cf then lies below zero (`halves_effectivity`).
+    """
+    chosen = gains.by_lag(gains.corrected(weights))
+    return _effect(gains, gains.by_lag(gains.rise_JT[None]), chosen, weights.control_DK).value_D
+
+
+def halves(cell: Cell) -> list[tuple[Cell, Array, Array]]:
+    """One half of the control items as if injected, held against the other; then the reverse.
+
+    Returns:
+        Cells, each with the rows of its items and of its controls among the cell's control items.
+        None unless both halves have items of every run.
+    """
+    if cell.control is None:
+        return []
+    controls = pseudo_exposed(cell)
+    place = {name: k for k, name in enumerate(sorted(set(controls.names)))}
+    even = np.array([place[name] % 2 == 0 for name in controls.names])
+    runs = np.array(controls.runs)
+    if any(len(set(runs[side])) < len(set(runs)) for side in (even, ~even)):
+        return []
+    return [
+        (
+            replace(cell, injected=controls.some(one), control=controls.some(two)),
+            np.flatnonzero(one),
+            np.flatnonzero(two),
+        )
+        for one, two in ((even, ~even), (~even, even))
+    ]
+
+
+def halves_effectivity(cell: Cell, length: int, weights: Weights) -> Array:
+    """E_cf, all of it, of each half of the control items with the other as controls; (D,).
+
+    What the corrected form finds where nothing was taught, with any number of exposures; its
+    control curve has half as many items as that of the injected ones, and so more noise.
+    """
+    top, bottom = np.zeros((2, weights.n))
+    for half, one, two in halves(cell):
+        own = Weights(weights.control_DK[:, one], weights.control_DK[:, two])
+        effect = effectivity(Gains.of(half, length), own)
+        top += effect.sum_DN.sum(axis=1)
+        bottom += effect.weight_DN.sum(axis=1)
+    return divide(top, bottom)
 
 
 def effects_by_item(gains: Gains, weights: Weights) -> Array:
     """E_cf of each item under the first weighting: mean over its exposures; (J,)."""
     values = gains.by_lag(gains.corrected(weights))[:1]
-    best = _read(gains.near_JNH, best_lags(values, weights.injected_DJ[:1]))
+    best = best_lags(values, weights.injected_DJ[:1], gains.same_JJ)
     found = np.take_along_axis(values, best[..., None], axis=3)[0, :, :, 0]
     present = ~np.isnan(found)
     return divide(np.where(present, found, 0).sum(axis=1), present.sum(axis=1))
@@ -181,37 +279,35 @@ def _read(near_JNH: Array, best_DJN: Array) -> Array:
     return np.asarray(near_JNH[(*rows, best_DJN)])
 
 
-def _effect(gains: Gains, values_DJNH: Array, weights_DJ: Array) -> Effect:
-    best_DJN = _read(gains.near_JNH, best_lags(values_DJNH, weights_DJ))
+def _effect(gains: Gains, values_DJNH: Array, chosen_DJNH: Array, weights_DJ: Array) -> Effect:
+    """Values at the lags that are best in what they are chosen on."""
+    best_DJN = best_lags(chosen_DJNH, weights_DJ, gains.same_JJ)
     values = np.broadcast_to(values_DJNH, (len(best_DJN), *values_DJNH.shape[1:]))
     found = np.take_along_axis(values, best_DJN[..., None], axis=3)[..., 0]
     present = ~np.isnan(found)
     weight = weights_DJ[:, :, None] * present
+    lags = gains.lags_H[_read(gains.near_JNH, best_DJN)]
     return Effect(
         (weight * np.where(present, found, 0)).sum(axis=1),
         weight.sum(axis=1),
-        divide((weight * gains.lags_H[best_DJN]).sum(axis=(1, 2)), weight.sum(axis=(1, 2))),
-        int(present[0][weights_DJ[0] > 0].sum()),
+        divide((weight * lags).sum(axis=(1, 2)), weight.sum(axis=(1, 2))),
+        tuple(present[0][weights_DJ[0] > 0].sum(axis=0).tolist()),
     )
 
 
 def peaks(gains: Gains, corrected_DJT: Array, weights_DJ: Array) -> Array:
     """State t_N + h*_j of the last peak, h* from the last exposure of the other items; (D, J)."""
-    last_J = (gains.items.times_JN >= 0).sum(axis=1) - 1
-    rows = np.arange(gains.items.n)
-    after_JH = gains.after_JNH[rows, last_J]
-    start_DJ = _take(corrected_DJT, rows, gains.start_JN[rows, last_J])
-    values = _take(corrected_DJT, rows[:, None], after_JH) - start_DJ[..., None]
-    best_DJ = best_lags(values[:, :, None], weights_DJ)
+    rows, last_J = np.arange(gains.items.n), gains.last_J
+    best_DJ = best_lags(gains.last_by_lag(corrected_DJT), weights_DJ, gains.same_JJ)
     lag_DJ = gains.lags_H[_read(gains.near_JNH[rows, last_J][:, None], best_DJ)[..., 0]]
     return np.asarray(gains.items.times_JN[rows, last_J] + lag_DJ)
 
 
-def at_states(cell: Cell, values_DJT: Array, states_DJ: Array) -> Array:
+def at_states(read: Read, values_DJT: Array, states_DJ: Array) -> Array:
     """One value of each row, at its own state; NaN where it was not read; (D, J)."""
-    columns = cell.columns(states_DJ)
-    draws = np.arange(len(values_DJT))[:, None]
-    found = values_DJT[draws, np.arange(values_DJT.shape[1]), columns]
+    rows = np.arange(values_DJT.shape[1])
+    columns = read.at(states_DJ, rows)
+    found = values_DJT[np.arange(len(values_DJT))[:, None], rows, columns]
     return np.asarray(np.where(columns < 0, np.nan, found))
 
 
@@ -241,9 +337,9 @@ def retention(
     corrected = gains.corrected(weights) if corrected_DJT is None else corrected_DJT
     w = weights.injected_DJ
     peak_DJ = peaks(gains, corrected, w)
-    base_DJ = at_states(gains.cell, corrected, peak_DJ)
-    columns_DJL = gains.cell.columns(peak_DJ[..., None] + lags_L)
+    base_DJ = at_states(gains.read, corrected, peak_DJ)
     rows = np.arange(gains.items.n)[:, None]
+    columns_DJL = gains.read.at(peak_DJ[..., None] + lags_L, rows)
     after_DJL = corrected[np.arange(len(corrected))[:, None, None], rows, columns_DJL]
     both = (columns_DJL >= 0) & ~np.isnan(after_DJL) & ~np.isnan(base_DJ)[..., None]
     weight = w[..., None] * both

@@ -37,7 +37,8 @@ class Evidence:
     brackets: pl.DataFrame | None = None
     """Table BRACKETS."""
     false: Mapping[str, tuple[float, float, float, float]] = field(default_factory=dict)
-    """By depth: paper's E of the controls, and their E_cf with its interval."""
+    """By depth, language and schedule: paper's E of the controls, and their E_cf with its interval.
+    """
 
     @property
     def later(self) -> int | None:

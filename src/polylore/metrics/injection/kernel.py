@@ -12,7 +12,7 @@ import numpy as np
 from polylore.metrics.index import Array
 from polylore.metrics.injection.crossfit import Gains
 from polylore.metrics.injection.published import window
-from polylore.metrics.injection.resample import Weights, divide, ones
+from polylore.metrics.injection.resample import Weights, divide
 
 RATES = (0.3, 0.5, 0.7, 0.8, 0.9)
 LONGEST_RISE = 20
@@ -58,35 +58,72 @@ def autocorrelation(residual_T: Array) -> float:
 class Mean:
     """The mean curve of a cell and the designs that are fitted to it.
 
-    Items with the same exposures share a design, so a cell without stagger has one. States at
-    which an item or the control was not read are left out, for all weightings alike.
+    Items with the same exposures share a design, so a cell without stagger has one. Runs may have
+    been read at different states: the curve at a state is the mean over the items of the runs that
+    were read then, its design that of the same items. Each state weighs as many items as it has:
+    curve and shares hold the square root of that weight, over that of all items, so that plain
+    least squares of them is weighted least squares. One gain holds for all runs: where they differ,
+    states that only some were read at add to the error that item resamples show. A state at which
+    an item or the control of a run was not read is left out for that run, for all weightings alike.
     """
 
     def __init__(self, gains: Gains, length: int) -> None:
         self.gains = gains
         self.rises = range(1, min(LONGEST_RISE, window(gains.items.times_JN, length)) + 1)
-        times, self.of_item = np.unique(gains.items.times_JN, axis=0, return_inverse=True)
-        self.of_item = self.of_item.reshape(-1)
-        self.seen_T = ~np.isnan(gains.corrected(ones(gains.cell))[0]).any(axis=0)
+        known_JT = gains.read.known_JT
+        names, run_J = np.unique(np.array(gains.items.runs), return_inverse=True)
+        seen_RT = np.array([known_JT[run_J == run].all(axis=0) for run in range(len(names))])
+        self.seen_T = seen_RT.any(axis=0)
         self.states_T = gains.cell.states_T[self.seen_T]
-        lags_SNT = self.states_T[None, None, :] - times[:, :, None]
-        self.lags_SNT = np.where(times[:, :, None] >= 0, lags_SNT, 0)  # 0: no exposure
+        # Which runs were read at a state: of these patterns there are few.
+        codes_T = (1 << np.arange(len(names), dtype=object)) @ seen_RT[:, self.seen_T]
+        codes = sorted(set(codes_T))
+        self.pattern_T = np.array([codes.index(code) for code in codes_T], dtype=np.int64)
+        self.reads_PJ = np.array(
+            [[bool(code >> int(run) & 1) for run in run_J] for code in codes], dtype=np.float64
+        ).reshape(len(codes), len(run_J))
+        times, of_item = np.unique(gains.items.times_JN, axis=0, return_inverse=True)
+        one_JS = np.eye(len(times))[of_item.reshape(-1)]
+        # A schedule in a pattern is a schedule of its own, with no exposure at other states.
+        pairs = np.argwhere(self.reads_PJ @ one_JS > 0)
+        self.pattern_S = pairs[:, 0]
+        self.one_JS = self.reads_PJ[pairs[:, 0]].T * one_JS[:, pairs[:, 1]]
+        times_SN = times[pairs[:, 1]]
+        lags_SNT = self.states_T[None, None, :] - times_SN[:, :, None]
+        here_S1T = (self.pattern_S[:, None] == self.pattern_T)[:, None]
+        # 0: no exposure.
+        self.lags_SNT = np.where((times_SN[:, :, None] >= 0) & here_S1T, lags_SNT, 0)
         self._columns: dict[int, Array] = {}
 
     def curve(self, weights: Weights, corrected_DJT: Array | None = None) -> Array:
-        """Weighted mean of D(j, t) at the states seen: (D, T)."""
+        """Weighted mean of D(j, t) at the states seen, times the root of its weight: (D, T)."""
         if corrected_DJT is None:
             corrected_DJT = self.gains.corrected(weights)
-        total = weights.injected_DJ.sum(axis=1)
-        shape = (weights.n, *corrected_DJT.shape[1:])
-        sums = (weights.injected_DJ[:, None] @ np.broadcast_to(corrected_DJT, shape))[:, 0]
-        return divide(sums[:, self.seen_T], total[:, None])
+        total_DP, root_DP = self._weights(weights)
+        columns_T = np.flatnonzero(self.seen_T)
+        curve_DT = np.zeros((weights.n, len(columns_T)))
+        for p, reads_J in enumerate(self.reads_PJ > 0):
+            here = self.pattern_T == p
+            values = corrected_DJT[:, reads_J][:, :, columns_T[here]]
+            values = np.broadcast_to(values, (weights.n, *values.shape[1:]))
+            sums = (weights.injected_DJ[:, None, reads_J] @ values)[:, 0]
+            mean = divide(sums, total_DP[:, p, None]) * root_DP[:, p, None]
+            # A resample without any of these items says nothing of these states.
+            curve_DT[:, here] = np.where(total_DP[:, p, None] > 0, mean, 0)
+        return curve_DT
 
     def shares(self, weights: Weights) -> Array:
-        """Weight of each schedule: (D, S)."""
-        one_JS = np.eye(len(self.lags_SNT))[self.of_item]
-        shares = weights.injected_DJ @ one_JS
-        return divide(shares, shares.sum(axis=1, keepdims=True))
+        """Weight of each schedule within its pattern, times the root of the pattern's: (D, S)."""
+        total_DP, root_DP = self._weights(weights)
+        shares = divide(weights.injected_DJ @ self.one_JS, total_DP[:, self.pattern_S])
+        root_DS = np.where(total_DP > 0, root_DP, 0)[:, self.pattern_S]
+        return np.asarray(root_DS * np.nan_to_num(shares))
+
+    def _weights(self, weights: Weights) -> tuple[Array, Array]:
+        """Weight of the items of each pattern, and the root of its share of all: (D, P)."""
+        total_DP = weights.injected_DJ @ self.reads_PJ.T
+        every_D = weights.injected_DJ @ self.reads_PJ.any(axis=0)
+        return total_DP, np.sqrt(divide(total_DP, every_D[:, None]))
 
     def columns(self, p: int) -> Array:
         """Both columns of the design for a rise of p steps and every rate: (S, G, 2, T)."""

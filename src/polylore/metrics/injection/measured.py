@@ -75,7 +75,7 @@ class Measured:
         one = ones(self.cell)
         corrected = self.gains.corrected(one)
         states = peaks(self.gains, corrected, one.injected_DJ)
-        return np.asarray(at_states(self.cell, corrected, states)[0])
+        return np.asarray(at_states(self.gains.read, corrected, states)[0])
 
     @property
     def peak_lag(self) -> int:
@@ -195,14 +195,14 @@ def left_over(gains: Gains, interval: int | None, weights: Weights, corrected_DJ
     if interval is None:
         nothing = np.zeros((weights.n, 0))
         return Kept(nothing, nothing, nothing)
-    times, cell = gains.items.times_JN, gains.cell
+    times, read, rows = gains.items.times_JN, gains.read, np.arange(gains.items.n)
     found = []
-    for exposure in (-1, 0):
-        column_J = cell.columns_upto(times[:, exposure] + interval, times[:, exposure])
-        if int((times[:, exposure] + interval).max()) > int(cell.states_T[-1]):
-            column_J = np.where(times[:, exposure] + interval > cell.states_T[-1], -1, column_J)
-        states_J = np.where(column_J < 0, -1, cell.states_T[column_J])
-        found.append(at_states(cell, corrected_DJT, states_J[None]))
+    for exposure_J in (gains.last_J, np.zeros_like(gains.last_J)):
+        shown_J = times[rows, exposure_J]
+        column_J = read.upto(shown_J + interval, rows, shown_J)
+        column_J = np.where(shown_J + interval > read.last_J, -1, column_J)
+        states_J = np.where(column_J < 0, -1, read.states_T[column_J])
+        found.append(at_states(read, corrected_DJT, states_J[None]))
     last, first = np.broadcast_arrays(*found)
     both = ~np.isnan(last) & ~np.isnan(first)
     weight = weights.injected_DJ * both
@@ -223,8 +223,8 @@ def read_lags(gains: Gains, wanted: list[int]) -> Array:
     corrected = gains.corrected(one)
     peak_J = peaks(gains, corrected, one.injected_DJ)[0]
     every = np.arange(int(cell.states_T[-1] - gains.items.times_JN[:, 0].min()) + 1)
-    column_LJ = cell.columns(peak_J + every[:, None])
     rows = np.arange(gains.items.n)
+    column_LJ = gains.read.at(peak_J + every[:, None], rows)
     known_LJ = (column_LJ >= 0) & ~np.isnan(corrected[0][rows, column_LJ])
     read_L = (known_LJ & known_LJ[0]).sum(axis=1)
     there = every[read_L >= _READ * gains.items.n]

@@ -104,6 +104,6 @@ class Measurements:
             if progress:
                 progress(done, len(cells), "measuring")
             if cell.control is not None and cell.injected.n:
-                lags = retention_lags(int(cell.states_T[-1]) - cell.last)
+                lags = retention_lags(max(cell.tails))
                 found.measured[key] = measure(cell, window, draws, lags, kernels=kernels)
         return found

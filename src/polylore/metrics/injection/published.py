@@ -11,7 +11,7 @@ import numpy as np
 
 from polylore.errors import DataError
 from polylore.metrics.index import Array
-from polylore.metrics.injection.trajectories import Cell, Items
+from polylore.metrics.injection.trajectories import Cell, Items, Read
 
 FACTORS = {"paper": 1.5, "repo": 2.0}
 """How many interquartile ranges a value may lie outside the quartiles."""
@@ -19,7 +19,7 @@ FACTORS = {"paper": 1.5, "repo": 2.0}
 
 @dataclass(frozen=True)
 class Peaks:
-    """Local acquisition maxima of each probe and exposure; rows with a missing reading left out."""
+    """Local acquisition maxima of each probe and exposure; NaN where a reading is missing."""
 
     start_QN: Array
     """y at t_i, the last reading before the exposure."""
@@ -27,13 +27,16 @@ class Peaks:
     """y at the local acquisition maximum."""
     at_QN: Array
     """State of that maximum."""
-    rows_Q: Array
-    """Rows of the items' probes that are kept."""
 
     @property
     def gain_QN(self) -> Array:
         """E(q, i)."""
         return np.asarray(self.peak_QN - self.start_QN)
+
+    @property
+    def known_QN(self) -> Array:
+        """Whether both readings are there."""
+        return ~np.isnan(self.gain_QN)
 
 
 def window(times_JN: Array, length: int) -> int:
@@ -49,8 +52,15 @@ def window_of(beta1: float) -> int:
 
 
 def missing_states(cell: Cell) -> Array:
-    """States up to the last one read that were not read."""
-    return np.setdiff1d(np.arange(int(cell.states_T[-1]) + 1), cell.states_T)
+    """States up to the last one of a run that this run was not read at; of all runs, each once."""
+    runs = np.array(cell.injected.runs)[cell.injected.item_Q]
+    missing = [np.empty(0, dtype=np.int64)]
+    for run in dict.fromkeys(cell.injected.runs):
+        known_T = (~np.isnan(cell.injected.y_QT[runs == run])).any(axis=0)
+        states = cell.states_T[known_T]
+        last = int(states[-1]) if len(states) else int(cell.states_T[-1])
+        missing.append(np.setdiff1d(np.arange(last + 1), states))
+    return np.unique(np.concatenate(missing))
 
 
 def check_complete(cell: Cell) -> None:
@@ -71,42 +81,28 @@ def check_complete(cell: Cell) -> None:
 def find_peaks(cell: Cell, items: Items, length: int) -> Peaks:
     """Local acquisition maximum: first largest y in t_i < t <= t_i + t_w, among the states read.
 
-    The published form reads every state (`check_complete`).
+    The published form reads every state (`check_complete`). Elsewhere the start is the latest
+    reading since the exposure before, and an exposure without a reading on either side has none.
 
     Raises:
-        DataError: items differ in their number of exposures, or nothing was read in a window.
+        DataError: items differ in their number of exposures.
     """
-    if (items.times_JN < 0).any():
-        raise DataError("The published form needs equally many exposures of every item of an arm.")
-    length = window(items.times_JN, length)
-    times_QN = items.times_JN[items.item_Q]
-    after = times_QN[:, :, None] + np.arange(1, length + 1)
-    columns = cell.columns(after)
-    if (columns < 0).all(axis=2).any() or (_before(cell, items) < 0).any():
-        raise DataError(
-            "The published form needs a reading before every exposure and one within "
-            f"{length} steps after it."
-        )
-    rows = np.arange(len(items.y_QT))
-    values = items.y_QT[rows[:, None, None], columns]
-    lost = np.isnan(values) & (columns >= 0)
-    keep = np.flatnonzero(~(lost.any(axis=(1, 2)) | np.isnan(_starts(cell, items)).any(axis=1)))
-    best = np.where(columns < 0, -np.inf, values)[keep].argmax(axis=2)
-    at_QN = times_QN[keep] + 1 + best
-    peak_QN = np.take_along_axis(values[keep], best[:, :, None], axis=2)[:, :, 0]
-    return Peaks(_starts(cell, items)[keep], peak_QN, at_QN, keep)
-
-
-def _starts(cell: Cell, items: Items) -> Array:
-    columns = _before(cell, items)
-    return np.asarray(items.y_QT[np.arange(len(columns))[:, None], columns])
-
-
-def _before(cell: Cell, items: Items) -> Array:
-    """Column of the latest reading up to each exposure and after the one before it; (Q, N)."""
     times_JN = items.times_JN
+    if (times_JN < 0).any():
+        raise DataError("The published form needs equally many exposures of every item of an arm.")
+    read = Read(cell.states_T, ~np.isnan(items.y_QT))
+    rows = np.arange(len(items.y_QT))
     before = np.concatenate([np.full((len(times_JN), 1), -1), times_JN[:, :-1]], axis=1)
-    return cell.columns_upto(times_JN, before)[items.item_Q]
+    times_QN = times_JN[items.item_Q]
+    start = read.upto(times_QN, rows[:, None], before[items.item_Q])
+    after = times_QN[:, :, None] + np.arange(1, window(times_JN, length) + 1)
+    columns = read.at(after, rows[:, None, None])
+    values = np.where(columns < 0, -np.inf, items.y_QT[rows[:, None, None], columns])
+    best = values.argmax(axis=2)
+    peak_QN = np.take_along_axis(values, best[:, :, None], axis=2)[:, :, 0]
+    peak_QN = np.where(np.isinf(peak_QN), np.nan, peak_QN)
+    start_QN = np.where(start < 0, np.nan, items.y_QT[rows[:, None], start])
+    return Peaks(start_QN, peak_QN, times_QN + 1 + best)
 
 
 def kept(values: Array, factor: float) -> Array:
@@ -117,13 +113,20 @@ def kept(values: Array, factor: float) -> Array:
 
 
 def trimmed_mean(values: Array, factor: float) -> tuple[float, int]:
-    """Mean of what the outlier rule keeps of a vector, and how many values it drops."""
+    """Mean of what the outlier rule keeps of a vector, and how many values it drops.
+
+    The mean of nothing is NaN.
+    """
+    if not len(values):
+        return float("nan"), 0
     keep = kept(values, factor)
     return float(values[keep].mean()), int(len(values) - keep.sum())
 
 
 def drawn_means(values_M: Array, weights_DM: Array, factor: float) -> Array:
     """`trimmed_mean` of each resample, in which value m occurs `weights_DM[d, m]` times; (D,)."""
+    if not len(values_M):
+        return np.full(len(weights_DM), np.nan)
     order = np.argsort(values_M, kind="stable")
     values, weights = values_M[order], weights_DM[:, order]
     places = np.cumsum(weights, axis=1)
@@ -146,8 +149,8 @@ def drawn_means(values_M: Array, weights_DM: Array, factor: float) -> Array:
 
 
 def horizon(cell: Cell, length: int) -> int:
-    """Last lag H of the decay line; the same for all arms of a plan."""
-    return int(cell.states_T[-1]) - (cell.last + window(cell.injected.times_JN, length))
+    """Last lag H of the decay line; the same for all arms of a plan, and for all runs."""
+    return min(cell.tails) - window(cell.injected.times_JN, length)
 
 
 @dataclass(frozen=True)
@@ -155,7 +158,7 @@ class Retained:
     """R(q, t) of each probe."""
 
     share_QL: Array
-    """Share of the whole gain left at lag 0, 1, ..., H; NaN where that gain is zero."""
+    """Share of the whole gain left at lag 0, 1, ..., H; NaN where that gain is zero or unread."""
     gain_Q: Array
     """The whole gain: the denominator."""
 
@@ -167,7 +170,7 @@ def retained(cell: Cell, items: Items, peaks: Peaks, last_lag: int) -> Retained:
         DataError: states are missing.
     """
     check_complete(cell)
-    y_QT = items.y_QT[peaks.rows_Q]
+    y_QT = items.y_QT
     rows = np.arange(len(y_QT))
     start_Q, at_Q = peaks.start_QN[:, 0], peaks.at_QN[:, -1]
     gain_Q = peaks.peak_QN[:, -1] - start_Q

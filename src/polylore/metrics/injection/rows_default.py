@@ -23,15 +23,18 @@ def _number(value: float) -> float | None:
 
 def effectivity_rows(cell: Cell, found: Measured | None) -> list[Row]:
     """E_cf of all exposures together, and of each one; `found` is None without controls."""
-    key: Row = cell.key | {"preset": PRESET, "n_items": cell.injected.n, "n_dropped": 0}
+    key: Row = cell.key | {"preset": PRESET, "n_items": cell.injected.n}
     if found is None:
-        return [key | {"exposure": None, "n_values": 0, "reason": NO_CONTROL}]
+        empty = {"exposure": None, "n_values": 0, "n_dropped": 0, "reason": NO_CONTROL}
+        return [key | empty]
     effect = found.effect
     values = np.column_stack([effect.by_exposure_DN, effect.value_D])
     n = values.shape[1] - 1
     lo, hi = limits(_samples(found, values), n + 1)
     reason = "few_items" if few(cell) else None
     shown = (cell.injected.times_JN >= 0).sum(axis=0).tolist()
+    shown.append(sum(shown))
+    read = [*effect.n_by_exposure, effect.n_values]
     return [
         key
         | {
@@ -39,7 +42,8 @@ def effectivity_rows(cell: Cell, found: Measured | None) -> list[Row]:
             "estimate": _number(value),
             "lo": _number(lo[i]),
             "hi": _number(hi[i]),
-            "n_values": shown[i] if i < n else effect.n_values,
+            "n_values": read[i],
+            "n_dropped": shown[i] - read[i],
             "control_estimate": _number(found.control_effect) if i == n else None,
             "lag": _number(effect.lag_D[0]) if i == n else None,
             "reason": reason if np.isfinite(value) else "no_readings",

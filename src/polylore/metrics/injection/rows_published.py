@@ -21,7 +21,7 @@ from polylore.metrics.injection.resample import ItemDraws, few, limits
 from polylore.metrics.injection.trajectories import Cell, pseudo_exposed
 
 Row = dict[str, Any]
-MISSING = "missing_states"
+MISSING, UNEQUAL, UNREAD = "missing_states", "unequal_exposures", "no_readings"
 
 
 def _number(value: float) -> float | None:
@@ -48,49 +48,55 @@ def effectivity_rows(
     try:
         peaks = find_peaks(cell, cell.injected, length)
     except DataError:
-        return [whole | {"n_values": 0, "n_dropped": 0, "reason": "unequal_or_unread_exposures"}]
-    gain_QN = peaks.gain_QN
-    item_Q = cell.injected.item_Q[peaks.rows_Q]
-    value, dropped = trimmed_mean(gain_QN.ravel(), factor)
+        return [whole | {"n_values": 0, "n_dropped": 0, "reason": UNEQUAL}]
+    gain_QN, known_QN = peaks.gain_QN, peaks.known_QN
+    item_QN = np.broadcast_to(cell.injected.item_Q[:, None], gain_QN.shape)
+    value, outliers = trimmed_mean(gain_QN[known_QN], factor)
     samples = None
-    if draws is not None and not few(cell):
-        weights = draws.of_cell(cell).injected_DJ[:, np.repeat(item_Q, gain_QN.shape[1])]
-        samples = drawn_means(gain_QN.ravel(), weights, factor)[:, None]
+    if draws is not None and not few(cell) and known_QN.any():
+        weights = draws.of_cell(cell).injected_DJ[:, item_QN[known_QN]]
+        samples = drawn_means(gain_QN[known_QN], weights, factor)[:, None]
     lo, hi = limits(samples, 1)
-    lags = peaks.at_QN - cell.injected.times_JN[item_Q]
+    lags = peaks.at_QN - cell.injected.times_JN[cell.injected.item_Q]
     control = None
     if cell.control is not None:
-        control_gain = find_peaks(cell, pseudo_exposed(cell), length).gain_QN
-        control = trimmed_mean(control_gain.ravel(), factor)[0]
+        false = find_peaks(cell, pseudo_exposed(cell), length)
+        control = _number(trimmed_mean(false.gain_QN[false.known_QN], factor)[0])
+    reason = "few_items" if few(cell) else None
     rows = [
         whole
         | {
-            "estimate": value,
+            "estimate": _number(value),
             "lo": _number(lo[0]),
             "hi": _number(hi[0]),
-            "n_values": int(gain_QN.size),
-            "n_dropped": dropped,
+            "n_values": int(known_QN.sum()),
+            "n_dropped": outliers + int((~known_QN).sum()),
             "control_estimate": control,
-            "lag": float(lags.mean()),
-            "reason": "few_items" if few(cell) else None,
+            "lag": _mean(lags[known_QN]),
+            "reason": reason if known_QN.any() else UNREAD,
         }
     ]
     for i in range(gain_QN.shape[1]):
-        risen = gain_QN[gain_QN[:, i] >= 0, i]
+        risen = gain_QN[:, i] >= 0
+        reason = None if risen.any() else "no_positive_value" if known_QN[:, i].any() else UNREAD
         rows.append(
             cell.key
             | {
                 "preset": preset,
                 "exposure": i,
-                "estimate": float(risen.mean()) if len(risen) else None,
+                "estimate": _mean(gain_QN[risen, i]),
                 "n_items": cell.injected.n,
-                "n_values": len(risen),
-                "n_dropped": len(gain_QN) - len(risen),
-                "lag": float(lags[:, i].mean()),
-                "reason": None if len(risen) else "no_positive_value",
+                "n_values": int(risen.sum()),
+                "n_dropped": int((~risen).sum()),
+                "lag": _mean(lags[known_QN[:, i], i]),
+                "reason": reason,
             }
         )
     return rows
+
+
+def _mean(values: Array) -> float | None:
+    return float(values.mean()) if len(values) else None
 
 
 def retention_rows(
@@ -113,9 +119,11 @@ def retention_rows(
     try:
         peaks = find_peaks(cell, cell.injected, length)
     except DataError:
-        return [], line_key | {"reason": "unequal_or_unread_exposures"}
+        return [], line_key | {"reason": UNEQUAL}
     kept = retained(cell, cell.injected, peaks, last)
-    item_Q = cell.injected.item_Q[peaks.rows_Q]
+    item_Q = cell.injected.item_Q
+    if not (~np.isnan(kept.share_QL)).all(axis=1).any():
+        return [], line_key | {"reason": UNREAD}
     curve = mean_curve(kept.share_QL, factor)
     line = semilog(curve)
     shown = [lag for lag in lags if lag <= last]

@@ -41,6 +41,17 @@ class Items:
         """Number of items."""
         return len(self.names)
 
+    def some(self, which: Array) -> "Items":
+        """Some of the items, by a mask."""
+        kept = which[self.item_Q]
+        place = np.cumsum(which) - 1
+        names, runs = (
+            tuple(v for v, keep in zip(values, which, strict=True) if keep)
+            for values in (self.names, self.runs)
+        )
+        y, items = self.y_QT[kept], place[self.item_Q[kept]]
+        return Items(y, items, names, runs, self.times_JN[which])
+
     def item_means(self, values_QT: Array) -> Array:
         """Mean over each item's probes, NaN left out: (J, T)."""
         present = ~np.isnan(values_QT)
@@ -52,52 +63,85 @@ class Items:
 
 
 @dataclass(frozen=True)
+class Read:
+    """Which states each row was read at: runs have their own, on one grid of all of them."""
+
+    states_T: Array
+    known_JT: Array
+    """Whether a row has a reading at a state."""
+
+    @cached_property
+    def _column_of(self) -> Array:
+        """Column of state t; -1 if no run was read then. One entry more than the last state."""
+        columns = np.full(int(self.states_T[-1]) + 2, -1, dtype=np.int64)
+        columns[self.states_T] = np.arange(len(self.states_T))
+        return columns
+
+    @cached_property
+    def _latest_JT(self) -> Array:
+        """Column of the latest reading up to each state; -1 before the first."""
+        columns = np.where(self.known_JT, np.arange(len(self.states_T)), -1)
+        return np.maximum.accumulate(columns, axis=1)
+
+    @cached_property
+    def last_J(self) -> Array:
+        """Last state that each row was read at; -1 if there is none."""
+        column_J = self._latest_JT[:, -1]
+        return np.asarray(np.where(column_J < 0, -1, self.states_T[column_J]))
+
+    def at(self, states: Array, rows: Array) -> Array:
+        """Columns of any states of some rows; -1 where the row was not read then."""
+        inside = (states >= 0) & (states < len(self._column_of) - 1)
+        column = self._column_of[np.where(inside, states, -1)]
+        return np.asarray(np.where(self.known_JT[rows, column] & (column >= 0), column, -1))
+
+    def upto(self, states: Array, rows: Array, after: Array | int = -1) -> Array:
+        """Columns of the rows' latest readings up to states; -1 if none is beyond `after`."""
+        place = np.searchsorted(self.states_T, states, side="right") - 1
+        column = np.where(place < 0, -1, self._latest_JT[rows, place])
+        found: Array = np.where((column >= 0) & (self.states_T[column] > after), column, -1)
+        return found
+
+
+@dataclass(frozen=True)
 class Cell:
     """One condition: injected items, and the control items they are held against."""
 
     key: dict[str, str]
     """Values of `CELL`."""
     states_T: Array
-    """States that were read, ascending."""
+    """States that some run of the cell was read at, ascending."""
     injected: Items
     control: Items | None
-    first: int
-    """First injection of the whole plan: states up to it are the baseline."""
-    last: int
-    """Last injection of the whole plan."""
+    spans: dict[str, tuple[int, int]]
+    """First and last injection of each run's plan: states up to the first are its baseline."""
 
     @cached_property
-    def column_of(self) -> Array:
-        """Column of state t; -1 if it was not read. One entry more than the last state."""
-        columns = np.full(int(self.states_T[-1]) + 2, -1, dtype=np.int64)
-        columns[self.states_T] = np.arange(len(self.states_T))
-        return columns
+    def tails(self) -> list[int]:
+        """Steps from the last injection of each run's plan to the run's last reading."""
+        ends = Read(self.states_T, ~np.isnan(self.injected.y_QT)).last_J
+        runs = np.array(self.injected.runs)[self.injected.item_Q]
+        return [int(ends[runs == run].max()) - last for run, (_, last) in self.spans.items()]
 
-    def columns(self, states: Array) -> Array:
-        """Columns of any states; -1 where one was not read or lies beyond the last."""
-        inside = (states >= 0) & (states < len(self.column_of) - 1)
-        found: Array = np.where(inside, self.column_of[np.where(inside, states, -1)], -1)
-        return found
-
-    def columns_upto(self, states: Array, after: Array | int = -1) -> Array:
-        """Columns of the latest states read up to these; -1 where none lies beyond `after`."""
-        at = np.searchsorted(self.states_T, states, side="right") - 1
-        found: Array = np.where((at >= 0) & (self.states_T[at] > after), at, -1)
-        return found
+    def baseline(self, items: Items) -> Array:
+        """Whether a state lies before the plan of each item's run: (J, T)."""
+        first_J = np.array([self.spans[run][0] for run in items.runs], dtype=np.int64)
+        return np.asarray(self.states_T <= first_J[:, None])
 
     def rise(self, items: Items) -> Array:
         """Item mean of y(t) - y(pre): (J, T); pre is the mean of all states before the plan."""
-        before = self.states_T <= self.first
-        if not before.any():
+        before_JT = self.baseline(items)
+        if not before_JT.any(axis=1).all():
             raise DataError(
-                f"The log holds no state up to step {self.first}, the first injection; gains have "
-                "nothing to be counted from."
+                f"The log holds no state up to step {min(f for f, _ in self.spans.values())}, the "
+                "first injection; gains have nothing to be counted from."
             )
-        base_Q = _mean(items.y_QT[:, before])
+        base_Q = mean_of(np.where(before_JT[items.item_Q], items.y_QT, np.nan))
         return items.item_means(items.y_QT - base_Q[:, None])
 
 
-def _mean(values: Array) -> Array:
+def mean_of(values: Array) -> Array:
+    """Mean of each row, NaN left out."""
     present = ~np.isnan(values)
     counts = present.sum(axis=1)
     sums = np.where(present, values, 0).sum(axis=1)
@@ -128,6 +172,7 @@ def read_cells(
     if not exposures.height:
         raise DataError("The plan places nothing, so there is no gain to measure.")
     states_T, probes, y_QT = _matrix(log, score)
+    read = _read(log, states_T)
     times = _times(exposures)
     limits = exposures.group_by("run_id").agg(
         pl.col("step").min().alias("first"), pl.col("step").max().alias("last")
@@ -141,24 +186,24 @@ def read_cells(
     keys = ["_cell_run", *CELL[1:]]
     for key, rows in sorted(injected.group_by(keys), key=lambda found: str(found[0])):
         run, _, depth, _, lang = (str(value) for value in key)
+        runs = rows["run_id"].unique().sort()
         controls = probes.filter(
-            (pl.col("_cell_run") == run)
+            pl.col("run_id").is_in(runs.implode())
             & (pl.col("arm") == CONTROL)
             & (pl.col("depth") == depth)
             & (pl.col("probe_lang") == lang)
         )
-        here = [spans[r] for r in rows["run_id"].unique() if r in spans]
-        items = _items(rows, y_QT, times)
+        here = np.any([read[r] for r in runs], axis=0)
+        items = _items(rows, y_QT[:, here], times)
         if (items.times_JN < 0).all(axis=1).any():
             lost = items.names[int(np.flatnonzero((items.times_JN < 0).all(axis=1))[0])]
             raise DataError(f"Item {lost} is in an injected arm, but the plan never places it.")
         yield Cell(
             dict(zip(CELL, (run, *(str(v) for v in key[1:])), strict=True)),
-            states_T,
+            states_T[here],
             items,
-            _items(controls, y_QT, times) if controls.height else None,
-            min(first for first, _ in here),
-            max(last for _, last in here),
+            _items(controls, y_QT[:, here], times) if controls.height else None,
+            {r: spans[r] for r in runs},
         )
 
 
@@ -185,6 +230,12 @@ def _matrix(log: pl.DataFrame, score: pl.Expr) -> tuple[Array, pl.DataFrame, Arr
     return states.to_numpy().astype(np.int64), probes, y_QT
 
 
+def _read(log: pl.DataFrame, states_T: Array) -> dict[str, Array]:
+    """Which states each run was read at: (T,)."""
+    found = log.select("run_id", "t").unique().group_by("run_id").agg("t")
+    return {run: np.isin(states_T, own) for run, own in found.iter_rows()}
+
+
 def _times(exposures: pl.DataFrame) -> dict[tuple[str, str], list[int]]:
     grouped = exposures.sort("exposure").group_by("run_id", "item_id", maintain_order=True)
     steps = grouped.agg(pl.col("step").unique(maintain_order=True))
@@ -204,8 +255,17 @@ def _items(rows: pl.DataFrame, y_QT: Array, times: dict[tuple[str, str], list[in
 
 
 def pseudo_exposed(cell: Cell) -> Items:
-    """The control items as if they had been shown: they take the injected items' times in turn."""
+    """The control items as if they had been shown, at the times of injected items of their run.
+
+    They take the times of those items in turn.
+    """
     if cell.control is None:
         raise DataError("A cell without control items has no pseudo-exposures.")
-    turns = np.arange(cell.control.n) % cell.injected.n
-    return replace(cell.control, times_JN=cell.injected.times_JN[turns])
+    own, shown = np.array(cell.control.runs), np.array(cell.injected.runs)
+    times = cell.injected.times_JN
+    times_KN = np.zeros((cell.control.n, times.shape[1]), dtype=np.int64)
+    for run in dict.fromkeys(cell.injected.runs):
+        mine = np.flatnonzero(own == run)
+        turns = np.flatnonzero(shown == run)
+        times_KN[mine] = times[turns[np.arange(len(mine)) % len(turns)]]
+    return replace(cell.control, times_JN=times_KN)

@@ -295,14 +295,15 @@ def _ordered(
 
 
 def _false(controls: pl.DataFrame) -> dict[str, tuple[float, float, float, float]]:
-    """By depth, of the language in which controls look worst: their E as published and as ours."""
-    worst: dict[str, tuple[float, float, float, float]] = {}
+    """By depth, language and arm whose times controls take: their E as published and as ours."""
+    found: dict[str, tuple[float, float, float, float]] = {}
     own = controls.filter(pl.col("quantity").is_in(["paper_false", "default_false"]))
-    for (depth, lang), rows in own.group_by("depth", "probe_lang", maintain_order=True):
+    keys = ("depth", "probe_lang", "arm")
+    for (depth, lang, arm), rows in own.group_by(keys, maintain_order=True):
         by = {row["quantity"]: row for row in rows.iter_rows(named=True)}
         if len(by) < 2 or by["paper_false"]["value"] is None:
             continue
         ours = by["default_false"]
         ends = [float("nan") if ours[k] is None else ours[k] for k in ("value", "lo", "hi")]
-        worst[f"{depth}, {lang}"] = (by["paper_false"]["value"], *ends)
-    return worst
+        found[f"{depth}, {lang}, at the times of {arm}"] = (by["paper_false"]["value"], *ends)
+    return found

@@ -22,7 +22,7 @@ REASONS = {
     "no_readings": "no readings there",
     "few_readings": "too few readings",
     "log_ends_too_early": "the log ends too early",
-    "unequal_or_unread_exposures": "items differ in their number of exposures",
+    "unequal_exposures": "items differ in their number of exposures",
     "no_resamples": "no resamples were asked for",
     "interval_holds_zero": "the interval holds zero",
     "exposures_gain_unequally": "first exposures gain more, which the kernel takes for forgetting",

@@ -46,11 +46,12 @@ def _headline(context: InjectContext) -> Iterator[Finding]:
         false = controls.filter(depth=context.depths[0]).drop_nulls("value")
         said = {
             name: false.filter(quantity=name)["value"].to_list()
-            for name in ("default_false", "paper_false")
+            for name in ("halves_false", "paper_false")
         }
         if all(said.values()):
             beside = (
-                f" Items never injected: {_range(said['default_false'])} corrected, "
+                f" Items never injected, at the same times: {_range(said['halves_false'])} "
+                "corrected (one half of them held against the other), "
                 f"{_range(said['paper_false'])} in the published form."
             )
     best = rows.sort("estimate", descending=True).row(0, named=True)

@@ -77,7 +77,8 @@ def _bars(context: InjectContext, table: pl.DataFrame) -> Chart | None:
         "inject-effectivity",
         "Gain per exposure, published and corrected",
         "Mean gain over exposures and items. Grey tick: the same form applied to items that were "
-        f"never injected, which should be 0.{gaps}{alone} Line: 95 % over items. Language of "
+        "never injected, which should be 0; of the corrected form with one exposure it is less, as "
+        f"the page on trust says.{gaps}{alone} Line: 95 % over items. Language of "
         "injection. "
         + context.said(f"presets paper (IQR factor 1.5) and default; {context.items} items"),
         "Dot plot of the gain per exposure by arm and depth, in two forms, with never-injected "

@@ -1,5 +1,7 @@
 """What can be trusted: controls, noise, shuffled labels, ceilings, dose, and what is missing."""
 
+from typing import Any
+
 import altair as alt
 import polars as pl
 
@@ -8,15 +10,14 @@ from polylore.report.numbers import in_lines, number_axis, wrapped
 from polylore.studies.inject.context import InjectContext, order, pair, plural
 
 FALSE = {
-    "paper_false": "published form, never injected",
-    "expected_false": "expected of white noise alone",
-    "default_false": "corrected form, never injected",
+    "paper_false": "published form",
+    "default_false": "corrected form, all",
+    "halves_false": "corrected form, halves",
 }
+"""Gains of never-injected items at an arm's times."""
 _ROWS = {
     "noise_sd": "Noise, sd",
     "expected_false": "Gain feigned by it",
-    "paper_false": "Never injected, published E",
-    "default_false": "Never injected, corrected E",
     "start": "y before",
     "ceiling": "y with passage in view",
     "ceiling_exact": "right with it",
@@ -24,15 +25,15 @@ _ROWS = {
     "background_drift": "Drift, nothing injected",
 }
 """Controls of a depth and language, in words."""
-_WITH_INTERVAL = ("paper_false", "default_false", "sham_drift", "background_drift")
+_WITH_INTERVAL = ("sham_drift", "background_drift")
 
 
 def trust_page(context: InjectContext) -> Page:
     """Always there."""
-    blocks: list[Block] = [b for b in (_cautions(context), _false_gains(context)) if b is not None]
-    made = (_controls(context), _not_learned(context), _permuted(context), _dose(context),
+    made = (_cautions(context), _false_gains(context), _single(context), _by_schedule(context),
+            _controls(context), _not_learned(context), _permuted(context), _dose(context),
             _losses(context), _contamination(context), _missing(context))  # fmt: skip
-    blocks += [b for b in made if b is not None]
+    blocks: list[Block] = [b for b in made if b is not None]
     lead = (
         "What the numbers look like where nothing was taught, how large they get by chance, and "
         "what a model could say at best."
@@ -99,11 +100,12 @@ def _false_gains(context: InjectContext) -> Chart | None:
         return None
     frame = table.filter(pl.col("quantity").is_in(list(FALSE))).drop_nulls("value")
     many = frame["probe_lang"].n_unique() > 1
+    place = pl.format("{} ({})", "depth", "probe_lang") if many else pl.col("depth")
     frame = frame.with_columns(
-        label=pl.format("{} ({})", "depth", "probe_lang") if many else pl.col("depth"),
+        label=pl.format("{}, {}", "arm", place),
         series=pl.col("quantity").replace_strict(FALSE, return_dtype=pl.String),
     )
-    frame = order(frame.sort("probe_lang"), "depth", context.depths)
+    frame = order(order(frame.sort("probe_lang"), "depth", context.depths), "arm", context.arms)
     names = frame["label"].unique(maintain_order=True).to_list()[:24]
     frame = frame.filter(pl.col("label").is_in(names))
     if not frame.height:
@@ -118,20 +120,84 @@ def _false_gains(context: InjectContext) -> Chart | None:
         series="series", series_order=[f for f in FALSE.values() if f in set(frame["series"])],
         rule=0,
     )  # fmt: skip
-    readings = frame.filter(quantity="expected_false")["n_readings"].max()
+    readings = table.filter(quantity="expected_false")["n_readings"].max()
     return Chart(
         "inject-false",
         "Gains where nothing was taught",
-        "Items that are never injected, at the times of the injected ones: the right answer is 0. "
+        "Items that are never injected, at the times of each arm: the right answer is 0. "
         "The published form takes the largest of the readings in the window"
         + (f", here {readings} of them" if readings is not None else "")
         + ", which is positive by noise alone. " + context.said(),
-        "Dot plot of false gains by depth and language, in both forms.",
+        "Dot plot of false gains by arm, depth and language, in both forms.",
         in_lines(spec, wrapped(names)),
         frame.with_columns(interval("value")),
-        {"depth": "Depth", "probe_lang": "Language", "series": "Gain", "value_ci": "Value",
-         "n": "Items"},
+        {"arm": "Times of", "depth": "Depth", "probe_lang": "Language", "series": "Gain",
+         "value_ci": "Value", "n": "Items"},
         {"value_ci": "interval.number", "probe_lang": "lang"},
+    )  # fmt: skip
+
+
+def _single(context: InjectContext) -> Prose | None:
+    """What controls say of arms with one exposure, where their own lags mislead."""
+    effects, table = context.pooled("inject_effectivity"), context.pooled("inject_controls")
+    if effects is None or table is None:
+        return None
+    last = effects.filter(preset="default").group_by("arm").agg(pl.col("exposure").max())
+    arms = [a for a in context.arms if a in set(last.filter(exposure=0)["arm"])]
+    said = []
+    for arm in arms:
+        rows = table.filter(arm=arm, depth=context.depths[0]).drop_nulls("value")
+        for lang in rows["probe_lang"].unique().sort():
+            own = rows.filter(probe_lang=lang).rows_by_key("quantity", named=True, unique=True)
+            if "default_false" in own and "halves_false" in own:
+                lone, half = own["default_false"], own["halves_false"]
+                said.append(
+                    f"{arm} ({lang}, {context.depths[0]}) {_ranged(lone)} on all of them, "
+                    f"{_ranged(half)} with one half held against the other"
+                )
+    if not said:
+        return None
+    return Prose(
+        (
+            "With one exposure the corrected gain of never-injected items, taken on all of them, "
+            "does not measure what nothing taught gives: their gains add up to nothing, so that "
+            "the lag that is best for the others is an item's own worst one. One half of them held "
+            "against the other has no such tie; there, and less so in injected items, which have "
+            "twice as many controls, the lag follows what noise is left in the controls. "
+            f"Measured here: {'; '.join(said)}.",
+        ),
+        "caution",
+    )
+
+
+def _ranged(row: dict[str, Any]) -> str:
+    ends = "" if row["lo"] is None else f" [{row['lo']:.3f}, {row['hi']:.3f}]"
+    return f"{row['value']:.3f}{ends}".replace("-", "−")
+
+
+def _by_schedule(context: InjectContext) -> TableView | None:
+    """False gains beside each arm, condition by condition."""
+    table = context.table("inject_controls")
+    rows = None if table is None else table.filter(pl.col("quantity").is_in(list(FALSE)))
+    if rows is None or not rows.height:
+        return None
+    keys = ["run_id", "arm", "depth", "probe_lang"]
+    frame = rows.select(keys).unique(maintain_order=True)
+    for quantity in FALSE:
+        part = rows.filter(quantity=quantity).with_columns(interval("value"))
+        part = part.select(*keys, pl.col("value_ci").alias(quantity))
+        frame = frame.join(part, on=keys, how="left", maintain_order="left")
+    return TableView(
+        "inject-false-table",
+        "Items never injected, at the times of each arm",
+        "The same numbers as of injected items, where nothing was taught. Corrected, all: lags "
+        "chosen on the other never-injected items, nothing subtracted from what is read there. "
+        "Corrected, halves: one half of these items treated as injected, the other as controls.",
+        context.ordered(frame),
+        {"run_id": "Condition", "arm": "Times of", "depth": "Depth", "probe_lang": "Asked in",
+         "paper_false": "Published E", "default_false": "Corrected, all",
+         "halves_false": "Corrected, halves"},
+        dict.fromkeys(FALSE, "interval.number"),
     )  # fmt: skip
 
 
