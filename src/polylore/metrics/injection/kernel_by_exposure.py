@@ -61,7 +61,7 @@ class _Moments:
 
         def pick(values: Array) -> Array:
             at = np.zeros_like(rows) if len(values) == 1 else rows
-            return values[at, np.minimum(rates, values.shape[1] - 1)][:, None]
+            return np.asarray(values[at, np.minimum(rates, values.shape[1] - 1)][:, None])
 
         parts = (self.aa, self.ab, self.bb, self.ya, self.yb)
         return _Moments(*(pick(part) for part in parts))
@@ -109,6 +109,7 @@ class _Design:
         # Where all items share their exposures, so do all resamples.
         shares = mean.shares(Weights(weights.injected_DJ[part], weights.control_DK[part]))
         self.shares_DS = shares[:1] if shares.shape[1] == 1 else shares
+        self.paired = shares.shape[1] ** 2 <= curve_DT.shape[1]
 
     def moments(self, p: int, rates: Array) -> _Moments:
         """Moments at a rise of p steps and some of the rates."""
@@ -118,14 +119,29 @@ class _Design:
         # log10 u is zero until the rise is over, so this column is that of every rate.
         fading = np.where(lags > p, np.log10(since_peak(lags, p)), 0.0)[:, None]
         columns = np.concatenate([risen, fading], axis=1)
-        x = (self.shares_DS @ columns.reshape(len(columns), -1)).reshape(-1, *columns.shape[1:])
-        a, b = x[:, :-1], x[:, -1:]
-        turned_a, turned_b = np.swapaxes(a, -1, -2), np.swapaxes(b, -1, -2)
-        if len(x) == 1:
-            y = (self.curve_DT @ x[0].reshape(-1, x.shape[-1]).T).reshape(-1, *x.shape[1:3])
-        else:
-            y = (x.reshape(len(x), -1, x.shape[-1]) @ self.curve_DT[..., None]).reshape(x.shape[:3])
-        return _Moments(a @ turned_a, a @ turned_b, b @ turned_b, y[:, :-1], y[:, -1:])
+        x_SWT = columns.reshape(len(columns), -1, columns.shape[-1])
+        products, y_DW = self._by_pairs(x_SWT) if self.paired else self._one_by_one(x_SWT)
+        blocks = products.reshape(len(products), *columns.shape[1:3], *columns.shape[1:3])
+        aa = np.stack([blocks[:, k, :, k] for k in range(len(rates))], axis=1)
+        ab, bb = blocks[:, :-1, :, -1], blocks[:, -1:, :, -1]
+        y = y_DW.reshape(-1, *columns.shape[1:3])
+        return _Moments(aa, np.ascontiguousarray(ab), bb, y[:, :-1], y[:, -1:])
+
+    def _by_pairs(self, x_SWT: Array) -> tuple[Array, Array]:
+        """Products of columns, and with y, from those of every two schedules."""
+        s, w, _ = x_SWT.shape
+        flat = x_SWT.reshape(s * w, -1)
+        each = (flat @ flat.T).reshape(s, w, s, w).transpose(0, 2, 1, 3).reshape(s * s, -1)
+        share = self.shares_DS
+        pairs = (share[:, :, None] * share[:, None]).reshape(len(share), -1)
+        y_DSW = (self.curve_DT @ flat.T).reshape(-1, s, w)
+        return (pairs @ each).reshape(-1, w, w), (share[:, None] @ y_DSW)[:, 0]
+
+    def _one_by_one(self, x_SWT: Array) -> tuple[Array, Array]:
+        """The same where schedules are many, and their pairs more than the states."""
+        s, w, t = x_SWT.shape
+        x_DWT = (self.shares_DS @ x_SWT.reshape(s, -1)).reshape(-1, w, t)
+        return x_DWT @ x_DWT.transpose(0, 2, 1), (x_DWT @ self.curve_DT[..., None])[..., 0]
 
 
 def fit_by_exposure(mean: Mean, weights: Weights, curve_DT: Array) -> FitsByExposure:
@@ -140,12 +156,12 @@ def fit_by_exposure(mean: Mean, weights: Weights, curve_DT: Array) -> FitsByExpo
         p, r, a, gains and errors, (D,) and (D, N); NaN where the curve could not be read. a is
         accurate to 1e-6, and lies within `LOWEST` and `HIGHEST`.
     """
-    lost = np.isnan(curve_DT).any(axis=1) | np.isnan(mean.shares(weights)).any(axis=1)
+    lost = np.isnan(np.column_stack([curve_DT, mean.shares(weights)]).sum(axis=1))
     curve_DT = np.where(lost[:, None], 0.0, curve_DT)
     kept = Weights(np.where(lost[:, None], 1.0, weights.injected_DJ), weights.control_DK)
     schedules, exposures, states = mean.lags_SNT.shape
-    widest = (len(RATES) + 1) * exposures * states if schedules > 1 else states
-    at_once = max(1, _NUMBERS // widest)
+    width = (len(RATES) + 1) * exposures
+    at_once = max(1, _NUMBERS // (width * max(width, states if schedules > 1 else 1)))
     shapes = _shapes(_Design(mean, kept, curve_DT, slice(0, 1)), mean.rises)
     parts = []
     for start in range(0, len(curve_DT), at_once):
@@ -250,11 +266,6 @@ def _polished(moments: _Moments, start_D: Array) -> tuple[Array, Array, Array]:
             break
     _, gains, error = moments.solved(a)
     return a[:, 0], gains[:, 0], error[:, 0]
-
-
-def as_by_exposure(fits: Fits) -> FitsByExposure:
-    """Of a single exposure both kernels are the same."""
-    return FitsByExposure(fits.p_D, fits.r_D, fits.g_D, fits.a_D, fits.sse_D, fits.g_D[:, None])
 
 
 def kernel_by_exposure(mean: Mean, weights: Weights, fits: FitsByExposure) -> Kernel | None:
