@@ -63,25 +63,6 @@ class Fitted:
     gains_RN: Array
     """g_i of every exposure."""
 
-    def reason(self, drawn: bool) -> str | None:
-        """Why the decay constant is no number; None if it is one.
-
-        Nothing can be said of how a gain is forgotten that is not surely above zero, nor where the
-        decay constant goes to a bound: there the interval would end where the search does.
-
-        Args:
-            drawn: whether the resamples are enough for an interval.
-        """
-        peak_R, a_R = self.fits.peak_D, self.fits.a_D
-        low = limits(peak_R[1:, None], 1)[0][0] if drawn else peak_R[0]
-        if not low > 0:
-            return NO_GAIN
-        looked = a_R[1:] if drawn else a_R[:1]
-        with np.errstate(invalid="ignore"):
-            ends = [np.mean(~(looked > LOWEST)), np.mean(~(looked < HIGHEST))]
-        outside = not LOWEST < a_R[0] < HIGHEST
-        return NOT_IDENTIFIED if outside or max(ends) > _TAIL else None
-
 
 @dataclass(frozen=True)
 class Measured:
@@ -115,10 +96,26 @@ class Measured:
 
     @cached_property
     def kernel_reason(self) -> str | None:
-        """Why the decay constant with a gain for every exposure is no number; None if it is one."""
+        """Why the decay constant with a gain for every exposure is no number; None if it is one.
+
+        Nothing can be said of how fast a gain is lost that is not surely above zero, nor where the
+        decay constant goes to a bound: there its interval would end where the search does.
+        """
         if self.by_exposure is None:
             return "few_readings"
-        return self.by_exposure.reason(self.drawn)
+        fits = self.by_exposure.fits
+        if not self._surely_positive(fits.peak_D):
+            learned = self._surely_positive(self.effect.value_D)
+            return NOT_IDENTIFIED if learned else NO_GAIN
+        a_R = fits.a_D[1:] if self.drawn else fits.a_D[:1]
+        outside = not LOWEST < fits.a_D[0] < HIGHEST
+        ends = np.mean(~(a_R > LOWEST)), np.mean(~(a_R < HIGHEST))
+        return NOT_IDENTIFIED if outside or max(ends) > _TAIL else None
+
+    def _surely_positive(self, rows_R: Array) -> bool:
+        """Whether the interval lies above zero; the number itself where there is none."""
+        low = limits(rows_R[1:, None], 1)[0] if self.drawn else rows_R[:1]
+        return bool(low[0] > 0)
 
     @cached_property
     def decay_R(self) -> Array:

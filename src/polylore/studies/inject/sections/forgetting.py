@@ -235,9 +235,10 @@ def _kernel_table(context: InjectContext) -> TableView | None:
         "longest lag observed are said as later than it, never as a number.",
         frame,
         {"arm": "Arm", "depth": "Depth", "pair": "Told → asked", "gain_ci": "Gain at peak",
-         "a_ci": "a", "common_ci": "a, one gain", "above_ci": "Difference", "p": "Rise, steps", "half_life_said": "Half-life", "zero_said": "Zero",
+         "a_ci": "a", "common_ci": "a, one gain", "above_ci": "Difference",
+         "p": "Rise, steps", "half_life_said": "Half-life", "zero_said": "Zero",
          "residual_ac1": "Residual autocorrelation", "n_items": "Items", "why": "Remark"},
-        {name: "interval.number" for name in ("gain_ci", "a_ci", "common_ci", "above_ci")},
+        dict.fromkeys(("gain_ci", "a_ci", "common_ci", "above_ci"), "interval.number"),
     )  # fmt: skip
 
 
