@@ -27,6 +27,8 @@ from polylore.metrics.injection.resample import Weights
 LOWEST, HIGHEST = -1.0, 2.0
 """Bounds of a: twice the peak after ten steps; nothing left after three."""
 _SCAN = (-0.8, -0.4, -0.2, 0.0, 0.1, 0.2, 0.3, 0.45, 0.6, 0.8, 1.0, 1.3, 1.6)
+_AGAIN = (-0.6, -0.2, 0.3, 0.8, 1.4)
+"""Decay constants from which the search begins on the data, and is checked on resamples."""
 _ROUNDS, _POLISH = 2, 40
 """Steps of a at every (p, r), from where the data are best, and at the best (p, r)."""
 _LONGEST, _EXACT = 0.3, 1e-9
@@ -119,29 +121,38 @@ class _Design:
         # log10 u is zero until the rise is over, so this column is that of every rate.
         fading = np.where(lags > p, np.log10(since_peak(lags, p)), 0.0)[:, None]
         columns = np.concatenate([risen, fading], axis=1)
-        x_SWT = columns.reshape(len(columns), -1, columns.shape[-1])
-        products, y_DW = self._by_pairs(x_SWT) if self.paired else self._one_by_one(x_SWT)
-        blocks = products.reshape(len(products), *columns.shape[1:3], *columns.shape[1:3])
-        aa = np.stack([blocks[:, k, :, k] for k in range(len(rates))], axis=1)
-        ab, bb = blocks[:, :-1, :, -1], blocks[:, -1:, :, -1]
-        y = y_DW.reshape(-1, *columns.shape[1:3])
-        return _Moments(aa, np.ascontiguousarray(ab), bb, y[:, :-1], y[:, -1:])
+        blocks, y = self._by_pairs(columns) if self.paired else self._one_by_one(columns)
+        last = len(rates)
+        return _Moments(
+            blocks[:, :last], blocks[:, last:-1], blocks[:, -1:], y[:, :last], y[:, last:]
+        )
 
-    def _by_pairs(self, x_SWT: Array) -> tuple[Array, Array]:
+    def _by_pairs(self, columns: Array) -> tuple[Array, Array]:
         """Products of columns, and with y, from those of every two schedules."""
-        s, w, _ = x_SWT.shape
-        flat = x_SWT.reshape(s * w, -1)
-        each = (flat @ flat.T).reshape(s, w, s, w).transpose(0, 2, 1, 3).reshape(s * s, -1)
+        s, *shape, states = columns.shape
+        flat = columns.reshape(-1, states)
+        each = _blocks((flat @ flat.T).reshape(s, *shape, s, *shape).transpose(0, 3, 1, 2, 4, 5))
         share = self.shares_DS
         pairs = (share[:, :, None] * share[:, None]).reshape(len(share), -1)
-        y_DSW = (self.curve_DT @ flat.T).reshape(-1, s, w)
-        return (pairs @ each).reshape(-1, w, w), (share[:, None] @ y_DSW)[:, 0]
+        y = (share[:, None] @ (self.curve_DT @ flat.T).reshape(-1, s, len(flat) // s))[:, 0]
+        products = pairs @ each.reshape(s * s, -1)
+        return products.reshape(-1, *each.shape[2:]), y.reshape(-1, *shape)
 
-    def _one_by_one(self, x_SWT: Array) -> tuple[Array, Array]:
+    def _one_by_one(self, columns: Array) -> tuple[Array, Array]:
         """The same where schedules are many, and their pairs more than the states."""
-        s, w, t = x_SWT.shape
-        x_DWT = (self.shares_DS @ x_SWT.reshape(s, -1)).reshape(-1, w, t)
-        return x_DWT @ x_DWT.transpose(0, 2, 1), (x_DWT @ self.curve_DT[..., None])[..., 0]
+        s, *shape, states = columns.shape
+        x_DWT = (self.shares_DS @ columns.reshape(s, -1)).reshape(len(self.shares_DS), -1, states)
+        products = (x_DWT @ x_DWT.transpose(0, 2, 1)).reshape(-1, *shape, *shape)
+        y = (x_DWT @ self.curve_DT[..., None])[..., 0]
+        return _blocks(products), y.reshape(-1, *shape)
+
+
+def _blocks(products: Array) -> Array:
+    """Of all products (..., G + 1, N, G + 1, N): of A with A, A with B, rate by rate, B with B."""
+    last = products.shape[-2] - 1
+    own = [products[..., k, :, k, :] for k in range(last)]
+    other = [products[..., k, :, last, :] for k in range(last)]
+    return np.stack([*own, *other, products[..., last, :, last, :]], axis=-3)
 
 
 def fit_by_exposure(mean: Mean, weights: Weights, curve_DT: Array) -> FitsByExposure:
@@ -161,7 +172,9 @@ def fit_by_exposure(mean: Mean, weights: Weights, curve_DT: Array) -> FitsByExpo
     kept = Weights(np.where(lost[:, None], 1.0, weights.injected_DJ), weights.control_DK)
     schedules, exposures, states = mean.lags_SNT.shape
     width = (len(RATES) + 1) * exposures
-    at_once = max(1, _NUMBERS // (width * max(width, states if schedules > 1 else 1)))
+    # Pairs of schedules need no curves of every weighting.
+    wide = states if schedules**2 > states else max(2 * exposures, schedules)
+    at_once = max(1, _NUMBERS // (width * wide))
     shapes = _shapes(_Design(mean, kept, curve_DT, slice(0, 1)), mean.rises)
     parts = []
     for start in range(0, len(curve_DT), at_once):
@@ -213,22 +226,25 @@ def _fitted(design: _Design, shapes: _Shapes) -> tuple[Array, ...]:
         p, rates, _ = shapes[place]
         own = np.flatnonzero(place_D == place)
         moments = design.moments(p, rates).some(own, k_D[own])
-        found = _polished(moments, a_D[own]), _polished(moments, _scanned(moments))
-        scanned = found[1][2] < found[0][2] - _TIE * np.abs(found[0][2])
-        a_D[own] = np.where(scanned, found[1][0], found[0][0])
-        gains_DN[own] = np.where(scanned[:, None], found[1][1], found[0][1])
-        best_D[own] = np.minimum(found[1][2], found[0][2])
+        a_D[own], gains_DN[own], best_D[own] = _polished(moments, _nearer(moments, a_D[own]))
         p_D[own], r_D[own] = p, rates[k_D[own]]
     gains_DN /= (1 - r_D**p_D)[:, None]
     sse_D = np.maximum((curve_DT**2).sum(axis=1) + best_D, 0.0)
     return p_D, r_D, gains_DN.mean(axis=1), a_D, sse_D, gains_DN
 
 
-def _scanned(moments: _Moments) -> Array:
+def _scanned(moments: _Moments, values: tuple[float, ...] = _SCAN) -> Array:
     """The best of some decay constants, of one rate each: (D,)."""
     shape = moments.ya.shape[:2]
-    errors = np.stack([moments.solved(np.full(shape, a))[2] for a in _SCAN])
-    return np.asarray(np.array(_SCAN)[errors.argmin(axis=0)[:, 0]])
+    errors = np.stack([moments.solved(np.full(shape, a))[2] for a in values])
+    return np.asarray(np.array(values)[errors.argmin(axis=0)[:, 0]])
+
+
+def _nearer(moments: _Moments, a_D: Array) -> Array:
+    """A start in another valley, if that is deeper, or the one given."""
+    other_D = _scanned(moments, _AGAIN)
+    errors = [moments.solved(a[:, None])[2][:, 0] for a in (a_D, other_D)]
+    return np.where(errors[1] < errors[0], other_D, a_D)
 
 
 def _stepped(moments: _Moments, a: Array) -> tuple[Array, Array]:

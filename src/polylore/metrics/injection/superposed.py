@@ -17,13 +17,14 @@ from polylore.metrics.injection.kernel import Kernel, Mean, ramp, since_peak
 from polylore.metrics.injection.resample import Weights
 
 Function = Callable[[Array, Array], Array]
-_DENSE, _PER_DECADE = 10, 12
+_DENSE, _PER_DECADE = 6, 10
 """Nodes: every lag up to `_DENSE`, then so many per decade, a cubic spline in log u between."""
 _NUMBERS = 4_000_000
 _ROUNDS, _STEP = 60, 1e-4
 _GAIN, _SHORT = 1e-9, 1e5
 """A relative gain that is none; damping beyond which no shorter step is tried."""
 _RIDGE = 1e-11
+_LEAVE = 0.6
 
 
 @dataclass(frozen=True)
@@ -190,9 +191,9 @@ def minimise(moments: Moments, form: Form, start_DP: Array) -> tuple[Array, Arra
     v = np.clip(start_DP, low, high)
     error = moments.solve(_shape(moments, form, v)).error_D
     damping = np.full(len(v), 1e-2)
-    going = np.arange(len(v))
+    going, own = np.arange(len(v)), moments
+    active = np.ones(len(v), dtype=bool)
     for _ in range(_ROUNDS):
-        own = moments.some(going)
         tried = np.clip(v[going] + _step(own, form, v[going], damping[going]), low, high)
         found = own.solve(_shape(own, form, tried)).error_D
         gained = error[going] - found
@@ -203,9 +204,13 @@ def minimise(moments: Moments, form: Form, start_DP: Array) -> tuple[Array, Arra
         damping[going] = np.clip(eased, 1e-9, 1e9)
         # Done: a step that gains next to nothing, or none however short it is.
         near = np.abs(gained) <= _GAIN * np.abs(error[going])
-        going = going[~((better & near) | (~better & (damping[going] > _SHORT)))]
-        if not len(going):
+        active &= ~((better & near) | (~better & (damping[going] > _SHORT)))
+        if not active.any():
             break
+        # To leave curves out costs a copy of the others' moments.
+        if active.mean() < _LEAVE:
+            own, going = own.some(np.flatnonzero(active)), going[active]
+            active = np.ones(len(going), dtype=bool)
     return v, error
 
 
