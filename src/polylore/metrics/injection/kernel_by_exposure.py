@@ -26,13 +26,15 @@ from polylore.metrics.injection.resample import Weights
 
 LOWEST, HIGHEST = -1.0, 2.0
 """Bounds of a: twice the peak after ten steps; nothing left after three."""
+# Decay constants from which the search begins on the data, and by which it is checked on resamples.
 _SCAN = (-0.8, -0.4, -0.2, 0.0, 0.1, 0.2, 0.3, 0.45, 0.6, 0.8, 1.0, 1.3, 1.6)
 _AGAIN = (-0.6, -0.2, 0.3, 0.8, 1.4)
-"""Decay constants from which the search begins on the data, and is checked on resamples."""
 _ROUNDS, _POLISH = 2, 40
 """Steps of a at every (p, r), from where the data are best, and at the best (p, r)."""
 _LONGEST, _EXACT = 0.3, 1e-9
+"""Longest step of a, and one that is none."""
 _RIDGE, _TIE = 1e-11, 1e-10
+"""Relative weight of a ridge that keeps unread exposures solvable; errors that count as equal."""
 _HOPELESS = 2.0
 """(p, r) whose error on the data is so many times the least are not tried on resamples."""
 _NUMBERS = 4_000_000

@@ -23,8 +23,8 @@ _NUMBERS = 4_000_000
 _ROUNDS, _STEP = 60, 1e-4
 _GAIN, _SHORT = 1e-9, 1e5
 """A relative gain that is none; damping beyond which no shorter step is tried."""
-_RIDGE = 1e-11
-_LEAVE = 0.6
+_RIDGE, _LEAVE = 1e-11, 0.6
+"""Relative weight of a ridge; share of curves still moving below which the others are left out."""
 
 
 @dataclass(frozen=True)
