@@ -1,5 +1,6 @@
 """Logs whose truth is known: exposures of one kernel, superposed, with noise."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -7,10 +8,20 @@ import polars as pl
 import pytest
 
 
-def kernel(tau, g, a, p=8, r=0.7):
+def kernel(tau, g, a, p=8, r=0.7, form=None):
     u = np.maximum(tau - p, 1)
     rise = np.where(tau > 0, 1 - r ** np.clip(tau, 0, p), 0)
-    return g * rise * np.maximum(1 - a * np.log10(u), 0)
+    return g * rise * (np.maximum(1 - a * np.log10(u), 0) if form is None else form(u))
+
+
+def drift(rng, sd, n, rho):
+    """Noise whose neighbours are correlated."""
+    steps = rng.normal(0, sd, n)
+    if rho:
+        steps[1:] *= np.sqrt(1 - rho**2)
+        for t in range(1, n):
+            steps[t] += rho * steps[t - 1]
+    return steps
 
 
 @dataclass
@@ -27,6 +38,11 @@ class World:
     common: np.ndarray | None = None
     gain: dict[tuple[str, str], float] = field(default_factory=lambda: {("en", "en"): 0.4})
     a: dict[tuple[str, str], float] = field(default_factory=lambda: {("en", "en"): 0.2})
+    fall: tuple[float, ...] = ()
+    """Factors of the gains, exposure by exposure; all one if empty."""
+    form: Callable[[np.ndarray], np.ndarray] | None = None
+    """How a gain is lost, of u; straight in its logarithm if None."""
+    rho: float = 0.0
     stagger: int = 0
     spread: float = 0.3
     """How much items differ in their gain (sd of its logarithm)."""
@@ -45,10 +61,11 @@ class World:
                         continue
                     own = g * np.exp(rng.normal(0, self.spread))
                     for probe in range(3):
-                        y = -6 + common + rng.normal(0, self.noise, self.states)
-                        for step in times:
+                        y = -6 + common + drift(rng, self.noise, self.states, self.rho)
+                        for i, step in enumerate(times):
                             tau = t - step - self.shift(arm, item)
-                            y = y + kernel(tau, own, self.a[source, target])
+                            g = own * (self.fall[i] if self.fall else 1)
+                            y = y + kernel(tau, g, self.a[source, target], form=self.form)
                         name = f"{arm}-{source}-{item}"
                         rows.append((name, f"{name}/{target}/{probe}", arm, source, target, y))
         parts = []

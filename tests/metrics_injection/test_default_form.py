@@ -24,7 +24,7 @@ def whole(out):
 
 
 def test_kernel_and_gain_are_found(world):
-    w = world({"duplication": [8, 108, 208]}, n=20)
+    w = world({"duplication": [8, 108, 208]}, n=20, seed=1)
     out = run(w)
     row = whole(out)
     peak = 0.4 * (1 - 0.7**8) * math.exp(0.3**2 / 2)
@@ -32,11 +32,13 @@ def test_kernel_and_gain_are_found(world):
     assert row["estimate"] == pytest.approx(peak, rel=0.12)
     assert row["lo"] < row["estimate"] < row["hi"]
     assert abs(row["control_estimate"]) < 0.01
-    found = out["inject_kernels"].row(0, named=True)
-    assert (found["p"], found["r"]) == (8, 0.7)
-    assert found["a"] == pytest.approx(0.2, abs=0.02)
-    assert found["lo"] < 0.2 < found["hi"]
-    assert out["inject_kernel_gains"].height == 3
+    for found in out["inject_kernels"].iter_rows(named=True):
+        assert (found["p"], found["r"]) == (8, 0.7)
+        assert found["a"] == pytest.approx(0.2, abs=0.02)
+        assert found["lo"] < 0.2 < found["hi"]
+        assert found["above_lo"] < 0 < found["above_hi"]
+    assert out["inject_kernels"]["gains"].to_list() == ["by_exposure", "common"]
+    assert out["inject_kernel_gains"].height == 6
     assert set(out["inject_forms"]["form"]) >= {"log_linear", "power", "two_exponentials"}
     assert out["inject_forms"]["verdict"].unique().to_list() == ["log_linear"]
 
@@ -149,7 +151,6 @@ def test_threshold_brackets_where_facts_stop_accumulating(world):
     rows = table.rows_by_key("interval", named=True, unique=True)
     assert rows[16]["verdict"] == "accumulates"
     assert 1.3 < rows[16]["kappa"] < 1.6
-    assert rows[16]["kappa_predicted"] == pytest.approx(rows[16]["kappa"], rel=0.3)
     assert rows[4]["within_rise"]
     assert rows[128]["verdict"] == "lost"
     bracket = brackets.row(0, named=True)
@@ -160,6 +161,8 @@ def test_threshold_brackets_where_facts_stop_accumulating(world):
 def test_open_brackets_are_censored(world):
     arms = {f"interval_{d}": [300 - d * k for k in range(3, -1, -1)] for d in (10, 40)}
     w = world(arms, n=12, noise=0.01)
-    _, brackets = threshold(w.log(), w.exposures(), resamples=40)
+    table, brackets = threshold(w.log(), w.exposures(), resamples=40)
+    for one in table.iter_rows(named=True):
+        assert one["kappa_predicted"] == pytest.approx(one["kappa"], rel=0.1)
     row = brackets.row(0, named=True)
     assert (row["bracket_lo"], row["bracket_hi"], row["censored"]) == (40, None, "right")

@@ -88,19 +88,30 @@ DECAY = Table(
     key=(*_KEY, "preset"),
 )
 
+GAINS = Column(
+    "gains",
+    pl.String(),
+    "by_exposure: every exposure has its own; common: all share one (specification of `inject`, "
+    "2.4, rule 4), so that gains that fall look like forgetting",
+)
+
 KERNELS = Table(
     "inject_kernels",
     "Superposition kernel: rise and log-linear forgetting of one exposure.",
     (
         *_CELL,
+        GAINS,
         Column("p", pl.Int32(), "steps until the gain is complete", "steps", True),
         Column("r", pl.Float64(), "what is missing shrinks by this per step", "", True),
-        Column("gain_at_peak", pl.Float64(), "g (1 - r^p)", "nats per token", True),
+        Column("gain_at_peak", pl.Float64(), "mean g (1 - r^p)", "nats per token", True),
         Column("gain_lo", pl.Float64(), "lower end of its 95 % interval", "", True),
         Column("gain_hi", pl.Float64(), "upper end of its 95 % interval", "", True),
         Column("a", pl.Float64(), "share of the peak lost per decade", "per decade", True),
         LO,
         HI,
+        Column("above", pl.Float64(), "a minus that of the other kernel", "per decade", True),
+        Column("above_lo", pl.Float64(), "lower end of its 95 % interval", "", True),
+        Column("above_hi", pl.Float64(), "upper end of its 95 % interval", "", True),
         Column("residual_ac1", pl.Float64(), "lag-1 autocorrelation of residuals", "", True),
         Column("half_life", pl.Float64(), "10^(0.5/a); null if censored", "steps", True),
         Column("half_life_lo", pl.Float64(), "lower end; null if censored", "steps", True),
@@ -114,20 +125,21 @@ KERNELS = Table(
         N_ITEMS,
         REASON,
     ),
-    key=_KEY,
+    key=(*_KEY, "gains"),
 )
 
 KERNEL_GAINS = Table(
     "inject_kernel_gains",
-    "Gain of every exposure, with the shape of the kernel fixed.",
+    "Gain of every exposure: fitted with the kernel, or (common) after it, its shape kept.",
     (
         *_CELL,
+        GAINS,
         Column("exposure", pl.Int32(), "number of the exposure, from 0"),
         Column("gain", pl.Float64(), "g_i", "nats per token"),
         LO,
         HI,
     ),
-    key=(*_KEY, "exposure"),
+    key=(*_KEY, "gains", "exposure"),
 )
 
 CURVES = Table(
@@ -149,7 +161,7 @@ CURVES = Table(
 
 KERNEL_CURVES = Table(
     "inject_kernel_curves",
-    "The kernel of one exposure, g K(lag).",
+    "The kernel of one exposure, g K(lag), where every exposure has its own gain; g: their mean.",
     (
         *_CELL,
         Column("lag", pl.Int64(), "since the exposure", "steps"),
@@ -168,7 +180,7 @@ FORMS = Table(
         Column("form", pl.String(), "log_linear, power, power_floor, exponential, ..."),
         Column("names", pl.List(pl.String()), "names of the parameters"),
         Column("params", pl.List(pl.Float64()), "their values"),
-        Column("gain", pl.Float64(), "common gain g", "nats per token"),
+        Column("gain", pl.Float64(), "mean of the exposures' gains g", "nats per token"),
         Column("sse", pl.Float64(), "sum of squared residuals"),
         Column("aicc", pl.Float64(), "corrected information criterion; null if refused", "", True),
         Column("n_eff", pl.Float64(), "effective points, equal for all forms", "points"),

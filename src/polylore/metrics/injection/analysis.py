@@ -98,10 +98,10 @@ def arm_tables(
                 measured = found.measured.get(key)
                 effects = rows_default.effectivity_rows(cell, measured)
                 kept = rows_default.retention_rows(cell, measured, lags)
-                kernel, gains, forms = rows_default.kernel_rows(
+                kernels, gains, forms = rows_default.kernel_rows(
                     cell, measured, found.draws, form_resamples
                 )
-                rows["inject_kernels"].append(kernel)
+                rows["inject_kernels"] += kernels
                 rows["inject_kernel_gains"] += gains
                 rows["inject_forms"] += forms
             else:

@@ -14,7 +14,6 @@ import polars as pl
 
 from polylore.metrics.index import Array
 from polylore.metrics.injection.contrasts import DEPTHS, as_row
-from polylore.metrics.injection.measured import Measured
 from polylore.metrics.injection.number import Number
 from polylore.metrics.injection.readout import (
     OTHER,
@@ -31,6 +30,9 @@ from polylore.tables.injection_evidence import BATCH_CONTRAST
 NONE, SHARE, COUNT = "none", "share", "count"
 DOSE = "none_minus_share"
 Row = dict[str, Any]
+_READINGS: tuple[tuple[str, Reading], ...] = (
+    ("effectivity", gain), ("at_peak", at_peak), ("a_kernel", decay),
+)  # fmt: skip
 _SIDES = {NONE: (NONE, NONE), SHARE: (SHARE, NONE), COUNT: (NONE, COUNT)}
 """Which small and which large runs a matching compares: what two matchings share is run once."""
 
@@ -106,30 +108,25 @@ def _numbers(
     for arm in arms:
         for depth in DEPTHS:
             for direction in (OWN, OTHER):
-                for quantity, readings in _readings(small, large):
-                    pair = [
-                        side.readout.number(reading, arm, depth, direction)
-                        for side, reading in zip((small, large), readings, strict=True)
-                    ]
-                    if pair[0] is not None and pair[1] is not None:
-                        yield (arm, depth, direction), quantity, pair[0], pair[1]
+                for quantity, reading in _READINGS:
+                    pair = [side.readout.number(reading, arm, depth, direction)
+                            for side in (small, large)]  # fmt: skip
+                    if pair[0] is None or pair[1] is None:
+                        continue
+                    yield (arm, depth, direction), quantity, pair[0], pair[1]
+                    if reading is decay:
+                        zeros = _zero(small, pair[0]), _zero(large, pair[1])
+                        yield (arm, depth, direction), "zero_tokens_log10", *zeros
 
 
-def _readings(small: BatchRuns, large: BatchRuns) -> Iterator[tuple[str, tuple[Reading, Reading]]]:
-    for name, reading in (("effectivity", gain), ("at_peak", at_peak), ("a_kernel", decay)):
-        yield name, (reading, reading)
-    yield "zero_tokens_log10", (_zero(small), _zero(large))
-
-
-def _zero(runs: BatchRuns) -> Reading:
+def _zero(runs: BatchRuns, a: Number) -> Number:
     """log10 of the tokens at which the kernel is zero: 1 / a + log10(tokens per step)."""
     per_step = float(np.log10(runs.batch * runs.length))
 
-    def read(cells: list[Measured]) -> Array:
-        a = decay(cells)
-        return np.where(a > 0, divide(np.ones_like(a), a) + per_step, np.nan)
+    def zero(values: Array) -> Array:
+        return np.where(values > 0, divide(np.ones_like(values), values) + per_step, np.nan)
 
-    return read
+    return a.map(zero)
 
 
 def _row(

@@ -23,7 +23,6 @@ from polylore.metrics.injection.readout import (
     OTHER,
     OWN,
     Reading,
-    Readout,
     accumulated,
     at_peak,
     decay,
@@ -128,21 +127,7 @@ def between_arms(e: Evidence, reading: Reading, measure: str) -> Iterator[Row]:
     for depth in DEPTHS:
         pair = [_read(e, reading, arm, depth) for arm in (DUP, PARA)]
         if pair[0] is not None and pair[1] is not None:
-            row = _row(f"duplication minus paraphrase, {depth}", measure, pair[0] - pair[1])
-            yield row if reading is not decay else _doubted(row, e.main, (DUP, PARA), depth)
-
-
-def _doubted(row: Row, side: Readout, arms: tuple[str, ...], depth: str) -> Row:
-    """A difference of decays; undetermined where one gain for all exposures is refuted.
-
-    Its `a` takes a fall of the gains for forgetting: with no forgetting at all and gains that fall
-    from 3.3 to .3 it is above .2.
-    """
-    for arm in arms:
-        first, later = (side.number(reading, arm, depth) for reading in (first_gain, later_gain))
-        if first is not None and later is not None and (first - later).verdict == SHOWN:
-            return row | {"verdict": UNDETERMINED, "reason": "exposures_gain_unequally"}
-    return row
+            yield _row(f"duplication minus paraphrase, {depth}", measure, pair[0] - pair[1])
 
 
 def level(e: Evidence) -> Iterator[Row]:
@@ -188,9 +173,8 @@ def stage_decay(e: Evidence) -> Iterator[Row]:
         (early, one), (late, two) = e.stages[0], e.stages[-1]
         pair = [side.number(decay, DUP, MEM) for side in (one, two)]
         if pair[0] is not None and pair[1] is not None:
-            row = _row(f"step {early} minus step {late}", "difference of a_kernel",
-                       pair[0] - pair[1])  # fmt: skip
-            yield _doubted(_doubted(row, one, (DUP,), MEM), two, (DUP,), MEM)
+            case = f"step {early} minus step {late}"
+            yield _row(case, "difference of a_kernel", pair[0] - pair[1])
 
 
 def once_exceeds(e: Evidence) -> Iterator[Row]:
@@ -244,19 +228,11 @@ def straight(e: Evidence) -> Iterator[Row]:
 def slowest(e: Evidence) -> Iterator[Row]:
     for arm in (DUP, PARA, ONCE):
         comp = _read(e, decay, arm, COMP)
-        learned = _read(e, gain, arm, COMP)
-        if comp is None or learned is None:
-            continue
         for depth in (MEM, SEM):
             other = _read(e, decay, arm, depth)
-            if other is not None:
-                row = _row(f"{arm}: {depth} minus compositional", "difference of a_kernel",
-                           other - comp)  # fmt: skip
-                row = _doubted(_doubted(row, e.main, (arm,), depth), e.main, (arm,), COMP)
-                if learned.verdict != SHOWN:
-                    # A kernel of nothing has no rate.
-                    row |= {"verdict": UNDETERMINED, "reason": "nothing_learned_to_be_forgotten"}
-                yield row
+            if comp is not None and other is not None:
+                case = f"{arm}: {depth} minus compositional"
+                yield _row(case, "difference of a_kernel", other - comp)
 
 
 def batches(e: Evidence, quantity: str, sign: int) -> Iterator[Row]:
@@ -281,7 +257,7 @@ def batches(e: Evidence, quantity: str, sign: int) -> Iterator[Row]:
         reason = None
         if verdict == UNDETERMINED and lo is not None:
             reason = "interval_holds_zero" if lo <= 0 else "signs_differ_between_seeds"
-        found = {
+        yield {
             "case": f"{row['arm']}, match {row['match']}, LR {row['lr_rule']}, "
             f"{row['optimizer']}: {row['batch_small']} against {row['batch_large']} rows",
             "measure": ("" if sign > 0 else "minus ") + f"difference of {quantity}",
@@ -293,8 +269,6 @@ def batches(e: Evidence, quantity: str, sign: int) -> Iterator[Row]:
             "reason": row["reason"] or reason,
             "n_items": row["n_items"],
         }  # fmt: skip
-        kernels = quantity in ("a_kernel", "zero_tokens_log10")
-        yield _doubted(found, e.main, (row["arm"],), MEM) if kernels else found
 
 
 def proxy(e: Evidence) -> Iterator[Row]:

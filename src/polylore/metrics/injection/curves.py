@@ -92,18 +92,21 @@ def _controls(measured: Measured, bins_JT: Array, n_bins: int) -> Array:
 
 
 def kernel_curves(found: Measurements) -> pl.DataFrame:
-    """g K(lag) of each arm on the data and its interval over resamples; table KERNEL_CURVES."""
+    """g K(lag) of each arm on the data and its interval over resamples; table KERNEL_CURVES.
+
+    Of the kernel with a gain for every exposure: g is their mean.
+    """
     rows: list[Row] = []
     for measured in found.measured.values():
-        fits = measured.fits
-        if fits is None:
+        if measured.by_exposure is None:
             continue
+        fits = measured.by_exposure.fits
         longest = int(measured.cell.states_T[-1]) - int(measured.gains.items.times_JN.max())
         lags = np.array(retention_lags(max(longest, 1)))
-        p, r, g, ga = (v[:, None] for v in (fits.p_D, fits.r_D, fits.g_D, fits.ga_D))
+        p, r, g, a = (v[:, None] for v in (fits.p_D, fits.r_D, fits.g_D, fits.a_D))
         with np.errstate(invalid="ignore"):
             curves = np.where(lags > 0, 1 - r ** np.minimum(lags, p), 0.0)
-            curves = curves * (g - ga * np.log10(np.maximum(lags - p, 1)))
+            curves = g * curves * (1 - a * np.log10(np.maximum(lags - p, 1)))
         samples = curves[1:] if len(curves) > 1 and not few(measured.cell) else None
         lo, hi = limits(samples, len(lags))
         rows += [

@@ -1,8 +1,11 @@
 """Which form of forgetting fits the superposed curve best (specification of `inject`, 2.5).
 
-All forms share the rise (p, r) of the kernel and start at F(1) = 1; the common gain g is solved
-linearly. AICc on the point estimate alone decides nothing: a form must win the item resamples.
-How a form is fitted to all resamples at once is `superposed`.
+All forms share the rise (p, r) of the kernel and start at F(1) = 1; every exposure has a gain of
+its own, solved linearly with each form, so that gains that fall from exposure to exposure speak for
+no form. AICc counts all N gains: k = shape parameters + N + 1, which for one exposure is the
+specification's shape parameters + 2, and grows equally for all forms. AICc on the point estimate
+alone decides nothing: a form must win the item resamples. How a form is fitted to all resamples at
+once is `superposed`.
 """
 
 from dataclasses import dataclass
@@ -60,7 +63,7 @@ class Fitted:
     """One form, fitted to the data."""
 
     params: tuple[float, ...]
-    gain: float
+    gains: tuple[float, ...]
     sse: float
     residual: Array
 
@@ -82,7 +85,7 @@ def compare_forms(mean: Mean, kernel: Kernel, drawn: Weights | None) -> Comparis
 
     Args:
         mean: the mean curve of a cell.
-        kernel: its kernel; p and r are kept.
+        kernel: its kernel with a gain for every exposure; p and r are kept.
         drawn: resamples, which start from the solution on the data; None or none: no verdict.
     """
     data = Superposed(mean, kernel, ones(mean.gains.cell))
@@ -91,8 +94,13 @@ def compare_forms(mean: Mean, kernel: Kernel, drawn: Weights | None) -> Comparis
     fits = {name: _fitted(data, form, moments, form.starts) for name, form in FORMS.items()}
     best = min(fits.values(), key=lambda f: f.sse)
     n_eff = float(_effective(best.residual[None])[0])
-    scores = {name: _aicc(np.array([f.sse]), n_eff, FORMS[name])[0] for name, f in fits.items()}
-    enough = n_eff >= FEWEST_POINTS
+    needed = fewest_points(len(best.gains))
+    enough = n_eff >= needed
+    scores = {
+        name: float(_aicc(np.array([f.sse]), n_eff, FORMS[name], len(f.gains))[0])
+        for name, f in fits.items()
+        if enough
+    }
     won = _wins(mean, kernel, drawn, fits) if enough and drawn is not None and drawn.n else None
     shares: dict[str, float | None] = dict.fromkeys(FORMS)
     verdict = "undetermined" if enough else "too_few_points"
@@ -103,7 +111,7 @@ def compare_forms(mean: Mean, kernel: Kernel, drawn: Weights | None) -> Comparis
     return Comparison(
         fits,
         n_eff,
-        {name: float(v) if enough else None for name, v in scores.items()},
+        {name: scores.get(name) for name in FORMS},
         shares,
         _holdout(data, fits),
         verdict,
@@ -117,11 +125,19 @@ def _fitted(
     begin = np.array(starts, dtype=np.float64)
     v_BP, error_B = minimise(moments.repeated(len(begin)), form, begin)
     v = v_BP[int(error_B.argmin())]
-    x = data.curve(form.function, v)
-    whole = float(x @ x)
-    gain = float(x @ data.y_DT[0]) / whole if whole > 0 else 0.0
-    residual = data.y_DT[0] - gain * x
-    return Fitted(tuple(v.tolist()), gain, float(residual @ residual), residual)
+    gains, residual = _solved(data.columns(form.function, v), data.y_DT[0])
+    return Fitted(tuple(v.tolist()), tuple(gains.tolist()), float(residual @ residual), residual)
+
+
+def _solved(x_NT: Array, y_T: Array) -> tuple[Array, Array]:
+    """Least-squares gains, and the residual."""
+    gains = np.linalg.lstsq(x_NT.T, y_T)[0]
+    return gains, y_T - gains @ x_NT
+
+
+def fewest_points(exposures: int) -> int:
+    """Effective points below which forms are not compared: one more for every further gain."""
+    return FEWEST_POINTS + exposures - 1
 
 
 def _effective(residual_DT: Array) -> Array:
@@ -130,9 +146,9 @@ def _effective(residual_DT: Array) -> Array:
     return np.asarray(residual_DT.shape[1] * (1 - rho) / (1 + rho))
 
 
-def _aicc(sse: Array, n: Array | float, form: Form) -> Array:
-    """n ln(SSR / n) + 2k + 2k(k + 1) / (n - k - 1), k = shape parameters + 2."""
-    k = len(form.names) + 2
+def _aicc(sse: Array, n: Array | float, form: Form, exposures: int) -> Array:
+    """n ln(SSR / n) + 2k + 2k(k + 1) / (n - k - 1), k = shape parameters + gains + 1."""
+    k = len(form.names) + exposures + 1
     sse = np.maximum(sse, np.finfo(float).tiny)
     return np.asarray(n * np.log(sse / n) + 2 * k + 2 * k * (k + 1) / (n - k - 1))
 
@@ -145,16 +161,18 @@ def _wins(mean: Mean, kernel: Kernel, drawn: Weights, fits: dict[str, Fitted]) -
     for name, form in FORMS.items():
         begin = np.tile(fits[name].params, (moments.n, 1))
         v_DP, error_D = minimise(moments, form, begin)
+        f_DU = form.function(moments.u_U, v_DP.T[..., None])
         errors.append(error_D)
-        curves.append(moments.scaled(form.function, v_DP))
+        curves.append(moments.solve(f_DU).gains_DN[:, :, None] * f_DU[:, None])
     error_FD = np.array(errors)
     best_D = error_FD.argmin(axis=0)
-    picked_DU = np.stack(curves)[best_D, np.arange(moments.n)]
-    n_D = _effective(again.y_DT - again.superpose(picked_DU))
-    enough = n_D >= FEWEST_POINTS
+    picked = np.stack(curves)[best_D, np.arange(moments.n)]
+    n_D = _effective(again.y_DT - again.superpose(picked))
+    exposures = picked.shape[1]
+    enough = n_D >= fewest_points(exposures)
     scores = np.stack(
         [
-            _aicc(e[enough], n_D[enough], form)
+            _aicc(e[enough], n_D[enough], form, exposures)
             for e, form in zip(error_FD, FORMS.values(), strict=True)
         ]
     )
@@ -173,9 +191,8 @@ def _holdout(data: Superposed, fits: dict[str, Fitted]) -> dict[str, float | Non
     for name, form in FORMS.items():
         begin = np.array([*form.starts, fits[name].params])
         v_BP, error_B = minimise(moments.repeated(len(begin)), form, begin)
-        x = data.curve(form.function, v_BP[int(error_B.argmin())])
-        y = data.y_DT[0]
-        whole = float(x[early] @ x[early])
-        gain = float(x[early] @ y[early]) / whole if whole > 0 else 0.0
-        errors[name] = float(np.sqrt(np.mean((y - gain * x)[~early] ** 2)))
+        x_NT = data.columns(form.function, v_BP[int(error_B.argmin())])
+        gains, _ = _solved(x_NT[:, early], data.y_DT[0, early])
+        later = data.y_DT[0, ~early] - gains @ x_NT[:, ~early]
+        errors[name] = float(np.sqrt(np.mean(later**2)))
     return errors

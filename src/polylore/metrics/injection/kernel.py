@@ -151,13 +151,8 @@ class Fits:
     p_D: Array
     r_D: Array
     g_D: Array
-    ga_D: Array
+    a_D: Array
     sse_D: Array
-
-    @property
-    def a_D(self) -> Array:
-        """Decay constants."""
-        return divide(self.ga_D, self.g_D)
 
     @property
     def peak_D(self) -> Array:
@@ -191,7 +186,8 @@ def fit_all(mean: Mean, weights: Weights, curve_DT: Array) -> Fits:
         )
         best[better] = found[better]
     best[np.isinf(best[:, 4])] = np.nan
-    return Fits(*best.T)
+    p_D, r_D, g_D, ga_D, sse_D = best.T
+    return Fits(p_D, r_D, g_D, divide(ga_D, g_D), sse_D)
 
 
 def _solved(xx: Array, xz: Array, zz: Array, x: Array, z: Array) -> tuple[Array, Array]:
@@ -222,7 +218,8 @@ def kernel_of(mean: Mean, weights: Weights, fits: Fits) -> Kernel | None:
     p, r, g = int(fits.p_D[0]), float(fits.r_D[0]), float(fits.g_D[0])
     kernel = Kernel(p, r, g, float(fits.a_D[0]), 0.0, 0.0)
     x_2T = np.tensordot(mean.shares(first)[0], mean.columns(p)[:, RATES.index(r)], axes=1)
-    residual = mean.curve(first)[0] - np.array([g, fits.ga_D[0]]) @ x_2T
+    a = np.nan_to_num(fits.a_D[0])
+    residual = mean.curve(first)[0] - np.array([g, g * a]) @ x_2T
     return replace(kernel, sse=float(residual @ residual), residual_ac1=autocorrelation(residual))
 
 

@@ -5,7 +5,7 @@ claims are made of these rows, so a difference between two cells keeps its pairi
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -31,11 +31,37 @@ from polylore.metrics.injection.kernel import (
     gains_by_exposure,
     kernel_of,
 )
-from polylore.metrics.injection.resample import ItemDraws, Weights, ones, with_data
+from polylore.metrics.injection.kernel_by_exposure import (
+    HIGHEST,
+    LOWEST,
+    fit_by_exposure,
+    kernel_by_exposure,
+)
+from polylore.metrics.injection.resample import (
+    ItemDraws,
+    Weights,
+    few,
+    limits,
+    ones,
+    with_data,
+)
 from polylore.metrics.injection.trajectories import Cell
 
+NO_GAIN, NOT_IDENTIFIED = "nothing_learned_to_be_forgotten", "not_identified"
+_TAIL = 0.025
+"""Share of the resamples that an end of a 95 % interval leaves out."""
 _NUMBERS = 1_500_000
 """Numbers of one intermediate array: more draws than that holds are done one part at a time."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A kernel, in the data and in every resample."""
+
+    kernel: Kernel
+    fits: Fits
+    gains_RN: Array
+    """g_i of every exposure."""
 
 
 @dataclass(frozen=True)
@@ -53,15 +79,50 @@ class Measured:
     """Steps between exposures, if all items share them."""
     left: Kept
     """D one interval after the first exposure (bottom) and after the last one (top)."""
-    kernel: Kernel | None
-    fits: Fits | None
-    gains_RN: Array
-    """g_i of every exposure, with the shape of the data's kernel."""
+    by_exposure: Fitted | None
+    """The kernel with a gain for every exposure; None if it was not fitted."""
+    common: Fitted | None
+    """The kernel with one gain for all of them; g_i with the shape that it has in the data."""
 
     @property
     def rows(self) -> int:
         """One more than the number of resamples."""
         return len(self.effect.sum_DN)
+
+    @property
+    def drawn(self) -> bool:
+        """Whether there are resamples and enough items for an interval."""
+        return self.rows > 1 and not few(self.cell)
+
+    @cached_property
+    def kernel_reason(self) -> str | None:
+        """Why the decay constant with a gain for every exposure is no number; None if it is one.
+
+        Nothing can be said of how fast a gain is lost that is not surely above zero, nor where the
+        decay constant goes to a bound: there its interval would end where the search does.
+        """
+        if self.by_exposure is None:
+            return "few_readings"
+        fits = self.by_exposure.fits
+        if not self._surely_positive(fits.peak_D):
+            learned = self._surely_positive(self.effect.value_D)
+            return NOT_IDENTIFIED if learned else NO_GAIN
+        a_R = fits.a_D[1:] if self.drawn else fits.a_D[:1]
+        outside = not LOWEST < fits.a_D[0] < HIGHEST
+        ends = np.mean(~(a_R > LOWEST)), np.mean(~(a_R < HIGHEST))
+        return NOT_IDENTIFIED if outside or max(ends) > _TAIL else None
+
+    def _surely_positive(self, rows_R: Array) -> bool:
+        """Whether the interval lies above zero; the number itself where there is none."""
+        low = limits(rows_R[1:, None], 1)[0] if self.drawn else rows_R[:1]
+        return bool(low[0] > 0)
+
+    @cached_property
+    def decay_R(self) -> Array:
+        """Decay constant with a gain for every exposure; NaN where it is no number."""
+        if self.by_exposure is None or self.kernel_reason is not None:
+            return np.full(self.rows, np.nan)
+        return self.by_exposure.fits.a_D
 
     @cached_property
     def control_effect(self) -> float:
@@ -128,7 +189,7 @@ def measure(
         length: the acquisition window.
         draws: item bootstrap; without it there is row 0 alone.
         lags: lags of retention that are wanted; those that were read nearest to them are used.
-        kernels: whether the kernel is fitted.
+        kernels: whether kernels are fitted.
     """
     gains = Gains.of(cell, length)
     mean = Mean(gains, length)
@@ -149,13 +210,16 @@ def measure(
                 retention(gains, part, lags_L, corrected),
                 left_over(gains, step, part, corrected),
                 fits,
-                np.zeros((part.n, 0))
-                if kernel is None
-                else gains_by_exposure(mean, kernel, part, curve),
+                None if kernel is None else gains_by_exposure(mean, kernel, part, curve),
+                None if kernel is None else curve,
             )
         )
     mean.forget()
-    effect, kept, left, fitted, each = zip(*parts, strict=True)
+    effect, kept, left, fitted, each, curves = zip(*parts, strict=True)
+    common = own = None
+    if kernel is not None:
+        common = Fitted(kernel, _joined(Fits, fitted), np.concatenate(each))
+        own = _by_exposure(mean, weights, np.concatenate(curves), common)
     return Measured(
         cell,
         gains,
@@ -165,10 +229,18 @@ def measure(
         _joined(Kept, kept),
         step,
         _joined(Kept, left),
-        kernel,
-        None if kernel is None else _joined(Fits, fitted),
-        np.concatenate(each),
+        own,
+        common,
     )
+
+
+def _by_exposure(mean: Mean, weights: Weights, curve_DT: Array, common: Fitted) -> Fitted | None:
+    """The kernel with a gain for every exposure; of one exposure both are the same."""
+    if common.gains_RN.shape[1] == 1:
+        return replace(common, gains_RN=common.fits.g_D[:, None])
+    fits = fit_by_exposure(mean, weights, curve_DT)
+    kernel = kernel_by_exposure(mean, weights, fits)
+    return None if kernel is None else Fitted(kernel, fits, fits.gains_DN)
 
 
 def _draws_at_once(gains: Gains) -> int:

@@ -1,7 +1,7 @@
 """A number with two kinds of uncertainty: resampled items over all runs, and run by run."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -22,6 +22,8 @@ class Number:
     """The number of each run alone, in the order of their names."""
     items: int
     """Items behind it."""
+    why: str | None = None
+    """Why there is no number, if more can be said than that nothing was read."""
 
     @property
     def value(self) -> float | None:
@@ -46,7 +48,7 @@ class Number:
     def reason(self) -> str | None:
         """Why there is no number or no interval."""
         if self.value is None:
-            return "no_readings"
+            return self.why or "no_readings"
         if self.items < FEWEST:
             return "few_items"
         return "no_resamples" if self.limits[0] is None else None
@@ -90,8 +92,13 @@ class Number:
         runs = np.full(max(len(self.runs_S), len(other.runs_S)), np.nan)
         if len(self.runs_S) == len(other.runs_S):
             runs = operation(self.runs_S, other.runs_S)
-        return Number(operation(self.rows_R, other.rows_R), runs, min(self.items, other.items))
+        rows = operation(self.rows_R, other.rows_R)
+        return Number(rows, runs, min(self.items, other.items), self.why or other.why)
 
     def times(self, factor: float) -> "Number":
         """The number, scaled."""
-        return Number(self.rows_R * factor, self.runs_S * factor, self.items)
+        return self.map(lambda values: values * factor)
+
+    def map(self, function: Callable[[Array], Array]) -> "Number":
+        """A function of the number."""
+        return replace(self, rows_R=function(self.rows_R), runs_S=function(self.runs_S))

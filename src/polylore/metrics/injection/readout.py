@@ -116,12 +116,9 @@ def accumulated(cells: list[Measured]) -> Array:
 
 
 def decay(cells: list[Measured]) -> Array:
-    """a_kernel: mean over cells, weighted by their items."""
-    if any(m.fits is None for m in cells):
-        return _nothing(cells)
+    """a_kernel with a gain for every exposure: mean over cells, weighted by their items."""
     weights = [np.full(m.rows, float(m.cell.injected.n)) for m in cells]
-    fitted = [m.fits.a_D for m in cells if m.fits is not None]
-    return _ratio((a * w for a, w in zip(fitted, weights, strict=True)), weights)
+    return _ratio((m.decay_R * w for m, w in zip(cells, weights, strict=True)), weights)
 
 
 def _exposures(cells: list[Measured], which: slice) -> Array:
@@ -242,4 +239,5 @@ class Readout:
         alone = [self.cells(arm, depth, direction, pair=pair, run=run) for run in self.names]
         items = {name for m in cells for name in m.cell.injected.names}
         runs = [float(reading(one)[0]) if one else float("nan") for one in alone]
-        return Number(reading(cells), np.array(runs), len(items))
+        why = next((m.kernel_reason for m in cells if m.kernel_reason), None)
+        return Number(reading(cells), np.array(runs), len(items), why if reading is decay else None)

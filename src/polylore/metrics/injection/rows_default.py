@@ -7,7 +7,7 @@ import numpy as np
 from polylore.metrics.index import Array
 from polylore.metrics.injection.forms import FORMS, compare_forms
 from polylore.metrics.injection.kernel import Kernel, observed_lag
-from polylore.metrics.injection.measured import Measured
+from polylore.metrics.injection.measured import Fitted, Measured
 from polylore.metrics.injection.reach import reach
 from polylore.metrics.injection.resample import ItemDraws, few, limits
 from polylore.metrics.injection.trajectories import Cell
@@ -15,6 +15,7 @@ from polylore.metrics.injection.trajectories import Cell
 Row = dict[str, Any]
 PRESET = "default"
 NO_CONTROL = "no_control_items"
+BY_EXPOSURE, COMMON = "by_exposure", "common"
 
 
 def _number(value: float) -> float | None:
@@ -91,8 +92,8 @@ def retention_rows(cell: Cell, found: Measured | None, lags: list[int]) -> list[
 
 def kernel_rows(
     cell: Cell, found: Measured | None, draws: ItemDraws | None, form_draws: int | None
-) -> tuple[Row, list[Row], list[Row]]:
-    """The kernel, the gain of every exposure, and the comparison of forms.
+) -> tuple[list[Row], list[Row], list[Row]]:
+    """Both kernels, the gains of every exposure, and the comparison of forms.
 
     Args:
         cell: the condition.
@@ -100,28 +101,45 @@ def kernel_rows(
         draws: item bootstrap; without it forms get no verdict.
         form_draws: of these, how many the comparison of forms uses; None: it is left out.
     """
-    key: Row = cell.key | {"n_items": cell.injected.n}
-    empty = {"half_life_censored": True, "zero_censored": True, "observed": 0}
-    if found is None:
-        return key | empty | {"reason": NO_CONTROL}, [], []
-    if found.kernel is None or found.fits is None:
-        return key | empty | {"reason": "few_readings"}, [], []
-    kernel = found.kernel
-    values = np.column_stack([found.fits.peak_D, found.fits.a_D, found.gains_RN])
-    n = found.gains_RN.shape[1]
-    lo, hi = limits(_samples(found, values), 2 + n)
+    own, common = (None, None) if found is None else (found.by_exposure, found.common)
+    if found is None or own is None or common is None:
+        key: Row = cell.key | {"n_items": cell.injected.n, "observed": 0}
+        key |= {"half_life_censored": True, "zero_censored": True}
+        key |= {"reason": NO_CONTROL if found is None else "few_readings"}
+        return [key | {"gains": name} for name in (BY_EXPOSURE, COMMON)], [], []
+    kernels = [
+        _kernel_row(found, BY_EXPOSURE, own, common, found.kernel_reason),
+        _kernel_row(found, COMMON, common, own, None),
+    ]
+    gains = [*_gain_rows(found, BY_EXPOSURE, own), *_gain_rows(found, COMMON, common)]
+    forms = [] if form_draws is None else _form_rows(cell, found, own.kernel, draws, form_draws)
+    return kernels, gains, forms
+
+
+def _kernel_row(found: Measured, name: str, own: Fitted, other: Fitted, reason: str | None) -> Row:
+    """One kernel; its decay constant and what follows from it are null with a reason."""
+    kernel, cell = own.kernel, found.cell
+    values = np.column_stack([own.fits.peak_D, own.fits.a_D, own.fits.a_D - other.fits.a_D])
+    if reason is not None:
+        values[:, 1:] = np.nan
+    elif found.kernel_reason is not None:
+        values[:, 2] = np.nan
+    lo, hi = limits(_samples(found, values), 3)
     observed = observed_lag(found.mean)
-    half = reach(kernel.a, lo[1], hi[1], 0.5, observed)
-    zero = reach(kernel.a, lo[1], hi[1], 1.0, observed)
-    row = key | {
+    half, zero = (reach(values[0, 1], lo[1], hi[1], share, observed) for share in (0.5, 1.0))
+    return cell.key | {
+        "gains": name,
         "p": kernel.p,
         "r": kernel.r,
         "gain_at_peak": kernel.gain_at_peak,
         "gain_lo": _number(lo[0]),
         "gain_hi": _number(hi[0]),
-        "a": _number(kernel.a),
+        "a": _number(values[0, 1]),
         "lo": _number(lo[1]),
         "hi": _number(hi[1]),
+        "above": _number(values[0, 2]),
+        "above_lo": _number(lo[2]),
+        "above_hi": _number(hi[2]),
         "residual_ac1": _number(kernel.residual_ac1),
         "half_life": half.value,
         "half_life_lo": half.lo,
@@ -132,20 +150,18 @@ def kernel_rows(
         "zero_hi": zero.hi,
         "zero_censored": zero.censored,
         "observed": observed,
-        "reason": "few_items" if few(cell) else None,
+        "n_items": cell.injected.n,
+        "reason": reason or ("few_items" if few(cell) else None),
     }
-    gains = [
-        cell.key
-        | {
-            "exposure": i,
-            "gain": float(found.gains_RN[0, i]),
-            "lo": _number(lo[2 + i]),
-            "hi": _number(hi[2 + i]),
-        }
-        for i in range(n)
+
+
+def _gain_rows(found: Measured, name: str, own: Fitted) -> list[Row]:
+    lo, hi = limits(_samples(found, own.gains_RN), own.gains_RN.shape[1])
+    return [
+        found.cell.key
+        | {"gains": name, "exposure": i, "gain": gain, "lo": _number(lo[i]), "hi": _number(hi[i])}
+        for i, gain in enumerate(own.gains_RN[0].tolist())
     ]
-    forms = [] if form_draws is None else _form_rows(cell, found, kernel, draws, form_draws)
-    return row, gains, forms
 
 
 def _form_rows(
@@ -159,7 +175,7 @@ def _form_rows(
             "form": name,
             "names": list(form.names),
             "params": list(compared.fits[name].params),
-            "gain": compared.fits[name].gain,
+            "gain": float(np.mean(compared.fits[name].gains)),
             "sse": compared.fits[name].sse,
             "aicc": compared.aicc[name],
             "n_eff": compared.n_eff,

@@ -68,7 +68,7 @@ def threshold_tables(found: Measurements) -> tuple[pl.DataFrame, pl.DataFrame]:
     for arms in groups.values():
         arms.sort(key=lambda arm: arm.interval or 0)
         first = float(np.nanmean([arm.effect.by_exposure_DN[0, 0] for arm in arms]))
-        rise = max((arm.kernel.p for arm in arms[-1:] if arm.kernel), default=1)
+        rise = max((arm.by_exposure.kernel.p for arm in arms[-1:] if arm.by_exposure), default=1)
         own = [_row(arm, EPSILON * first, rise) for arm in arms]
         rows += own
         swept = [arm for arm in arms if arm.cell.key["arm"].startswith(SWEEP)]
@@ -79,11 +79,15 @@ def threshold_tables(found: Measurements) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 def predicted(arm: Measured) -> float | None:
-    """kappa by the kernel: sum of g_{N+1-m} K(m interval) over g_1 K(interval)."""
-    if arm.kernel is None or arm.interval is None:
+    """kappa by the kernel with a gain for every exposure.
+
+    Sum of g_{N+1-m} K(m interval) over g_1 K(interval); None where its decay is not known.
+    """
+    own = arm.by_exposure
+    if own is None or arm.interval is None or arm.kernel_reason is not None:
         return None
-    g = arm.gains_RN[0]
-    left = shape_at(arm.kernel, arm.interval * np.arange(1, len(g) + 1))
+    g = own.gains_RN[0]
+    left = shape_at(own.kernel, arm.interval * np.arange(1, len(g) + 1))
     base = float(g[0] * left[0])
     return float(g[::-1] @ left) / base if base > 0 else None
 

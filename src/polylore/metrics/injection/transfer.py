@@ -137,8 +137,8 @@ def _by_byte(found: Measurements) -> Iterator[tuple[tuple[str, ...], _Value]]:
 def _values(found: Measured) -> dict[str, _Value]:
     """E, a, R at some lags and kappa, with the resamples of all of them."""
     values = {"effectivity": _value(found, found.effect.value_D)}
-    if found.fits is not None:
-        values["a_kernel"] = _value(found, found.fits.a_D)
+    if found.by_exposure is not None:
+        values["a_kernel"] = _decay(found)
     if found.interval is not None:
         single = _value(found, divide(found.left.bottom_DL, found.left.weight_DL)[:, 0])
         values["kappa"] = _if_positive(_value(found, found.left.share_DL[:, 0]), single)
@@ -155,6 +155,14 @@ def _value(found: Measured, rows_R: Array) -> _Value:
     drawn = found.rows > 1 and not few(found.cell)
     reason = "few_items" if few(found.cell) else None
     return _Value(float(rows_R[0]), rows_R[1:] if drawn else None, found.cell.injected.n, reason)
+
+
+def _decay(found: Measured) -> _Value:
+    """a with a gain for every exposure; null with the reason where it is no number."""
+    value = _value(found, found.decay_R)
+    if found.kernel_reason is None:
+        return value
+    return _Value(float("nan"), None, value.items, found.kernel_reason)
 
 
 def _if_positive(value: _Value, denominator: _Value) -> _Value:
@@ -200,7 +208,7 @@ def _compared(
         samples = None
         if a.samples is not None and b.samples is not None:
             samples = a.samples - b.samples
-        found["retention_transfer"] = _Value(a.value - b.value, samples, n, a.reason)
+        found["retention_transfer"] = _Value(a.value - b.value, samples, n, a.reason or b.reason)
     return found
 
 

@@ -25,7 +25,7 @@ REASONS = {
     "unequal_exposures": "items differ in their number of exposures",
     "no_resamples": "no resamples were asked for",
     "interval_holds_zero": "the interval holds zero",
-    "exposures_gain_unequally": "first exposures gain more, which the kernel takes for forgetting",
+    "not_identified": "the readings do not tell how fast it is forgotten",
     "interval_crosses_the_margin": "the interval crosses the margin",
     "signs_differ_between_seeds": "seeds differ in sign",
     "no_form_wins": "no form wins in 90 % of resamples",

@@ -32,7 +32,9 @@ def forgetting_page(context: InjectContext) -> Page | None:
         )  # fmt: skip
     lead = (
         "How fast is a gain lost again? The published decay constant mixes the kernel with the "
-        "schedule and must not be compared across arms; the decay of the superposition kernel can."
+        "schedule and must not be compared across arms; the decay a of the kernel of a single "
+        "exposure can. Every exposure has a gain of its own in that kernel; with one gain for all, "
+        "which stands beside it, gains that fall from exposure to exposure look like forgetting."
     )
     return Page("forgetting", "Forgetting", lead, tuple(blocks))
 
@@ -137,7 +139,8 @@ def _kernels(context: InjectContext) -> Chart | None:
         "inject-kernels",
         "The kernel of one exposure",
         "Every exposure is taken to add the same shape: a rise over p steps, then a loss straight "
-        "in log t. Fitted to the superposed curve of all exposures; band: 95 % over items. "
+        "in log t. Fitted to the superposed curve of all exposures, each with a gain of its own; "
+        "drawn with the mean of these gains; band: 95 % over items. "
         + context.said("language of injection"),
         "Small multiples of the fitted kernel of one exposure by arm.",
         shapes.panels(drawn, "panel", panels, height=130),
@@ -181,8 +184,9 @@ def _wins(context: InjectContext) -> Chart | None:
         "inject-forms",
         "Which form of forgetting wins",
         "Share of item resamples in which a form has the best AICc. A form counts as found only "
-        "if it wins in 90 % of them; a high R² on the data proves nothing. Cells whose residuals "
-        "leave fewer than 20 effective points are left out. "
+        "if it wins in 90 % of them; a high R² on the data proves nothing. With every form, every "
+        "exposure has a gain of its own. Cells whose residuals leave fewer than 20 effective "
+        "points, and one more for every further exposure, are left out. "
         + context.said("language of injection"),
         "Heat map of how often each form of forgetting wins, by arm and depth.",
         spec,
@@ -202,27 +206,39 @@ def _kernel_table(context: InjectContext) -> TableView | None:
     def reach(name: str) -> pl.Expr:
         later = pl.format("> {}", "observed")
         number = pl.col(name).round(0).cast(pl.Int64, strict=False).cast(pl.String)
-        return pl.when(f"{name}_censored").then(later).otherwise(number).alias(f"{name}_said")
+        said = pl.when(f"{name}_censored").then(later).otherwise(number)
+        return pl.when(pl.col("a").is_not_null()).then(said).alias(f"{name}_said")
 
-    frame = context.ordered(table).with_columns(
-        pair(),
-        interval("gain_at_peak", "gain_lo", "gain_hi").alias("gain_ci"),
-        interval("a"),
-        reach("half_life"),
-        reach("zero"),
-        why=in_words(),
+    keys = ["run_id", "arm", "depth", "inject_lang", "probe_lang"]
+    common = table.filter(gains="common").with_columns(interval("a").alias("common_ci"))
+    frame = (
+        context.ordered(table.filter(gains="by_exposure"))
+        .join(common.select(*keys, "common_ci"), on=keys, how="left", maintain_order="left")
+        .with_columns(
+            pair(),
+            interval("gain_at_peak", "gain_lo", "gain_hi").alias("gain_ci"),
+            interval("a"),
+            interval("above", "above_lo", "above_hi").alias("above_ci"),
+            reach("half_life"),
+            reach("zero"),
+            why=in_words(),
+        )
     )
     return TableView(
         "inject-kernels-table",
         "Kernels",
         "a: share of the peak lost per factor of ten in steps; unlike the published constant it "
-        "can be compared between schedules. Half-life and zero beyond the longest lag observed "
-        "are said as later than it, never as a number.",
+        "can be compared between schedules. It is fitted together with a gain for every exposure; "
+        "a, one gain: the same with one gain for all, which takes gains that fall for forgetting; "
+        "difference: the first minus the second. a is left empty where no gain is surely above 0, "
+        "or where more than 2.5 % of the resamples end at -1 or 2. Half-life and zero beyond the "
+        "longest lag observed are said as later than it, never as a number.",
         frame,
         {"arm": "Arm", "depth": "Depth", "pair": "Told → asked", "gain_ci": "Gain at peak",
-         "a_ci": "a", "p": "Rise, steps", "half_life_said": "Half-life", "zero_said": "Zero",
+         "a_ci": "a", "common_ci": "a, one gain", "above_ci": "Difference",
+         "p": "Rise, steps", "half_life_said": "Half-life", "zero_said": "Zero",
          "residual_ac1": "Residual autocorrelation", "n_items": "Items", "why": "Remark"},
-        {"gain_ci": "interval.number", "a_ci": "interval.number"},
+        dict.fromkeys(("gain_ci", "a_ci", "common_ci", "above_ci"), "interval.number"),
     )  # fmt: skip
 
 

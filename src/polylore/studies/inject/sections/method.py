@@ -34,10 +34,12 @@ def method_page(context: InjectContext) -> Page:
         ("R, published", "Mean over probes of the share of each probe's gain that is left, "
          "outliers dropped at every lag; its straight line on log t gives the published decay "
          "constant and x-intercept. Needs every state."),
-        ("Kernel", "Item mean of D fitted as a sum over exposures of g·K: a rise of p steps, then "
-         "1 − a·log10 of the steps since. Gains of single exposures are fitted with that shape."),
-        ("Forms", "Six forms with the same rise; AICc with effective points; a form is named only "
-         "if it wins 90 % of item resamples."),
+        ("Kernel", "Item mean of D fitted as a sum over exposures i of g_i·K: a rise of p steps, "
+         "then 1 − a·log10 of the steps since; p, a and all g_i are fitted together. With one gain "
+         "for all exposures, as the kernel was first defined, a also holds what the gains fall by; "
+         "that a stands beside."),
+        ("Forms", "Six forms with the same rise and a gain for every exposure; AICc with effective "
+         "points; a form is named only if it wins 90 % of item resamples."),
         ("κ", "Left of all exposures one interval after the last, over left of the first alone "
          "one interval after it. Readings right before an exposure only, so nothing is selected."),
         ("T_src, T_tgt", "E[A→B] over E[A→A], and over E[B→B]; empty unless the interval of the "

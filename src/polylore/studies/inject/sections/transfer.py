@@ -22,8 +22,8 @@ MATRICES = {
     "target_normalised": ("T_tgt", "Share of what direct exposure would give", "E[A→B] / E[B→B]",
                           "E[A→B] / E[B→B], paired over items that are told in either language "
                           "in different seeds."),
-    "a_kernel": ("a", "Forgetting", "a per decade", "Decay of the superposition kernel, share of "
-                 "the peak lost per factor of ten in steps."),
+    "a_kernel": ("a", "Forgetting", "a per decade", "Decay of the kernel with a gain for every "
+                 "exposure, share of the peak lost per factor of ten in steps."),
 }  # fmt: skip
 QUANTITIES = {
     "effectivity": "E, nats per token", "effectivity_per_byte": "E, nats per byte",
