@@ -90,8 +90,10 @@ def test_nothing_is_dropped_and_the_truth_is_found(times_of):
         assert m.effect.n_values == shown
         assert len(m.mean.states_T) == len(m.cell.states_T)
         assert m.effect.value_D[0] == pytest.approx(PEAK, abs=0.03)
-        assert m.kernel.a == pytest.approx(DECAY, abs=0.05)
-        assert m.kernel.gain_at_peak == pytest.approx(PEAK, abs=0.03)
+        for fitted in (m.by_exposure, m.common):
+            assert fitted is not None
+            assert fitted.kernel.a == pytest.approx(DECAY, abs=0.05)
+            assert fitted.kernel.gain_at_peak == pytest.approx(PEAK, abs=0.03)
         own = effects.filter(arm=arm, inject_lang=lang)
         default, paper = (own.filter(preset=p).row(0, named=True) for p in ("default", "paper"))
         assert (default["n_values"], default["n_dropped"]) == (shown, 0)
