@@ -146,6 +146,8 @@ def written(
             }
     if contrasts:
         later += page.contrast_lines(contrasts)
+    if "stage" in studies:
+        later += page.stage_lines(studies["stage"])
     pictures = [
         f"![{figure.title}: {figure.description}](../images/{figure.id}.svg)" for figure in figures
     ]

@@ -305,6 +305,43 @@ def contrast_lines(conditions: Mapping[str, Found]) -> list[str]:
     ]
 
 
+STAGED = {
+    "effectivity": "E_cf",
+    "first_effectivity": "E_cf of the first exposure",
+    "at_peak": "D_pk",
+    "lost_share": "share lost later",
+    "a_kernel": "a",
+}
+
+
+def stage_lines(tables: Tables) -> list[str]:
+    """Every quantity at both checkpoints, and the paired difference."""
+    frame = tables["inject_stage_contrast"].filter(direction="own", depth=MEM)
+    rows = [
+        (
+            row["arm"],
+            STAGED[row["quantity"]],
+            spread(row, "early", "early_lo", "early_hi"),
+            spread(row, "late", "late_lo", "late_hi"),
+            spread(row, "estimate"),
+            " ".join({1: "+", -1: "-"}.get(sign, "0") for sign in row["signs_by_seed"]),
+        )
+        for row in frame.iter_rows(named=True)
+    ]
+    first = frame.row(0, named=True)
+    head = ("arm", "", f"step {first['step_early']}", f"step {first['step_late']}",
+            "late − early", "runs")  # fmt: skip
+    return [
+        "## An early and a late checkpoint",
+        "",
+        "Memorization, language of the passages. The same plan, background and rate from two "
+        "checkpoints of stage 1, the optimizer begun anew and burnt in on the background; items "
+        "are paired. The early checkpoint knows the background less well, so its words and "
+        "wordings are still being learned while the passages are read.",
+        *table(head, rows),
+    ]
+
+
 def check_lines(found: Sequence[Same]) -> list[str]:
     """The same run in other ways."""
     rows = [

@@ -151,6 +151,13 @@ RUNS = Table(
         SEED,
         Column("condition", pl.String(), "runs that differ in their seed alone share it"),
         Column("role", pl.String(), "main, sham (other items injected) or background (nothing)"),
+        Column(
+            "settings",
+            pl.String(),
+            "hash of all but checkpoint and seed: where it is equal, nothing else differs; or null",
+            "",
+            True,
+        ),
         Column("model", pl.String(), "model that is trained on"),
         Column("revision", pl.String(), "its revision; null if it has none", "", True),
         Column("checkpoint_step", pl.Int64(), "its step; null if unknown", "steps", True),

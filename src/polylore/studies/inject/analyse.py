@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import polars as pl
 
@@ -19,6 +20,7 @@ from polylore.metrics.injection.evidence import Evidence
 from polylore.metrics.injection.permuted import permuted_plan
 from polylore.metrics.injection.readout import Readout
 from polylore.metrics.injection.resample import ItemDraws
+from polylore.metrics.injection.stages import StageRuns, stage_contrast
 from polylore.metrics.injection.sweep import threshold_tables
 from polylore.metrics.injection.trajectories import CONTROL, SCORE
 from polylore.metrics.injection.transfer import SWAP_MARGIN, transfer_table
@@ -34,9 +36,11 @@ DERIVED = (
     "inject_kernel_gains", "inject_kernel_curves", "inject_forms", "inject_threshold",
     "inject_brackets", "inject_transfer", "inject_curves", "inject_controls", "inject_permuted",
     "inject_answer_transfer", "inject_dedup_contrast", "inject_mixed_contrast",
-    "inject_batch_contrast", "inject_claims",
+    "inject_batch_contrast", "inject_stage_contrast", "inject_claims",
 )  # fmt: skip
 """Names of all derived tables."""
+SETTINGS = ("batch", "length", "match", "lr_rule", "optimizer", "settings")
+"""What conditions share that differ in their checkpoint alone."""
 PUBLISHED_ARMS = {"duplication", "paraphrase", "once"}
 
 
@@ -90,6 +94,7 @@ def analyse(
             rows = drift_rows(raw.log(raw.of(condition)), role, condition)
             found.add("inject_controls", ALL["inject_controls"].build(rows))
     found.add("inject_batch_contrast", batch_contrast(_batches(raw, found)))
+    found.add("inject_stage_contrast", stage_contrast(_series(raw, found)))
     found.add("inject_claims", claims(_evidence(raw, found)))
     made = {name: found.frame(name) for name in DERIVED}
     for name, frame in made.items():
@@ -245,9 +250,12 @@ def _evidence(raw: RawRuns, found: _Found) -> Evidence:
         row["condition"]: row
         for row in raw.runs.unique("condition", keep="first").iter_rows(named=True)
     }
-    same = [n for n in plain if n in about and _alike(about[n], about[main], "checkpoint_step")]
-    stages = _ordered(found, about, same, "checkpoint_step")
-    sizes = _ordered(found, about, plain, "parameters")
+    own = [one for one in _series(raw, found) if main in {stage.condition for stage in one}]
+    stages = tuple((stage.step, stage.readout) for stage in own[0]) if own else ()
+    # Of a model with several checkpoints the last one stands for it.
+    alike = [n for n in plain[1:] if _key(about[n], SETTINGS) == _key(about[main], SETTINGS)]
+    alike.sort(key=lambda n: -(about[n]["checkpoint_step"] or 0))
+    sizes = _ordered(found, about, [main, *alike], "parameters")
     batch = found.frame("inject_batch_contrast")
     return Evidence(
         found.readouts[main],
@@ -278,13 +286,23 @@ def _standard(readout: Readout) -> bool:
     return bool(arms & PUBLISHED_ARMS)
 
 
-def _alike(one: dict[str, object], two: dict[str, object], but: str) -> bool:
-    kept = ("model", "parameters", "batch", "length", "match", "lr_rule", "optimizer")
-    return all(one[k] == two[k] for k in kept if k != but)
+def _key(run: dict[str, Any], names: tuple[str, ...]) -> tuple[Any, ...]:
+    return tuple(run[name] for name in names)
+
+
+def _series(raw: RawRuns, found: _Found) -> list[list[StageRuns]]:
+    """Conditions that differ in the step of their checkpoint alone, by that step."""
+    groups: dict[tuple[Any, ...], dict[int, StageRuns]] = {}
+    main = raw.runs.filter(pl.col("checkpoint_step").is_not_null(), role=MAIN)
+    for row in main.unique("condition", keep="first", maintain_order=True).iter_rows(named=True):
+        name, step = row["condition"], row["checkpoint_step"]
+        stage = StageRuns(name, step, row["lr"], row["optimizer"], found.readouts[name])
+        groups.setdefault(_key(row, ("model", "parameters", *SETTINGS)), {}).setdefault(step, stage)
+    return [[own[step] for step in sorted(own)] for own in groups.values() if len(own) > 1]
 
 
 def _ordered(
-    found: _Found, about: dict[str, dict[str, object]], names: list[str], column: str
+    found: _Found, about: dict[str, dict[str, Any]], names: list[str], column: str
 ) -> tuple[tuple[int, Readout], ...]:
     values: dict[int, Readout] = {}
     for name in names:

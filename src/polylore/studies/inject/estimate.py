@@ -9,7 +9,6 @@ from typing import Any
 
 from polylore.files import read_parquet
 from polylore.models.probing import Sheet, make_sheet, probe_texts
-from polylore.models.skeleton import skeleton
 from polylore.studies.inject.background import Background
 from polylore.studies.inject.basis import Basis
 from polylore.studies.inject.conditions import MAIN, RunSpec
@@ -131,8 +130,7 @@ def run_costs(
 
     Training takes 6 FLOP per parameter and token, reading 2 per parameter and token of a probe.
     """
-    lm = skeleton(basis.start.folder)
-    size = int(lm.model.num_parameters())
+    lm, size = basis.skeleton, basis.parameters
     batch, length = spec.config.background.batch_size, basis.form.length
     fiction = basis.items.fiction
     sheet = make_sheet(lm, probe_texts(fiction.probes), begin=basis.begin(spec.config))

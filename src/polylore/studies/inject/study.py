@@ -9,6 +9,7 @@ from typing import Any
 
 import polars as pl
 
+from polylore.config import digest
 from polylore.corpus.injection.contamination import scan
 from polylore.errors import DataError, RunError
 from polylore.facts.fictional import Fiction
@@ -17,7 +18,7 @@ from polylore.files import read_json
 from polylore.models.fingerprint import tokenizer_hash
 from polylore.runs import RunFolder, run_batches
 from polylore.studies.inject.background import Background, open_background
-from polylore.studies.inject.basis import ROWS, Basis, make_basis, save_items
+from polylore.studies.inject.basis import ROWS, Basis, bases_of, make_basis, save_items
 from polylore.studies.inject.conditions import SHAM, RunSpec, runs_of
 from polylore.studies.inject.config import InjectConfig
 from polylore.studies.inject.design import Design, make_design
@@ -93,11 +94,33 @@ class Study:
             # Items that are given and not made have no others unless the user gives some.
             self.specs = [spec for spec in self.specs if spec.role != SHAM]
         self.basis: Basis = make_basis(config, items)
+        self.bases = bases_of(self.specs, config, self.basis)
         self.designs: dict[str, Design] = {
             spec.run_id: make_design(spec, items, self.basis.tokens, self.basis.form)
             for spec in self.specs
         }
         self.background: Background | None = None
+
+    def _identity(self, spec: RunSpec) -> str:
+        """What a run must be to be gone on with: its settings, and the weights of its checkpoint.
+
+        Those of the study's own checkpoint are among the inputs of the folder.
+        """
+        start = self.bases[spec.run_id].start
+        own = start.digest != self.basis.start.digest
+        return digest([spec.digest, start.digest]) if own else spec.digest
+
+    def _checkpoints(self) -> dict[str, Any]:
+        """Where the runs of every condition begin, for the manifest."""
+        return {
+            spec.condition: {
+                "model": spec.config.model,
+                "revision": spec.config.revision,
+                "step": self.bases[spec.run_id].start.step,
+                "weights": self.bases[spec.run_id].start.digest,
+            }
+            for spec in self.specs
+        }
 
     @property
     def rows(self) -> int:
@@ -106,7 +129,8 @@ class Study:
 
     def _rows_of(self, spec: RunSpec) -> int:
         design = self.designs[spec.run_id]
-        first = burn_in_rows(spec, train_config(spec, design, self.basis), self.basis)
+        basis = self.bases[spec.run_id]
+        first = burn_in_rows(spec, train_config(spec, design, basis), basis)
         settings = spec.config.background
         return first + design.updates * settings.batch_size + settings.heldout
 
@@ -134,7 +158,7 @@ class Study:
         known = run.manifest.get("runs", {})
         for spec in self.specs:
             before = known.get(spec.run_id)
-            if before not in (None, spec.digest):
+            if before not in (None, self._identity(spec)):
                 raise RunError(
                     f"{out} holds a run '{spec.run_id}' of other settings; give another folder "
                     "with --out, or the old settings to go on with it."
@@ -142,8 +166,9 @@ class Study:
         self.background = self.find_background(out, progress)
         for spec in self.specs:  # rows that are missing are better known before an hour of training
             design = self.designs[spec.run_id]
-            train = train_config(spec, design, self.basis)
-            _, first = open_stream(spec, design, self.background, train, self.basis)
+            basis = self.bases[spec.run_id]
+            train = train_config(spec, design, basis)
+            _, first = open_stream(spec, design, self.background, train, basis)
             held_out_rows(spec, design, self.background, first)
         return run
 
@@ -159,8 +184,9 @@ class Study:
         run.write_table("inject_passages", fiction.passages)
         run.write_table("inject_probes", with_swaps(fiction, groups))
         run.annotate(
-            "runs", run.manifest.get("runs", {}) | {s.run_id: s.digest for s in self.specs}
+            "runs", run.manifest.get("runs", {}) | {s.run_id: self._identity(s) for s in self.specs}
         )
+        run.annotate("checkpoints", self._checkpoints())
         self.write_runs(run)
         if self.background is not None:
             content = self.background.stream(self.config.background.batch_size, 0)
@@ -189,7 +215,8 @@ class Study:
         for one in self.specs:
             # Another batch or other settings take another time, which nobody measured.
             alike = timing if one.config is spec.config else None
-            found.append(run_costs(one, self.designs[one.run_id], self.basis, alike))
+            basis = self.bases[one.run_id]
+            found.append(run_costs(one, self.designs[one.run_id], basis, alike))
         return found
 
     def scan(self, run: RunFolder, progress: Progress | None) -> None:
@@ -257,11 +284,11 @@ class Study:
     def write_runs(self, run: RunFolder) -> None:
         """Table RUNS: what each run was made of, or is to be made of."""
         done = [spec.run_id for spec in self.specs if run.is_done(spec.run_id)]
-        made = run.read(RUNS.name, done)
+        made = [RUNS.validate(run.read(RUNS.name, [unit])) for unit in done]
         due = [spec for spec in self.specs if spec.run_id not in done]
-        planned = RUNS.build([planned_row(spec, self.basis) for spec in due])
+        planned = RUNS.build([planned_row(spec, self.bases[spec.run_id]) for spec in due])
         order = {spec.run_id: place for place, spec in enumerate(self.specs)}
-        whole = pl.concat([made, planned])
+        whole = pl.concat([*made, planned])
         run.write_table(RUNS.name, whole.sort(pl.col("run_id").replace_strict(order)))
 
     def finish(self, run: RunFolder) -> None:

@@ -76,7 +76,7 @@ def work(job: Job, progress: Progress | None = None, main: bool = True) -> int:
     if folder.is_done(unit):
         return 1
     try:
-        basis = make_basis(job.spec.config, saved_items(folder.path))
+        basis = make_basis(job.spec.config, saved_items(folder.path), job.background.form)
         _Run(folder, job, basis).go(progress, main)
     except Exception as error:  # the other runs of a study must not suffer
         if main:
@@ -291,6 +291,7 @@ def planned_row(spec: RunSpec, basis: Basis) -> dict[str, Any]:
         "run_id": spec.run_id,
         "seed": spec.seed,
         "condition": spec.condition,
+        "settings": spec.settings,
         "role": spec.role,
         "model": config.model,
         "revision": config.revision,
