@@ -123,6 +123,31 @@ def test_a_sweep_of_intervals_matches_the_last_exposure() -> None:
     assert [arm.name for arm in sweep.config.arms if not arm.n] == ["never"]
 
 
+def test_a_condition_with_another_checkpoint_differs_in_that_alone() -> None:
+    settings = {
+        "model": "m",
+        "revision": "800",
+        "optimizer_state": "moments",
+        "conditions": [
+            {"name": "early", "set": {"revision": 400}},
+            {"name": "large", "set": {"model": "n"}},
+            {"name": "slow", "set": {"revision": "400", "train.rate.learning_rate": 1e-5}},
+        ],
+        "seeds": 1,
+    }
+    specs = {spec.condition: spec for spec in runs_of(InjectConfig.parse(settings))}
+    places = {
+        name: (spec.config.model, spec.config.revision, spec.config.optimizer_state)
+        for name, spec in specs.items()
+    }
+    assert places["main"] == places["sham"] == ("m", "800", "moments")
+    assert places["early"] == places["slow"] == ("m", "400", None)
+    assert places["large"] == ("n", None, None)
+    assert specs["early"].settings == specs["large"].settings == specs["main"].settings
+    assert specs["slow"].settings != specs["main"].settings
+    assert len({specs[name].digest for name in ("main", "early", "large", "slow")}) == 4
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

@@ -6,6 +6,7 @@ from typing import Any
 
 import polars as pl
 
+from polylore.corpus.documents.languages import canonical
 from polylore.errors import ConfigError
 from polylore.metrics.injection import window_of
 from polylore.metrics.injection.analysis import arm_tables
@@ -25,6 +26,7 @@ from polylore.metrics.injection.sweep import threshold_tables
 from polylore.metrics.injection.trajectories import CONTROL, SCORE
 from polylore.metrics.injection.transfer import SWAP_MARGIN, transfer_table
 from polylore.studies.inject.analysis_config import InjectAnalyseConfig
+from polylore.studies.inject.documents import UNTOLD
 from polylore.studies.inject.raw import BACKGROUND, MAIN, SHAM, RawRuns
 from polylore.tables import ALL
 from polylore.text.languages import language
@@ -162,7 +164,7 @@ def _condition(
     if swaps is not None:
         found.swaps[condition] = swaps.without_log()
     pooled["inject_transfer"] = transfer_table(
-        readout.pooled, _factors(raw, log), swaps=None if swaps is None else swaps.pooled
+        readout.pooled, _factors(raw, runs, log), swaps=None if swaps is None else swaps.pooled
     )
     pooled["inject_controls"] = control_rows(readout.pooled, raw.ceiling(runs))
     pooled["inject_permuted"] = permuted_plan(
@@ -188,12 +190,17 @@ def _condition(
     found.readouts[condition] = readout.without_log()
 
 
-def _factors(raw: RawRuns, log: pl.DataFrame) -> pl.DataFrame:
-    """What is known of each pair of languages: script, and form of the subject's name."""
+def _factors(raw: RawRuns, runs: list[str], log: pl.DataFrame) -> pl.DataFrame:
+    """What is known of each pair of languages: script, form of the subject's name, background.
+
+    Runs of a condition read the same background.
+    """
     forms = dict(
         raw.probes.group_by("lang").agg(pl.col("name_form").drop_nulls().unique()).iter_rows()
     )
     pairs = log.filter(pl.col("arm") != CONTROL).select("inject_lang", "probe_lang").unique()
+    read = raw.folder.read("inject_background", runs[:1])
+    tokens = dict(read.select("lang", "n_tokens").iter_rows())
     rows = []
     for source, target in pairs.sort("inject_lang", "probe_lang").iter_rows():
         known = forms.get(target) or []
@@ -205,11 +212,21 @@ def _factors(raw: RawRuns, log: pl.DataFrame) -> pl.DataFrame:
                 if None not in (_script(source), _script(target))
                 else None,
                 "name_form": known[0] if len(known) == 1 else None,
+                "background_tokens_a": _told(tokens, source),
+                "background_tokens_b": _told(tokens, target),
             }
         )
     schema = {"inject_lang": pl.String, "probe_lang": pl.String, "same_script": pl.Boolean,
-              "name_form": pl.String}  # fmt: skip
+              "name_form": pl.String, "background_tokens_a": pl.Int64,
+              "background_tokens_b": pl.Int64}  # fmt: skip
     return pl.DataFrame(rows, schema=schema)
+
+
+def _told(tokens: dict[str, int], lang: str) -> int | None:
+    """Tokens of a language in the background; None where some text does not say its language."""
+    if not tokens or UNTOLD in tokens or lang == "mixed":
+        return None
+    return tokens.get(canonical(lang) or lang, 0)
 
 
 def _script(code: str) -> str | None:

@@ -29,7 +29,6 @@ from polylore.studies.inject.work import (
     burn_in_rows,
     cost_of,
     failure_of,
-    held_out_rows,
     open_stream,
     planned_row,
     train_config,
@@ -124,15 +123,14 @@ class Study:
 
     @property
     def rows(self) -> int:
-        """Rows of background that the longest run reads, burn-in and held-out rows included."""
+        """Rows of background that the longest run reads, burn-in included."""
         return max(map(self._rows_of, self.specs))
 
     def _rows_of(self, spec: RunSpec) -> int:
         design = self.designs[spec.run_id]
         basis = self.bases[spec.run_id]
         first = burn_in_rows(spec, train_config(spec, design, basis), basis)
-        settings = spec.config.background
-        return first + design.updates * settings.batch_size + settings.heldout
+        return first + design.updates * spec.config.background.batch_size
 
     def find_background(self, folder: Path, progress: Progress | None) -> Background:
         """The rows, packed where they are not yet."""
@@ -167,9 +165,7 @@ class Study:
         for spec in self.specs:  # rows that are missing are better known before an hour of training
             design = self.designs[spec.run_id]
             basis = self.bases[spec.run_id]
-            train = train_config(spec, design, basis)
-            _, first = open_stream(spec, design, self.background, train, basis)
-            held_out_rows(spec, design, self.background, first)
+            open_stream(spec, design, self.background, train_config(spec, design, basis), basis)
         return run
 
     def prepare(self, run: RunFolder, progress: Progress | None = None) -> None:
