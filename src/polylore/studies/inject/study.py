@@ -22,7 +22,7 @@ from polylore.studies.inject.basis import ROWS, Basis, bases_of, make_basis, sav
 from polylore.studies.inject.conditions import SHAM, RunSpec, runs_of
 from polylore.studies.inject.config import InjectConfig
 from polylore.studies.inject.design import Design, make_design
-from polylore.studies.inject.estimate import calibrate, first_main, run_costs
+from polylore.studies.inject.estimate import calibrate, first_main, run_costs, timed_costs
 from polylore.studies.inject.items import load_items
 from polylore.studies.inject.work import (
     Job,
@@ -207,12 +207,13 @@ class Study:
                     Path(scratch),
                     progress,
                 )
-        found = []
-        for one in self.specs:
-            # Another batch or other settings take another time, which nobody measured.
-            alike = timing if one.config is spec.config else None
-            basis = self.bases[one.run_id]
-            found.append(run_costs(one, self.designs[one.run_id], basis, alike))
+        found = [
+            run_costs(one, self.designs[one.run_id], self.bases[one.run_id]) for one in self.specs
+        ]
+        if timing is not None:
+            place = self.specs.index(spec)
+            for one, costs in zip(self.specs, found, strict=True):
+                costs |= timed_costs(timing, self.designs[one.run_id], costs, found[place])
         return found
 
     def scan(self, run: RunFolder, progress: Progress | None) -> None:
