@@ -329,6 +329,14 @@ def stage_lines(tables: Tables) -> list[str]:
         for row in frame.iter_rows(named=True)
     ]
     first = frame.row(0, named=True)
+    before = {
+        side: tables["inject_controls"]
+        .filter(
+            pl.col("arm").is_null(), run_id=first[f"condition_{side}"], quantity="start", depth=MEM
+        )["value"]
+        .mean()
+        for side in ("early", "late")
+    }
     head = ("arm", "", f"step {first['step_early']}", f"step {first['step_late']}",
             "late − early", "runs")  # fmt: skip
     return [
@@ -336,8 +344,10 @@ def stage_lines(tables: Tables) -> list[str]:
         "",
         "Memorization, language of the passages. The same plan, background and rate from two "
         "checkpoints of stage 1, the optimizer begun anew and burnt in on the background; items "
-        "are paired. The early checkpoint knows the background less well, so its words and "
-        "wordings are still being learned while the passages are read.",
+        "are paired. Before the first exposure people who are never read about score "
+        f"{number(before['early'])} at the early checkpoint and {number(before['late'])} at the "
+        "late one: how far there is to rise differs too, and the early one is still learning what "
+        "relations are while it reads.",
         *table(head, rows),
     ]
 

@@ -36,7 +36,7 @@ def source(tmp_path: Path) -> Path:
 )
 def test_languages_are_counted_row_by_row(source: Path, tmp_path: Path, form: RowFormat) -> None:
     config = BackgroundConfig(source=[str(source)], heldout=2)
-    background = open_background(config, form, encode, tmp_path / "rows", 60)
+    background = open_background(config, form, encode, tmp_path / "rows", 60, LANGS)
     whole = background.stream(1, 0)
     for first, count in ((0, 60), (7, 20), (59, 1)):
         tokens = [whole.rows(k, [0]).tokens[0].tolist() for k in range(first, first + count)]
@@ -56,7 +56,7 @@ def test_languages_are_counted_row_by_row(source: Path, tmp_path: Path, form: Ro
 
 def test_held_out_documents_are_the_same_whatever_the_length(source: Path, tmp_path: Path) -> None:
     config, form = BackgroundConfig(source=[str(source)], heldout=1), RowFormat(16, EOS)
-    made = [open_background(config, form, encode, tmp_path / "rows", n) for n in (40, 90)]
+    made = [open_background(config, form, encode, tmp_path / "rows", n, LANGS) for n in (40, 90)]
     rows = [
         {lang: s.rows(0, [0]).tokens.tolist() for lang, s in one.held_out(1).items()}
         for one in made
@@ -68,7 +68,9 @@ def test_held_out_documents_are_the_same_whatever_the_length(source: Path, tmp_p
 
 def test_without_held_out_rows_every_document_is_read(source: Path, tmp_path: Path) -> None:
     config = BackgroundConfig(source=[str(source)], heldout=0)
-    background = open_background(config, RowFormat(16, EOS), encode, tmp_path / "rows", 10**4)
+    background = open_background(
+        config, RowFormat(16, EOS), encode, tmp_path / "rows", 10**4, LANGS
+    )
     texts = [json.loads(line)["text"] for line in source.read_text("utf-8").splitlines()]
     tokens = [token for ids in encode(texts) for token in (*ids, EOS)]
     rows = len(tokens) // 16
@@ -87,3 +89,14 @@ def test_contents_of_rows() -> None:
         [(1, 7)],
         [(2, 2)],
     ]
+
+
+def test_only_languages_of_the_study_are_held_out(source: Path, tmp_path: Path) -> None:
+    config = BackgroundConfig(source=[str(source)], heldout=1)
+    form = RowFormat(16, EOS)
+    one = open_background(config, form, encode, tmp_path / "one", 60, ["deu"])
+    assert list(one.held_out(1)) == ["de"]
+    untold = config.model_copy(update={"lang": "nothing"})
+    other = open_background(untold, form, encode, tmp_path / "other", 60, ["de"])
+    assert list(other.held_out(1)) == ["und"]
+    assert list(other.languages(0, 60)) == ["und"]

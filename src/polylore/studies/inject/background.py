@@ -1,6 +1,6 @@
 """The background stream: rows in a fixed order, the same slice for all arms, and some held out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -149,6 +149,7 @@ def open_background(
     encode: Encode,
     folder: Path,
     rows: int,
+    languages: Collection[str],
     progress: Progress | None = None,
 ) -> Background:
     """Find the rows; documents are tokenised and laid into rows once.
@@ -159,6 +160,7 @@ def open_background(
         encode: token ids of texts.
         folder: where rows of documents are kept.
         rows: how many the longest run reads; no more documents are read than make them.
+        languages: languages of the study, of which some documents are held out.
         progress: called with (rows, rows in all, what).
 
     Raises:
@@ -168,5 +170,5 @@ def open_background(
         return Background(config.kind, _only(config), form, config.dtype, rows)
     path = folder / f"rows-{rows}"
     if not path.is_dir():
-        lay_out(config, encode, form, path, rows, progress)
+        lay_out(config, encode, form, path, rows, languages, progress)
     return Background(DOCUMENTS, path, form, behind=rows)

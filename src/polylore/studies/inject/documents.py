@@ -1,12 +1,13 @@
-"""Documents laid into rows once: most to be trained on, some of every language held out."""
+"""Documents laid into rows once: most to be trained on, some of the study's languages held out."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from itertools import islice
 from pathlib import Path
 
 import polars as pl
 
+from polylore.corpus.documents.languages import canonical
 from polylore.corpus.draw import number
 from polylore.corpus.injection import RowFormat
 from polylore.corpus.injection.format import Encode
@@ -28,6 +29,7 @@ def lay_out(
     form: RowFormat,
     folder: Path,
     rows: int,
+    languages: Collection[str],
     progress: Progress | None = None,
 ) -> None:
     """Read documents in their order and write rows of them; whole or not at all.
@@ -41,12 +43,13 @@ def lay_out(
         form: what rows look like.
         folder: where to write.
         rows: rows to be trained on.
+        languages: languages of which some documents are held out, beside text that names none.
         progress: called with (rows, rows in all, what).
 
     Raises:
         DataError: unreadable documents, or not enough for a row.
     """
-    reading = _Reading(config, encode, form, rows, progress)
+    reading = _Reading(config, encode, form, rows, languages, progress)
     with atomic_path(folder) as temporary:
         temporary.mkdir(parents=True)
         pack_texts(reading.texts(), reading, form, training_rows(temporary))
@@ -105,10 +108,12 @@ class _Reading:
         encode: Encode,
         form: RowFormat,
         rows: int,
+        languages: Collection[str],
         progress: Progress | None,
     ) -> None:
         self.config, self.encode, self.progress, self.rows = config, encode, progress, rows
         self.enough, self.enough_held = rows * form.length, config.heldout * form.capacity
+        self.languages = {canonical(lang) or lang for lang in languages} | {UNTOLD}
         self.tokens = 0
         self.langs: list[str] = []
         """Language of every document of the rows."""
@@ -132,8 +137,8 @@ class _Reading:
     def texts(self) -> Iterator[str]:
         """Documents of the rows; on the way, some others are held out."""
         for place, (lang, text) in enumerate(self._documents()):
-            drawn = number("held out", place) % SHARE == 0
-            if drawn and self._held_tokens[lang] < self.enough_held:
+            wanted = lang in self.languages and number("held out", place) % SHARE == 0
+            if wanted and self._held_tokens[lang] < self.enough_held:
                 self.held.setdefault(lang, []).append(text)
                 self._held_tokens[lang] += len(self.encode([text])[0]) + 1
                 continue
@@ -143,7 +148,6 @@ class _Reading:
     def _documents(self) -> Iterator[tuple[str, str]]:
         """Language and text of every document, until there are enough."""
         from polylore.corpus.documents import DocumentsConfig, find_shards, read_shard
-        from polylore.corpus.documents.languages import canonical
 
         if not self.config.source:
             raise ConfigError(

@@ -134,9 +134,16 @@ class Study:
 
     def find_background(self, folder: Path, progress: Progress | None) -> Background:
         """The rows, packed where they are not yet."""
-        basis = self.basis
+        basis, fiction = self.basis, self.basis.items.fiction
+        languages = {*fiction.passages["lang"], *fiction.probes["lang"]}
         return open_background(
-            self.config.background, basis.form, basis.encode, folder / ROWS, self.rows, progress
+            self.config.background,
+            basis.form,
+            basis.encode,
+            folder / ROWS,
+            self.rows,
+            languages,
+            progress,
         )
 
     def open(self, out: Path, progress: Progress | None = None) -> RunFolder:
