@@ -372,6 +372,7 @@ def test_two_processes_read_what_one_reads(
     assert two.read("inject_plan").equals(one.read("inject_plan"))
     logs = [run.read("inject_log").sort("t", "probe_id") for run in (one, two)]
     assert logs[0]["probe_id"].equals(logs[1]["probe_id"])
+    assert logs[0]["greedy_text"].equals(logs[1]["greedy_text"])
     for name in ("mean_logprob", "full_mean_logprob", "margin", "swap_mean_logprob"):
         apart = (logs[0][name] - logs[1][name]).abs().max()
         assert apart is not None
