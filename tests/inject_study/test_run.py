@@ -18,6 +18,8 @@ from polylore.files import read_json
 from polylore.metrics.injection.trajectories import read_cells
 from polylore.runs import RunFolder
 from polylore.studies.inject.config import InjectConfig
+from polylore.studies.inject.raw import open_inject
+from polylore.studies.inject.report import _losses
 from polylore.studies.inject.study import run_inject
 
 UNIT_TABLES = (
@@ -163,6 +165,19 @@ def test_held_out_text_is_read_language_by_language(
     read = run.read("inject_background", ["main seed 0"])
     assert read["n_tokens"].sum() == 18 * 16 * 128
     assert read["n_tokens"].min() > 18 * 16 * 128 // 4  # type: ignore[operator]
+
+
+def test_losses_are_held_against_the_background_alone(
+    finished: tuple[RunFolder, InjectConfig],
+) -> None:
+    losses = _losses(open_inject(finished[0].path))
+    assert losses.height == 6
+    rise = {(row["role"], row["lang"]): row for row in losses.iter_rows(named=True)}
+    for (role, lang), row in rise.items():
+        assert row["rise"] == row["end"] - row["start"]
+        alone = rise["background", lang]["rise"]
+        assert row["beyond"] == (None if role == "background" else row["rise"] - alone)
+    assert rise["main", "en"]["beyond"] != 0
 
 
 def test_exposure_joins_by_fact(finished: tuple[RunFolder, InjectConfig]) -> None:
