@@ -66,7 +66,7 @@ class Experiment:
         """Which code made which study."""
         made: dict[str, list[str]] = {}
         for name, run in self.runs.items():
-            made.setdefault(run.manifest["git"]["commit"], []).append(name)
+            made.setdefault(run.manifest["git"].get("commit", "unknown"), []).append(name)
         parts = (f"{', '.join(names)}: {commit}" for commit, names in made.items())
         return f"Runs were made by the code {'; '.join(parts)}."
 
