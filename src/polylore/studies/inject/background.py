@@ -168,7 +168,7 @@ def open_background(
     """
     if config.kind != DOCUMENTS:
         return Background(config.kind, _only(config), form, config.dtype, rows)
-    path = folder / f"rows-{rows}"
+    path = folder / f"documents-{rows}"
     if not path.is_dir():
         lay_out(config, encode, form, path, rows, languages, progress)
     return Background(DOCUMENTS, path, form, behind=rows)
