@@ -16,7 +16,7 @@ trap 'rm -rf "$work"' EXIT
 "$python" -m acceptance.unify --folder "$work/unify" --results docs/results/unify.md
 "$python" -m acceptance.phase --folder "$work/phase" --results docs/results/unify-phase.md
 "$python" -m acceptance.inject --folder "$work/inject" --results docs/results/inject.md \
-  --also sweep script batch checks
+  --also sweep script batch stage checks
 "$python" -m acceptance.training --folder "$work/training" --results docs/results/train.md
 "$python" -m acceptance.injecting --folder "$work/injecting" --results docs/results/inject-cost.md
 "$python" -m acceptance.align --folder "$work/align" --results docs/results/align.md

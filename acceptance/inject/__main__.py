@@ -66,7 +66,7 @@ class Experiment:
         """Which code made which study."""
         made: dict[str, list[str]] = {}
         for name, run in self.runs.items():
-            made.setdefault(run.manifest["git"]["commit"], []).append(name)
+            made.setdefault(run.manifest["git"].get("commit", "unknown"), []).append(name)
         parts = (f"{', '.join(names)}: {commit}" for commit, names in made.items())
         return f"Runs were made by the code {'; '.join(parts)}."
 
@@ -146,6 +146,8 @@ def written(
             }
     if contrasts:
         later += page.contrast_lines(contrasts)
+    if "stage" in studies:
+        later += page.stage_lines(studies["stage"])
     pictures = [
         f"![{figure.title}: {figure.description}](../images/{figure.id}.svg)" for figure in figures
     ]

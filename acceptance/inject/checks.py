@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import yaml
 
 from acceptance.inject.design import ARMS
@@ -39,6 +40,8 @@ class Same:
     """Largest difference of a score."""
     close: float
     """Share of the scores that are equal to 1e-5."""
+    growth: tuple[tuple[int, float], ...] = ()
+    """Largest difference of a score at every state that was read."""
 
 
 def short_config(model: Pretrained, folder: Path) -> dict[str, Any]:
@@ -116,7 +119,9 @@ class Runs:
         if not (plans[0].equals(plans[1]) and logs[0].select(keys).equals(logs[1].select(keys))):
             nothing = float("nan")
             return Same(way, False, nothing, nothing, nothing, 0.0)
-        scores = (logs[0]["mean_logprob"] - logs[1]["mean_logprob"]).abs().to_numpy()
+        apart = (logs[0]["mean_logprob"] - logs[1]["mean_logprob"]).abs()
+        by_state = logs[0].select("t", apart=apart).group_by("t").agg(pl.col("apart").max())
+        scores = apart.to_numpy()
         losses = (steps[0]["loss"] - steps[1]["loss"]).abs().to_numpy()
         return Same(
             way,
@@ -125,6 +130,7 @@ class Runs:
             float(np.median(scores)),
             float(scores.max()),
             float((scores <= CLOSE).mean()),
+            tuple(by_state.sort("t").iter_rows()),
         )
 
 

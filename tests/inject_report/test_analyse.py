@@ -135,6 +135,19 @@ def test_batches_stages_and_sweeps(tmp_path, made, quick):
     assert by["none"]["dose_share_small"] > by["none"]["dose_share_large"]
     claims = tables["inject_claims"]
     assert claims.filter(claim_id="4a")["verdict"].to_list() == ["shown"]
+    stages = tables["inject_stage_contrast"].filter(direction="own", depth="memorization")
+    stage = one(stages, quantity="effectivity")
+    assert (stage["condition_early"], stage["condition_late"]) == ("main", "late")
+    assert stage["hi"] < 0 < stage["late_lo"] < stage["late_hi"] < stage["early_lo"]
+    effects = tables["inject_effectivity"].filter(
+        pl.col("exposure").is_null(), preset="default", depth="memorization"
+    )
+    for side in ("early", "late"):
+        own = one(effects, run_id=stage[f"condition_{side}"])
+        assert [stage[side], stage[f"{side}_lo"], stage[f"{side}_hi"]] == pytest.approx(
+            [own["estimate"], own["lo"], own["hi"]]
+        )
+    assert stage["estimate"] == pytest.approx(stage["late"] - stage["early"])
     assert set(claims.filter(claim_id="8a")["verdict"]) <= {"shown", "undetermined"}
     brackets = tables["inject_brackets"]
     assert set(brackets["run_id"]) == {"sweep"}

@@ -1,6 +1,7 @@
 """A tiny model, a background in two languages, and a study on them."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,20 @@ def model(tmp_path_factory: pytest.TempPathFactory, documents: Path) -> Path:
     tf.LlamaForCausalLM(config).save_pretrained(folder)
     fast.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture
+def moved() -> Callable[[Path], None]:
+    """Changes the weights of a model folder."""
+
+    def move(folder: Path) -> None:
+        lm = tf.LlamaForCausalLM.from_pretrained(folder)
+        with torch.no_grad():
+            for weight in lm.parameters():
+                weight.mul_(1.5)
+        lm.save_pretrained(folder)
+
+    return move
 
 
 @pytest.fixture

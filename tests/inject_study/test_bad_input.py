@@ -1,6 +1,8 @@
 """Bad input of the specification's section 8: one clear sentence, before anything is trained."""
 
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +48,7 @@ def _opened(settings: Settings, out: Path, fiction: Fiction | None) -> None:
         ("background", {"eos": "<end>"}, ConfigError, "no token '<end>'"),
         ("background", {"source": []}, ConfigError, "background.source must name"),
         ("background", {"source": ["nowhere"]}, ConfigError, "No file matches"),
-        ("background", {"heldout": 10**6}, ConfigError, "give more text or make fewer updates"),
+        ("background", {"first": 10**6}, ConfigError, "give more text or make fewer updates"),
         ("background", {"kind": "rows"}, DataError, "no file"),
         ("scan", {"strict": True}, DataError, "The background holds .* traces of the items"),
         ("items", {"languages": ["xx"]}, ConfigError, "no language pack for xx"),
@@ -191,3 +193,50 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_log(
     assert kept
     first = read_parquet(kept[0])
     assert first["mean_logprob"].is_finite().all()
+
+
+def test_a_condition_keeps_the_tokens_of_the_study(
+    settings: Settings, model: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(model, other)
+    settings["conditions"] = [{"name": "other", "set": {"model": str(other)}}]
+    Study(InjectConfig.parse(settings))
+    config = json.loads((other / "config.json").read_text("utf-8"))
+    (other / "config.json").write_text(json.dumps(config | {"max_position_embeddings": 100}))
+    assert "reads 100 tokens, but rows have 128" in str(refused(settings, tmp_path / "run"))
+    (other / "config.json").write_text(json.dumps(config))
+    words = json.loads((other / "tokenizer.json").read_text("utf-8"))
+    words["normalizer"] = {"type": "Lowercase"}
+    (other / "tokenizer.json").write_text(json.dumps(words))
+    assert "Condition other: the checkpoint has another tokenizer" in str(
+        refused(settings, tmp_path / "run")
+    )
+
+
+def test_checkpoints_begin_with_optimizers_of_one_kind(
+    settings: Settings, model: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(model, other)
+    (other / "optimizer.safetensors").touch()
+    settings["conditions"] = [{"name": "other", "set": {"model": str(other)}}]
+    settings["train"]["optimizer"] = "auto"
+    assert "would begin as restore, at that of the study as fresh_burn_in" in str(
+        refused(settings, tmp_path / "run")
+    )
+    settings["train"]["optimizer"] = "restore"
+    assert "has no optimizer state at step 0" in str(refused(settings, tmp_path / "run"))
+
+
+def test_other_weights_of_a_condition_are_refused_on_resume(
+    settings: Settings, model: Path, tmp_path: Path, moved: Callable[[Path], None]
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(model, other)
+    settings["conditions"] = [{"name": "other", "set": {"model": str(other)}}]
+    study = Study(InjectConfig.parse(settings))
+    study.prepare(study.open(tmp_path / "run"))
+    moved(other)
+    with pytest.raises(RunError, match="holds a run 'other seed 0' of other settings"):
+        Study(InjectConfig.parse(settings)).open(tmp_path / "run")

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from polylore.cli.main import cli
 from polylore.errors import ConfigError
 from polylore.facts.fictional import read_fiction
+from polylore.studies.inject.dry_run import sentences
 
 
 def typed(*words: str) -> Any:
@@ -47,12 +48,14 @@ def test_built_in_studies_are_listed() -> None:
 def test_a_plan_starts_nothing(study: str, tmp_path: Path) -> None:
     said = typed("plan", study, "--quiet").output
     assert "main seed 0: 18 updates" in said
-    assert "In all: 1 runs" in said
+    assert "In all: 1 run, " in said
     costs = json.loads(typed("plan", study, "--json").output)
     assert costs[0]["readings"] == 10
     assert "share" not in costs[0]  # calibration is off in this study
     timed = json.loads(typed("plan", study, "--json", "--execution.calibrate", "true").output)
     assert timed[0]["share"] > 0
+    assert not timed[0]["scaled"]
+    assert "one after the other on this machine" in sentences(timed)[-1]
     assert [path.name for path in tmp_path.iterdir()] == ["study.yaml"]
 
 

@@ -1,8 +1,10 @@
 """A whole study on a tiny model: what is written, resumed, and the same whatever happens."""
 
 import json
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +18,16 @@ from polylore.files import read_json
 from polylore.metrics.injection.trajectories import read_cells
 from polylore.runs import RunFolder
 from polylore.studies.inject.config import InjectConfig
+from polylore.studies.inject.raw import open_inject
+from polylore.studies.inject.report import _losses
 from polylore.studies.inject.study import run_inject
 
 UNIT_TABLES = (
     "inject_arms",
+    "inject_background",
     "inject_ceiling",
     "inject_dose",
+    "inject_eval_loss",
     "inject_log",
     "inject_plan",
     "inject_probes",
@@ -139,6 +145,39 @@ def test_steps_carry_dose_and_held_out_loss(finished: tuple[RunFolder, InjectCon
     known = steps.filter(pl.col("background_eval_loss").is_not_null())
     assert known["t"].to_list() == [*range(2, 19, 2)]
     assert known["background_eval_loss"][-1] < known["background_eval_loss"][0]
+
+
+def test_held_out_text_is_read_language_by_language(
+    finished: tuple[RunFolder, InjectConfig],
+) -> None:
+    run, config = finished
+    losses = run.read("inject_eval_loss")
+    assert losses.group_by("run_id", "lang").len()["len"].to_list() == [10] * 6
+    assert set(losses["lang"]) == {"de", "en"}
+    # From one checkpoint all runs read the same text with the same weights.
+    assert losses.filter(t=0).unique(["lang", "loss", "n_tokens"]).height == 2
+    counts = losses["n_tokens"].unique().to_list()
+    assert all(0 < n <= config.background.heldout * 127 for n in counts)
+    steps = run.read("inject_steps", ["main seed 0"]).filter(t=18)
+    own = losses.filter(run_id="main seed 0", t=18)
+    whole = (own["loss"] * own["n_tokens"]).sum() / own["n_tokens"].sum()
+    assert steps["background_eval_loss"][0] == pytest.approx(whole)
+    read = run.read("inject_background", ["main seed 0"])
+    assert read["n_tokens"].sum() == 18 * 16 * 128
+    assert read["n_tokens"].min() > 18 * 16 * 128 // 4  # type: ignore[operator]
+
+
+def test_losses_are_held_against_the_background_alone(
+    finished: tuple[RunFolder, InjectConfig],
+) -> None:
+    losses = _losses(open_inject(finished[0].path))
+    assert losses.height == 6
+    rise = {(row["role"], row["lang"]): row for row in losses.iter_rows(named=True)}
+    for (role, lang), row in rise.items():
+        assert row["rise"] == row["end"] - row["start"]
+        alone = rise["background", lang]["rise"]
+        assert row["beyond"] == (None if role == "background" else row["rise"] - alone)
+    assert rise["main", "en"]["beyond"] != 0
 
 
 def test_exposure_joins_by_fact(finished: tuple[RunFolder, InjectConfig]) -> None:
@@ -261,6 +300,47 @@ def test_seeds_turn_the_square_and_conditions_change_settings(
     assert all(sorted(own) == ["de", "en"] for own in langs)
 
 
+def test_conditions_begin_at_checkpoints_of_their_own(
+    settings: dict[str, Any], model: Path, tmp_path: Path, moved: Callable[[Path], None]
+) -> None:
+    for step in (10, 20):
+        shutil.copytree(model, tmp_path / "series" / f"step-{step}")
+    moved(tmp_path / "series" / "step-20")
+    settings |= {"model": str(tmp_path / "series"), "revision": "20"}
+    settings["conditions"] = [{"name": "early", "set": {"revision": 10}}]
+    settings["probes"] |= {"at": "every:4", "extras_every": 0}
+    run = run_inject(InjectConfig.parse(settings), tmp_path / "run")
+    runs = run.table("inject_runs")
+    assert dict(runs.select("condition", "checkpoint_step").iter_rows()) == {
+        "main": 20,
+        "early": 10,
+    }
+    assert runs["settings"].n_unique() == 1
+    told = run.manifest["checkpoints"]
+    assert told["early"]["step"] == 10
+    assert (
+        told["early"]["weights"] != told["main"]["weights"] == run.manifest["inputs"]["checkpoint"]
+    )
+    late, early = (f"{name} seed 0" for name in ("main", "early"))
+    assert run.read("inject_steps", [early])["global_step"][0] == 11
+    for table in ("inject_plan", "inject_arms", "inject_background"):
+        assert (
+            run.read(table, [early])
+            .drop("run_id", strict=False)
+            .equals(run.read(table, [late]).drop("run_id", strict=False))
+        ), table
+    for table in ("inject_log", "inject_ceiling", "inject_eval_loss"):
+        one, two = (run.read(table, [unit]) for unit in (early, late))
+        assert one.height == two.height
+        score = "loss" if table == "inject_eval_loss" else "mean_logprob"
+        assert (one[score] != two[score]).all(), table
+    # What the early checkpoint gives does not depend on the study that it is part of.
+    settings |= {"revision": "10", "conditions": []}
+    alone = run_inject(InjectConfig.parse(settings), tmp_path / "alone")
+    score = run.read("inject_log", [early])["mean_logprob"]
+    assert alone.read("inject_log", [late])["mean_logprob"].equals(score)
+
+
 SCRIPT = """
 import os
 import sys
@@ -307,6 +387,7 @@ def test_two_processes_read_what_one_reads(
     assert two.read("inject_plan").equals(one.read("inject_plan"))
     logs = [run.read("inject_log").sort("t", "probe_id") for run in (one, two)]
     assert logs[0]["probe_id"].equals(logs[1]["probe_id"])
+    assert logs[0]["greedy_text"].equals(logs[1]["greedy_text"])
     for name in ("mean_logprob", "full_mean_logprob", "margin", "swap_mean_logprob"):
         apart = (logs[0][name] - logs[1][name]).abs().max()
         assert apart is not None

@@ -1,6 +1,7 @@
 """Which states are read, and which runs there are."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import polars as pl
@@ -10,7 +11,8 @@ from polylore.errors import ConfigError
 from polylore.studies.built_in import INJECT_STUDIES
 from polylore.studies.inject.conditions import runs_of
 from polylore.studies.inject.config import LAGS, InjectConfig, ProbingConfig
-from polylore.studies.inject.schedule import readings
+from polylore.studies.inject.estimate import Timing, timed_costs
+from polylore.studies.inject.schedule import Readings, readings
 from polylore.tables.inject import SCHEDULE
 
 
@@ -123,6 +125,31 @@ def test_a_sweep_of_intervals_matches_the_last_exposure() -> None:
     assert [arm.name for arm in sweep.config.arms if not arm.n] == ["never"]
 
 
+def test_a_condition_with_another_checkpoint_differs_in_that_alone() -> None:
+    settings = {
+        "model": "m",
+        "revision": "800",
+        "optimizer_state": "moments",
+        "conditions": [
+            {"name": "early", "set": {"revision": 400}},
+            {"name": "large", "set": {"model": "n"}},
+            {"name": "slow", "set": {"revision": "400", "train.rate.learning_rate": 1e-5}},
+        ],
+        "seeds": 1,
+    }
+    specs = {spec.condition: spec for spec in runs_of(InjectConfig.parse(settings))}
+    places = {
+        name: (spec.config.model, spec.config.revision, spec.config.optimizer_state)
+        for name, spec in specs.items()
+    }
+    assert places["main"] == places["sham"] == ("m", "800", "moments")
+    assert places["early"] == places["slow"] == ("m", "400", None)
+    assert places["large"] == ("n", None, None)
+    assert specs["early"].settings == specs["large"].settings == specs["main"].settings
+    assert specs["slow"].settings != specs["main"].settings
+    assert len({specs[name].digest for name in ("main", "early", "large", "slow")}) == 4
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -152,3 +179,16 @@ def test_built_in_studies_can_be_read() -> None:
         assert runs_of(InjectConfig.parse({"model": "m", **values}, name))
     with pytest.raises(ConfigError, match="There is no built-in study huge"):
         INJECT_STUDIES.file("huge")
+
+
+def test_seconds_of_other_runs_follow_from_those_of_one() -> None:
+    timing = Timing(update=1.0, first_update=3.0, reading=0.5, with_extras=2.0, first_reading=4.0)
+    design = SimpleNamespace(updates=11, readings=Readings((0, 2, 4, 6), frozenset({0, 4})))
+    one = {"training_flop": 110.0, "updates": 11, "probe_tokens": 50, "parameters": 7}
+    same = timed_costs(timing, design, one, one)  # type: ignore[arg-type]
+    assert (same["training_seconds"], same["reading_seconds"]) == (13.0, 4.0 + 2 * 0.5 + 2.0)
+    assert not same["scaled"]
+    large = one | {"training_flop": 440.0, "parameters": 14}
+    other = timed_costs(timing, design, large, one)  # type: ignore[arg-type]
+    assert (other["training_seconds"], other["reading_seconds"]) == (52.0, 14.0)
+    assert other["scaled"]

@@ -91,7 +91,7 @@ class Prepared:
             strings=[self.strings[k] for k in strings],
             owner=[self.owner[k] for k in strings],
             tokenizer_hash=self.tokenizer_hash,
-            longest=max(len(self.strings[k].ids) for k in strings),
+            longest=max((len(self.strings[k].ids) for k in strings), default=0),
         )
 
     def tree(self) -> Trie:

@@ -151,6 +151,13 @@ RUNS = Table(
         SEED,
         Column("condition", pl.String(), "runs that differ in their seed alone share it"),
         Column("role", pl.String(), "main, sham (other items injected) or background (nothing)"),
+        Column(
+            "settings",
+            pl.String(),
+            "hash of all but checkpoint and seed: where it is equal, nothing else differs; or null",
+            "",
+            True,
+        ),
         Column("model", pl.String(), "model that is trained on"),
         Column("revision", pl.String(), "its revision; null if it has none", "", True),
         Column("checkpoint_step", pl.Int64(), "its step; null if unknown", "steps", True),
@@ -199,13 +206,46 @@ STEPS = Table(
         Column("grad_norm", pl.Float64(), "norm of the gradient before clipping"),
         Column("update_norm", pl.Float64(), "norm of the update; null if not read", "", True),
         Column("loss", pl.Float64(), "weighted loss of the batch", "nats per token"),
-        Column("background_eval_loss", pl.Float64(), "null if not read", "nats per token", True),
+        Column(
+            "background_eval_loss",
+            pl.Float64(),
+            "loss of held-out rows, all languages together; null if not read",
+            "nats per token",
+            True,
+        ),
         Column("injected_rows", pl.Int64(), "rows that carry a passage", "rows"),
         Column("injected_tokens", pl.Int64(), "tokens placed", "tokens"),
         Column("displaced_tokens", pl.Int64(), "background tokens that gave way", "tokens"),
         Column("loss_share", pl.Float64(), "weight of injected tokens in the loss", "share"),
     ),
     key=("run_id", "t"),
+    raw=True,
+)
+
+EVAL_LOSS = Table(
+    "inject_eval_loss",
+    "Loss of background that no update reads, at the states at which probes are read.",
+    (
+        RUN,
+        SEED,
+        STATE,
+        Column("lang", pl.String(), "language of the rows; und if it is not known"),
+        Column("n_tokens", pl.Int64(), "tokens predicted", "tokens"),
+        Column("loss", pl.Float64(), "mean cross-entropy, float32", "nats per token"),
+    ),
+    key=("run_id", "t", "lang"),
+    raw=True,
+)
+
+BACKGROUND = Table(
+    "inject_background",
+    "How much of every language a run reads, before passages take the place of some of it.",
+    (
+        RUN,
+        Column("lang", pl.String(), "language of the documents; und if one names none"),
+        Column("n_tokens", pl.Int64(), "tokens, boundaries included", "tokens"),
+    ),
+    key=("run_id", "lang"),
     raw=True,
 )
 

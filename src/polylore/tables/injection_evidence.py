@@ -46,6 +46,45 @@ BATCH_CONTRAST = Table(
          "direction", "quantity"),
 )  # fmt: skip
 
+STAGE_CONTRAST = Table(
+    "inject_stage_contrast",
+    "Later checkpoints of a training against earlier ones, all else equal (claims 4 and 7).",
+    (
+        Column("condition_early", pl.String(), "condition that begins at the earlier checkpoint"),
+        Column("condition_late", pl.String(), "condition that begins at the later one"),
+        Column("step_early", pl.Int64(), "step of the earlier checkpoint", "steps"),
+        Column("step_late", pl.Int64(), "step of the later one", "steps"),
+        Column("lr_early", pl.Float64(), "first learning rate; null if unknown", "", True),
+        Column("lr_late", pl.Float64(), "first learning rate; null if unknown", "", True),
+        Column("optimizer", pl.String(), "restored, fresh or fresh_burn_in; the same in both"),
+        ARM,
+        DEPTH,
+        Column("direction", pl.String(), "own or other language than that of injection"),
+        Column(
+            "quantity",
+            pl.String(),
+            "effectivity, first_effectivity (of first exposures), at_peak, a_kernel, or lost_share:"
+            " of D at the last peak, after `lag` steps",
+        ),
+        Column("lag", pl.Int64(), "steps after the last peak; null where it says nothing", "steps",
+               True),
+        Column("early", pl.Float64(), "from the earlier checkpoint; null with a reason", "", True),
+        Column("early_lo", pl.Float64(), "lower end of its 95 % interval; or null", "", True),
+        Column("early_hi", pl.Float64(), "upper end of its 95 % interval; or null", "", True),
+        Column("late", pl.Float64(), "from the later checkpoint; null with a reason", "", True),
+        Column("late_lo", pl.Float64(), "lower end of its 95 % interval; or null", "", True),
+        Column("late_hi", pl.Float64(), "upper end of its 95 % interval; or null", "", True),
+        Column("estimate", pl.Float64(), "later minus earlier, paired; null with a reason", "",
+               True),
+        LO,
+        HI,
+        SIGNS,
+        N_ITEMS,
+        REASON,
+    ),
+    key=("condition_early", "condition_late", "arm", "depth", "direction", "quantity"),
+)  # fmt: skip
+
 _PAIR = (
     RUN,
     Column("arm_a", pl.String(), "first arm"),

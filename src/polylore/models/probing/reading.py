@@ -10,9 +10,11 @@ import torch
 from polylore.errors import ModelError
 from polylore.models.forward import evaluation
 from polylore.models.generation import generate_prepared
+from polylore.models.live import sharded
 from polylore.models.loading import LanguageModel
 from polylore.models.probing.dense import NAMES, batches, read_group
-from polylore.models.probing.sheet import Forms, Sheet
+from polylore.models.probing.sheet import Extras, Forms, Sheet
+from polylore.models.questions import Prepared
 from polylore.models.scoring import sums_prepared
 
 Floats = npt.NDArray[np.float64]
@@ -64,16 +66,20 @@ def read(
     n = len(sheet)
     values = dict(zip(NAMES, _dense(lm, sheet, token_budget).T, strict=True))
     n_tokens = np.array(sheet.n_tokens)
-    sums = _with_accepted(lm, sheet, values["sum"], token_budget)
+    share = _share(lm)
+    own = sheet.part(*share)
+    sums = _with_accepted(
+        sheet, values["sum"], _sums(lm, own.accepted, share, sheet.accepted, token_budget)
+    )
     margin, swap = np.full(n, np.nan), np.full(n, np.nan)
     texts: list[str | None] = [None] * n
     if extras:
-        best = _best(sheet.distractors, _sums(lm, sheet.distractors, token_budget), n)
+        wrong = _sums(lm, own.distractors, share, sheet.distractors, token_budget)
         with np.errstate(invalid="ignore"):
-            margin = sums - best
-        turned = _sums(lm, sheet.swapped, token_budget)
+            margin = sums - _best(sheet.distractors, wrong, n)
+        turned = _sums(lm, own.swapped, share, sheet.swapped, token_budget)
         swap[sheet.swapped.owners] = turned / np.maximum(1, sheet.swapped.n_tokens)
-        texts = _continued(lm, sheet, token_budget)
+        texts = _continued(lm, own, share, n, token_budget)
     mean = sums / n_tokens
     flags = [
         [*span.flags, *([] if fine else [NOT_FINITE])]
@@ -132,15 +138,31 @@ def _added(values: Floats, device: Any) -> Floats:
     return np.asarray(whole.cpu().numpy())
 
 
-def _sums(lm: LanguageModel, forms: Forms, token_budget: int) -> Floats:
-    return sums_prepared(lm, forms.prepared, token_budget=token_budget)
+def _share(lm: LanguageModel) -> tuple[int, int]:
+    """Which part of the strings and prompts this process reads: (number, of how many).
+
+    Sharded weights are gathered by all processes together for every pass, and generation takes as
+    many as the answers need; so each reads everything then.
+    """
+    return (0, 1) if sharded(lm.model) else _place()
 
 
-def _with_accepted(lm: LanguageModel, sheet: Sheet, sums: Floats, token_budget: int) -> Floats:
+def _sums(
+    lm: LanguageModel, own: Prepared, share: tuple[int, int], forms: Forms, token_budget: int
+) -> Floats:
+    """Sums of all strings of some forms; each process reads its own part of them."""
+    rank, world = share
+    found = sums_prepared(lm, own, token_budget=token_budget)
+    if world == 1:
+        return found
+    values = np.zeros(len(forms.owners))
+    values[rank::world] = found
+    return _added(values, lm.device)
+
+
+def _with_accepted(sheet: Sheet, sums: Floats, found: Floats) -> Floats:
     """Log-sum-exp of the sums of all accepted forms."""
-    if not len(sheet.accepted.owners):
-        return sums
-    whole, found = sums.copy(), _sums(lm, sheet.accepted, token_budget)
+    whole = sums.copy()
     with np.errstate(invalid="ignore"):
         np.logaddexp.at(whole, sheet.accepted.owners, found)
     return whole
@@ -155,9 +177,18 @@ def _best(forms: Forms, sums: Floats, n: int) -> Floats:
     return best
 
 
-def _continued(lm: LanguageModel, sheet: Sheet, token_budget: int) -> list[str | None]:
+def _continued(
+    lm: LanguageModel, own: Extras, share: tuple[int, int], n: int, token_budget: int
+) -> list[str | None]:
     """The model's own text behind each prefix, as long as the longest form that it could be."""
-    found = generate_prepared(
-        lm, sheet.prompts, max_new_tokens=sheet.caps, token_budget=token_budget
-    )
-    return [generation.text for generation in found]
+    found = generate_prepared(lm, own.prompts, max_new_tokens=own.caps, token_budget=token_budget)
+    texts = [generation.text for generation in found]
+    world = share[1]
+    if world == 1:
+        return list(texts)
+    parts: list[Any] = [None] * world
+    torch.distributed.all_gather_object(parts, texts)
+    whole: list[str | None] = [None] * n
+    for rank, part in enumerate(parts):
+        whole[rank::world] = part
+    return whole

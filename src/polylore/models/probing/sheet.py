@@ -57,8 +57,40 @@ class Sheet:
     n_tokens: list[int] = field(default_factory=list)
     """Scored tokens of each probe."""
 
+    _parts: dict[tuple[int, int], "Extras"] = field(default_factory=dict, repr=False)
+
     def __len__(self) -> int:
         return len(self.probes)
+
+    def part(self, rank: int, world: int) -> "Extras":
+        """Every `world`-th string of each kind and every `world`-th prompt, from `rank` on."""
+        if (rank, world) not in self._parts:
+            own = slice(rank, None, world)
+            accepted, distractors, swapped = (
+                one.prepared.part(range(len(one.owners))[own])
+                for one in (self.accepted, self.distractors, self.swapped)
+            )
+            prompts = PreparedPrompts(
+                prompts=self.prompts.prompts[own],
+                ids=self.prompts.ids[own],
+                echoes=self.prompts.echoes[own],
+                tokenizer_hash=self.prompts.tokenizer_hash,
+            )
+            self._parts[rank, world] = Extras(
+                accepted, distractors, swapped, prompts, self.caps[own]
+            )
+        return self._parts[rank, world]
+
+
+@dataclass(frozen=True)
+class Extras:
+    """One process's part of what is read beside the probes themselves."""
+
+    accepted: Prepared
+    distractors: Prepared
+    swapped: Prepared
+    prompts: PreparedPrompts
+    caps: list[int]
 
 
 def make_sheet(
@@ -104,7 +136,9 @@ def make_sheet(
         probes=probes,
         spans=spans,
         rows=plain_rows(strings),
-        **found,
+        accepted=found["accepted"],
+        distractors=found["distractors"],
+        swapped=found["swapped"],
         prompts=_prompts(lm, probes, strings),
         caps=_caps(lm, strings, [found["accepted"], found["distractors"]]),
         begin=begin,

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import polars as pl
 
+from polylore.corpus.documents.languages import canonical
 from polylore.errors import ConfigError
 from polylore.metrics.injection import window_of
 from polylore.metrics.injection.analysis import arm_tables
@@ -19,10 +21,12 @@ from polylore.metrics.injection.evidence import Evidence
 from polylore.metrics.injection.permuted import permuted_plan
 from polylore.metrics.injection.readout import Readout
 from polylore.metrics.injection.resample import ItemDraws
+from polylore.metrics.injection.stages import StageRuns, stage_contrast
 from polylore.metrics.injection.sweep import threshold_tables
 from polylore.metrics.injection.trajectories import CONTROL, SCORE
 from polylore.metrics.injection.transfer import SWAP_MARGIN, transfer_table
 from polylore.studies.inject.analysis_config import InjectAnalyseConfig
+from polylore.studies.inject.documents import UNTOLD
 from polylore.studies.inject.raw import BACKGROUND, MAIN, SHAM, RawRuns
 from polylore.tables import ALL
 from polylore.text.languages import language
@@ -34,9 +38,11 @@ DERIVED = (
     "inject_kernel_gains", "inject_kernel_curves", "inject_forms", "inject_threshold",
     "inject_brackets", "inject_transfer", "inject_curves", "inject_controls", "inject_permuted",
     "inject_answer_transfer", "inject_dedup_contrast", "inject_mixed_contrast",
-    "inject_batch_contrast", "inject_claims",
+    "inject_batch_contrast", "inject_stage_contrast", "inject_claims",
 )  # fmt: skip
 """Names of all derived tables."""
+SETTINGS = ("batch", "length", "match", "lr_rule", "optimizer", "settings")
+"""What conditions share that differ in their checkpoint alone."""
 PUBLISHED_ARMS = {"duplication", "paraphrase", "once"}
 
 
@@ -90,6 +96,7 @@ def analyse(
             rows = drift_rows(raw.log(raw.of(condition)), role, condition)
             found.add("inject_controls", ALL["inject_controls"].build(rows))
     found.add("inject_batch_contrast", batch_contrast(_batches(raw, found)))
+    found.add("inject_stage_contrast", stage_contrast(_series(raw, found)))
     found.add("inject_claims", claims(_evidence(raw, found)))
     made = {name: found.frame(name) for name in DERIVED}
     for name, frame in made.items():
@@ -157,7 +164,7 @@ def _condition(
     if swaps is not None:
         found.swaps[condition] = swaps.without_log()
     pooled["inject_transfer"] = transfer_table(
-        readout.pooled, _factors(raw, log), swaps=None if swaps is None else swaps.pooled
+        readout.pooled, _factors(raw, runs, log), swaps=None if swaps is None else swaps.pooled
     )
     pooled["inject_controls"] = control_rows(readout.pooled, raw.ceiling(runs))
     pooled["inject_permuted"] = permuted_plan(
@@ -183,12 +190,17 @@ def _condition(
     found.readouts[condition] = readout.without_log()
 
 
-def _factors(raw: RawRuns, log: pl.DataFrame) -> pl.DataFrame:
-    """What is known of each pair of languages: script, and form of the subject's name."""
+def _factors(raw: RawRuns, runs: list[str], log: pl.DataFrame) -> pl.DataFrame:
+    """What is known of each pair of languages: script, form of the subject's name, background.
+
+    Runs of a condition read the same background.
+    """
     forms = dict(
         raw.probes.group_by("lang").agg(pl.col("name_form").drop_nulls().unique()).iter_rows()
     )
     pairs = log.filter(pl.col("arm") != CONTROL).select("inject_lang", "probe_lang").unique()
+    read = raw.folder.read("inject_background", runs[:1])
+    tokens = dict(read.select("lang", "n_tokens").iter_rows())
     rows = []
     for source, target in pairs.sort("inject_lang", "probe_lang").iter_rows():
         known = forms.get(target) or []
@@ -200,11 +212,21 @@ def _factors(raw: RawRuns, log: pl.DataFrame) -> pl.DataFrame:
                 if None not in (_script(source), _script(target))
                 else None,
                 "name_form": known[0] if len(known) == 1 else None,
+                "background_tokens_a": _told(tokens, source),
+                "background_tokens_b": _told(tokens, target),
             }
         )
     schema = {"inject_lang": pl.String, "probe_lang": pl.String, "same_script": pl.Boolean,
-              "name_form": pl.String}  # fmt: skip
+              "name_form": pl.String, "background_tokens_a": pl.Int64,
+              "background_tokens_b": pl.Int64}  # fmt: skip
     return pl.DataFrame(rows, schema=schema)
+
+
+def _told(tokens: dict[str, int], lang: str) -> int | None:
+    """Tokens of a language in the background; None where some text does not say its language."""
+    if not tokens or UNTOLD in tokens or lang == "mixed":
+        return None
+    return tokens.get(canonical(lang) or lang, 0)
 
 
 def _script(code: str) -> str | None:
@@ -245,9 +267,12 @@ def _evidence(raw: RawRuns, found: _Found) -> Evidence:
         row["condition"]: row
         for row in raw.runs.unique("condition", keep="first").iter_rows(named=True)
     }
-    same = [n for n in plain if n in about and _alike(about[n], about[main], "checkpoint_step")]
-    stages = _ordered(found, about, same, "checkpoint_step")
-    sizes = _ordered(found, about, plain, "parameters")
+    own = [one for one in _series(raw, found) if main in {stage.condition for stage in one}]
+    stages = tuple((stage.step, stage.readout) for stage in own[0]) if own else ()
+    # Of a model with several checkpoints the last one stands for it.
+    alike = [n for n in plain[1:] if _key(about[n], SETTINGS) == _key(about[main], SETTINGS)]
+    alike.sort(key=lambda n: -(about[n]["checkpoint_step"] or 0))
+    sizes = _ordered(found, about, [main, *alike], "parameters")
     batch = found.frame("inject_batch_contrast")
     return Evidence(
         found.readouts[main],
@@ -278,13 +303,23 @@ def _standard(readout: Readout) -> bool:
     return bool(arms & PUBLISHED_ARMS)
 
 
-def _alike(one: dict[str, object], two: dict[str, object], but: str) -> bool:
-    kept = ("model", "parameters", "batch", "length", "match", "lr_rule", "optimizer")
-    return all(one[k] == two[k] for k in kept if k != but)
+def _key(run: dict[str, Any], names: tuple[str, ...]) -> tuple[Any, ...]:
+    return tuple(run[name] for name in names)
+
+
+def _series(raw: RawRuns, found: _Found) -> list[list[StageRuns]]:
+    """Conditions that differ in the step of their checkpoint alone, by that step."""
+    groups: dict[tuple[Any, ...], dict[int, StageRuns]] = {}
+    main = raw.runs.filter(pl.col("checkpoint_step").is_not_null(), role=MAIN)
+    for row in main.unique("condition", keep="first", maintain_order=True).iter_rows(named=True):
+        name, step = row["condition"], row["checkpoint_step"]
+        stage = StageRuns(name, step, row["lr"], row["optimizer"], found.readouts[name])
+        groups.setdefault(_key(row, ("model", "parameters", *SETTINGS)), {}).setdefault(step, stage)
+    return [[own[step] for step in sorted(own)] for own in groups.values() if len(own) > 1]
 
 
 def _ordered(
-    found: _Found, about: dict[str, dict[str, object]], names: list[str], column: str
+    found: _Found, about: dict[str, dict[str, Any]], names: list[str], column: str
 ) -> tuple[tuple[int, Readout], ...]:
     values: dict[int, Readout] = {}
     for name in names:

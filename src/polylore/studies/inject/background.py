@@ -1,7 +1,8 @@
-"""The background stream: rows in a fixed order, the same slice for all arms."""
+"""The background stream: rows in a fixed order, the same slice for all arms, and some held out."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,25 @@ from polylore.corpus.injection import RowFormat
 from polylore.corpus.injection.format import Encode
 from polylore.errors import ConfigError, DataError
 from polylore.studies.inject.config import BackgroundConfig
-from polylore.training.continued.packs import open_rows, open_training_rows, pack_texts
+from polylore.studies.inject.documents import (
+    UNTOLD,
+    held_out_rows,
+    language_tokens,
+    lay_out,
+    training_rows,
+)
+from polylore.training.continued.packs import open_rows, open_training_rows
 from polylore.training.continued.start import Start
 from polylore.training.continued.streams import PackedRows, open_memmap
 from polylore.training.injection.loop import loop_format
 from polylore.training.stream import read_config
 
 Progress = Callable[[int, int, str], None]
+
+
+DOCUMENTS = "documents"
+AT_ONCE = 8
+"""Held-out rows of one forward pass."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +39,8 @@ class Background:
     path: Path
     form: RowFormat
     dtype: str = "uint16"
+    behind: int = 0
+    """Rows that the longest run of the study reads; those behind them are held out."""
 
     def stream(self, batch: int, first: int, steps: int | None = None) -> PackedRows:
         """Its rows in batches.
@@ -39,7 +54,34 @@ class Background:
             return open_memmap(
                 self.path, batch, self.form, dtype=self.dtype, first=first, steps=steps
             )
-        return open_rows(self.path, batch, first=first, steps=steps)
+        path = training_rows(self.path) if self.kind == DOCUMENTS else self.path
+        return open_rows(path, batch, first=first, steps=steps)
+
+    def held_out(self, rows: int) -> dict[str, PackedRows]:
+        """Rows that no run of the study reads, by language: at most so many of each."""
+        if not rows:
+            return {}
+        if self.kind == DOCUMENTS:
+            return {
+                lang: _in_parts(partial(open_rows, path), rows)
+                for lang, path in held_out_rows(self.path).items()
+            }
+        left = min(rows, len(self.stream(1, 0)) - self.behind)
+        return {UNTOLD: _in_parts(self._behind, left)} if left > 0 else {}
+
+    def _behind(self, batch: int, steps: int | None = None) -> PackedRows:
+        return self.stream(batch, self.behind, steps)
+
+    def languages(self, first: int, rows: int) -> dict[str, int]:
+        """Tokens of every language in some rows; empty where languages are not known."""
+        return language_tokens(self.path, first, rows) if self.kind == DOCUMENTS else {}
+
+
+def _in_parts(opened: Callable[..., PackedRows], rows: int) -> PackedRows:
+    """So many rows, or all there are, in equal parts that fit into memory."""
+    rows = min(rows, len(opened(1)))
+    size = max(n for n in range(1, AT_ONCE + 1) if rows % n == 0)
+    return opened(size, steps=rows // size)
 
 
 def row_format(config: BackgroundConfig, start: Start, tokenizer: Any) -> RowFormat:
@@ -59,7 +101,7 @@ def row_format(config: BackgroundConfig, start: Start, tokenizer: Any) -> RowFor
         raise ConfigError("background.length must say how many tokens a row has.")
     length = config.length or (context or 0) + 1
     eos = _token(tokenizer, config.eos)
-    if not (padded and config.kind == "documents"):
+    if not (padded and config.kind == DOCUMENTS):
         return RowFormat(length, eos)
     if tokenizer.pad_token_id is None:
         raise ConfigError(
@@ -107,6 +149,7 @@ def open_background(
     encode: Encode,
     folder: Path,
     rows: int,
+    languages: Collection[str],
     progress: Progress | None = None,
 ) -> Background:
     """Find the rows; documents are tokenised and laid into rows once.
@@ -116,53 +159,16 @@ def open_background(
         form: what rows look like.
         encode: token ids of texts.
         folder: where rows of documents are kept.
-        rows: how many are needed; no more documents are read than make them.
+        rows: how many the longest run reads; no more documents are read than make them.
+        languages: languages of the study, of which some documents are held out.
         progress: called with (rows, rows in all, what).
 
     Raises:
         DataError: unreadable documents, or none.
     """
-    if config.kind != "documents":
-        return Background(config.kind, _only(config), form, config.dtype)
-    path = folder / f"rows-{rows}"
+    if config.kind != DOCUMENTS:
+        return Background(config.kind, _only(config), form, config.dtype, rows)
+    path = folder / f"documents-{rows}"
     if not path.is_dir():
-        counted = _Counted(encode, rows * form.length, progress, rows)
-        pack_texts(_texts(config, counted), counted, form, path)
-    return Background("rows", path, form)
-
-
-class _Counted:
-    """Encodes texts and counts what it made, so that reading can end in time."""
-
-    def __init__(self, encode: Encode, enough: int, progress: Progress | None, rows: int) -> None:
-        self.encode, self.enough, self.tokens = encode, enough, 0
-        self.progress, self.rows = progress, rows
-
-    def __call__(self, texts: list[str]) -> list[list[int]]:
-        found = self.encode(texts)
-        self.tokens += sum(map(len, found)) + len(found)
-        if self.progress:
-            done = min(self.rows, self.tokens * self.rows // self.enough)
-            self.progress(done, self.rows, "packing background")
-        return found
-
-
-def _texts(config: BackgroundConfig, counted: _Counted) -> Iterator[str]:
-    from polylore.corpus.documents import DocumentsConfig, find_shards, read_shard
-
-    if not config.source:
-        raise ConfigError("background.source must name the documents that are read beside items.")
-    documents = DocumentsConfig(
-        source=config.source, text=config.text, lang=config.lang, txt=config.txt
-    )
-    held = b""
-    for shard in find_shards(documents):
-        for batch in read_shard(shard, documents):
-            if counted.tokens > counted.enough:
-                return
-            for text in batch.texts():
-                held += text
-                if batch.unfinished:
-                    continue
-                yield held.decode()
-                held = b""
+        lay_out(config, encode, form, path, rows, languages, progress)
+    return Background(DOCUMENTS, path, form, behind=rows)

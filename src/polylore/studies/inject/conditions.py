@@ -35,6 +35,15 @@ class RunSpec:
         return f"{self.condition} seed {self.seed}"
 
     @property
+    def settings(self) -> str:
+        """SHA-256 of all but checkpoint and seed: runs with the same differ in these alone."""
+        about = self.config.question()
+        for key in CHECKPOINT:
+            del about[key]
+        arms = [arm.plain() for arm in self.config.arms]
+        return digest([about, arms, self.role, self.match, self.lr_rule, self.lr_factor])
+
+    @property
     def digest(self) -> str:
         """SHA-256 of all settings that decide its numbers."""
         identity = [self.config.question(), [arm.plain() for arm in self.config.arms]]
@@ -73,7 +82,10 @@ def _never(arms: list[ArmConfig]) -> list[ArmConfig]:
     return [arm for arm in arms if not arm.n]
 
 
-_OWN = ("arms", "plan.", "train.", "probes.", "background.batch_size")
+CHECKPOINT = ("model", "revision", "optimizer_state")
+"""Settings that say where a run begins."""
+_OWN = ("arms", "plan.", "train.", "probes.", "background.batch_size", "background.first",
+        *CHECKPOINT)  # fmt: skip
 _SHARED = ("probes.languages", "probes.depths")
 
 
@@ -83,7 +95,8 @@ def _changed(config: InjectConfig, name: str, settings: dict[str, Any]) -> Injec
         if not key.startswith(_OWN) or key in _SHARED:
             raise ConfigError(
                 f"Condition {name}: {key} is the same in all runs of a study; conditions may "
-                "change arms, plan, train, probes and background.batch_size."
+                "change arms, plan, train, probes, background.batch_size, background.first, "
+                "model, revision and optimizer_state."
             )
         *path, last = key.split(".")
         place = plain
@@ -96,6 +109,10 @@ def _changed(config: InjectConfig, name: str, settings: dict[str, Any]) -> Injec
     # What was not given must stay so: the number of updates follows from the plan then.
     if "updates" not in config.train.model_fields_set and "train.updates" not in settings:
         del plain["train"]["updates"]
+    if not set(settings).isdisjoint(("model", "revision")):
+        # Another checkpoint has another optimizer, and another model other revisions.
+        for key in CHECKPOINT[2 if "revision" in settings else 1 :]:
+            plain[key] = settings.get(key)
     return InjectConfig.parse(plain, f"condition {name}")
 
 

@@ -54,8 +54,9 @@ class BackgroundConfig(Config):
     """Token that ends documents, if not the tokenizer's own."""
     first: int = Field(default=0, ge=0)
     """Row that opens step 0; those before it are there for a burn-in."""
-    heldout: int = Field(default=0, ge=0)
-    """Rows behind those of training whose loss is read beside the probes."""
+    heldout: int = Field(default=8, ge=0)
+    """Rows that no update reads, whose loss is read beside the probes: so many of every language
+    of the items, or behind those of training; 0 for none."""
 
     @field_validator("source", mode="before")
     @classmethod
@@ -162,7 +163,8 @@ class ConditionConfig(Config):
     name: str = Field(min_length=1)
     """Name of the condition."""
     set: dict[str, Any] = Field(default_factory=dict)
-    """Settings, such as background.batch_size: 64 or train.rate.learning_rate: 1e-4."""
+    """Settings, such as background.batch_size: 64, train.rate.learning_rate: 1e-4, or revision: 400
+    for another checkpoint of the same tokenizer."""
 
 
 class ExecutionConfig(Config):
@@ -218,6 +220,11 @@ class InjectConfig(Config):
     """Runs of every condition; items take another turn in each."""
     execution: ExecutionConfig = ExecutionConfig()
     """Where and how fast."""
+
+    @field_validator("revision", mode="before")
+    @classmethod
+    def _a_step_is_a_name(cls, value: object) -> object:
+        return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
     @model_validator(mode="after")
     def _means_something(self) -> Self:

@@ -29,8 +29,9 @@ def sentences(costs: list[dict[str, Any]]) -> list[str]:
     for one in costs:
         taken = ""
         if "share" in one:
+            about = "about " if one["scaled"] else ""
             taken = (
-                f"; on this machine {_duration(one['training_seconds'])} and "
+                f"; on this machine {about}{_duration(one['training_seconds'])} and "
                 f"{_duration(one['reading_seconds'])} of reading, {one['share']:.1%} of training"
             )
         lines.append(
@@ -42,14 +43,28 @@ def sentences(costs: list[dict[str, Any]]) -> list[str]:
             f"{one['highest_row_share']:.1%} of a step's rows and {one['highest_loss_share']:.1%} "
             "of its loss."
         )
-    first = costs[0]
     flop = sum(one["training_flop"] + one["reading_flop"] for one in costs)
+    largest = max(costs, key=lambda one: one["memory_bytes"])
     lines.append(
-        f"In all: {len(costs)} runs, {_short(flop)}FLOP, "
-        f"{_short(sum(one['disk_bytes'] for one in costs))}B; {_short(first['parameters'])} "
-        f"parameters take {_short(first['memory_bytes'])}B of memory before activations."
+        f"In all: {len(costs)} {'run' if len(costs) == 1 else 'runs'}, {_short(flop)}FLOP, "
+        f"{_short(sum(one['disk_bytes'] for one in costs))}B{_seconds(costs)}; "
+        f"{_short(largest['parameters'])} parameters take {_short(largest['memory_bytes'])}B of "
+        "memory before activations."
     )
     return lines
+
+
+def _seconds(costs: list[dict[str, Any]]) -> str:
+    """Time of all runs; nothing where it was not taken."""
+    if not all("share" in one for one in costs):
+        return ""
+    training, reading = (
+        sum(one[f"{part}_seconds"] for one in costs) for part in ("training", "reading")
+    )
+    return (
+        f"; one after the other on this machine {_duration(training + reading)}, of which "
+        f"{_duration(reading)} are readings"
+    )
 
 
 def _short(number: float) -> str:

@@ -2,14 +2,13 @@
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from polylore.files import read_parquet
 from polylore.models.probing import Sheet, make_sheet, probe_texts
-from polylore.models.skeleton import skeleton
 from polylore.studies.inject.background import Background
 from polylore.studies.inject.basis import Basis
 from polylore.studies.inject.conditions import MAIN, RunSpec
@@ -124,15 +123,12 @@ def calibrate(
     )
 
 
-def run_costs(
-    spec: RunSpec, design: Design, basis: Basis, timing: Timing | None = None
-) -> dict[str, Any]:
-    """What a run will cost: plain values, in FLOP, bytes and seconds.
+def run_costs(spec: RunSpec, design: Design, basis: Basis) -> dict[str, Any]:
+    """What a run will cost: plain values, in FLOP and bytes.
 
     Training takes 6 FLOP per parameter and token, reading 2 per parameter and token of a probe.
     """
-    lm = skeleton(basis.start.folder)
-    size = int(lm.model.num_parameters())
+    lm, size = basis.skeleton, basis.parameters
     batch, length = spec.config.background.batch_size, basis.form.length
     fiction = basis.items.fiction
     sheet = make_sheet(lm, probe_texts(fiction.probes), begin=basis.begin(spec.config))
@@ -141,7 +137,7 @@ def run_costs(
     train_flop = 6.0 * size * batch * length * design.updates
     read_flop = 2.0 * size * (tokens * n + _extra_tokens(sheet) * extras)
     dose = design.dose
-    costs: dict[str, Any] = {
+    return {
         "run_id": spec.run_id,
         "updates": design.updates,
         "tokens": batch * length * design.updates,
@@ -159,13 +155,36 @@ def run_costs(
         "highest_row_share": float(dose["row_share"].max() or 0.0),  # type: ignore[arg-type]
         "highest_loss_share": float(dose["loss_share"].max() or 0.0),  # type: ignore[arg-type]
     }
-    if timing is not None:
-        costs |= {
-            "training_seconds": timing.training(design),
-            "reading_seconds": timing.probing(design),
-            "share": timing.share(design),
-        }
-    return costs
+
+
+def timed_costs(
+    timing: Timing, design: Design, costs: Mapping[str, Any], timed: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Seconds that a run will take, from those of another one on this machine.
+
+    Args:
+        timing: of the run that was timed.
+        design: of the run in question.
+        costs: its costs, of `run_costs`.
+        timed: those of the run that was timed. Where an update or a reading takes another number
+            of FLOP, its seconds are scaled by that, which is rough.
+    """
+    update = _ratio("training_flop", "updates", costs, timed)
+    reading = _ratio("probe_tokens", None, costs, timed) * (
+        costs["parameters"] / timed["parameters"]
+    )
+    training, probing = timing.training(design) * update, timing.probing(design) * reading
+    return {
+        "training_seconds": training,
+        "reading_seconds": probing,
+        "share": probing / training,
+        "scaled": update != 1 or reading != 1,
+    }
+
+
+def _ratio(name: str, per: str | None, one: Mapping[str, Any], other: Mapping[str, Any]) -> float:
+    top, bottom = (costs[name] / (costs[per] if per else 1) for costs in (one, other))
+    return float(top / bottom)
 
 
 def _extra_tokens(sheet: Sheet) -> int:

@@ -36,6 +36,7 @@ class RawRuns:
             found = self.folder.table(RUNS.name)
         else:
             found = self.folder.read(RUNS.name)
+        found = RUNS.validate(found)  # folders of an older polylore lack a column
         return found.filter(pl.col("run_id").is_in(done)).sort("condition", "seed")
 
     @cached_property

@@ -9,7 +9,7 @@ from polylore.report import Report
 from polylore.studies.inject.analyse import DERIVED, Tables, analyse, main_condition, window
 from polylore.studies.inject.analysis_config import InjectAnalyseConfig
 from polylore.studies.inject.pages import build_report
-from polylore.studies.inject.raw import RawRuns, open_inject
+from polylore.studies.inject.raw import BACKGROUND, RawRuns, open_inject
 from polylore.studies.outputs import write_outputs
 
 Progress = Callable[[int, int, str], None]
@@ -91,14 +91,28 @@ def _exposures(raw: RawRuns) -> pl.DataFrame:
     )
 
 
+_SAME = ("model", "checkpoint_step", "batch", "lr", "lang", "t")
+"""What a run shares with the one of the background alone that it is held against."""
+
+
 def _losses(raw: RawRuns) -> pl.DataFrame:
-    """Loss of the background, held out, at the first and the last reading of every run."""
-    steps = raw.table("inject_steps", raw.runs["run_id"].to_list())
-    read = steps.drop_nulls("background_eval_loss").sort("t")
-    ends = read.group_by("run_id", maintain_order=True).agg(
-        start=pl.col("background_eval_loss").first(), end=pl.col("background_eval_loss").last()
+    """Held-out loss of every run and language at its first and last reading.
+
+    `beyond`: how much more it rose than in the run of the background alone, where there is one.
+    """
+    read = raw.table("inject_eval_loss", raw.runs["run_id"].to_list()).sort("run_id", "lang", "t")
+    ends = read.group_by("run_id", "lang", maintain_order=True).agg(
+        pl.col("t").last(), start=pl.col("loss").first(), end=pl.col("loss").last()
     )
-    return raw.runs.select("run_id", "condition", "role").join(ends, on="run_id")
+    about = raw.runs.select("run_id", "condition", "role", *_SAME[:4])
+    found = about.join(ends, on="run_id", maintain_order="left").with_columns(
+        rise=pl.col("end") - pl.col("start")
+    )
+    alone = found.filter(role=BACKGROUND).select(*_SAME, alone="rise")
+    held = found.join(alone, on=_SAME, how="left", nulls_equal=True, maintain_order="left")
+    return held.with_columns(
+        beyond=pl.when(pl.col("role") != BACKGROUND).then(pl.col("rise") - pl.col("alone"))
+    )
 
 
 def _provenance(raw: RawRuns) -> dict[str, str]:

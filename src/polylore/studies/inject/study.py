@@ -9,6 +9,7 @@ from typing import Any
 
 import polars as pl
 
+from polylore.config import digest
 from polylore.corpus.injection.contamination import scan
 from polylore.errors import DataError, RunError
 from polylore.facts.fictional import Fiction
@@ -17,18 +18,17 @@ from polylore.files import read_json
 from polylore.models.fingerprint import tokenizer_hash
 from polylore.runs import RunFolder, run_batches
 from polylore.studies.inject.background import Background, open_background
-from polylore.studies.inject.basis import ROWS, Basis, make_basis, save_items
+from polylore.studies.inject.basis import ROWS, Basis, bases_of, make_basis, save_items
 from polylore.studies.inject.conditions import SHAM, RunSpec, runs_of
 from polylore.studies.inject.config import InjectConfig
 from polylore.studies.inject.design import Design, make_design
-from polylore.studies.inject.estimate import calibrate, first_main, run_costs
+from polylore.studies.inject.estimate import calibrate, first_main, run_costs, timed_costs
 from polylore.studies.inject.items import load_items
 from polylore.studies.inject.work import (
     Job,
     burn_in_rows,
     cost_of,
     failure_of,
-    held_out_rows,
     open_stream,
     planned_row,
     train_config,
@@ -93,28 +93,57 @@ class Study:
             # Items that are given and not made have no others unless the user gives some.
             self.specs = [spec for spec in self.specs if spec.role != SHAM]
         self.basis: Basis = make_basis(config, items)
+        self.bases = bases_of(self.specs, config, self.basis)
         self.designs: dict[str, Design] = {
             spec.run_id: make_design(spec, items, self.basis.tokens, self.basis.form)
             for spec in self.specs
         }
         self.background: Background | None = None
 
+    def _identity(self, spec: RunSpec) -> str:
+        """What a run must be to be gone on with: its settings, and the weights of its checkpoint.
+
+        Those of the study's own checkpoint are among the inputs of the folder.
+        """
+        start = self.bases[spec.run_id].start
+        own = start.digest != self.basis.start.digest
+        return digest([spec.digest, start.digest]) if own else spec.digest
+
+    def _checkpoints(self) -> dict[str, Any]:
+        """Where the runs of every condition begin, for the manifest."""
+        return {
+            spec.condition: {
+                "model": spec.config.model,
+                "revision": spec.config.revision,
+                "step": self.bases[spec.run_id].start.step,
+                "weights": self.bases[spec.run_id].start.digest,
+            }
+            for spec in self.specs
+        }
+
     @property
     def rows(self) -> int:
-        """Rows of background that the longest run reads, burn-in and held-out rows included."""
+        """Rows of background that the longest run reads, burn-in included."""
         return max(map(self._rows_of, self.specs))
 
     def _rows_of(self, spec: RunSpec) -> int:
         design = self.designs[spec.run_id]
-        first = burn_in_rows(spec, train_config(spec, design, self.basis), self.basis)
-        settings = spec.config.background
-        return first + design.updates * settings.batch_size + settings.heldout
+        basis = self.bases[spec.run_id]
+        first = burn_in_rows(spec, train_config(spec, design, basis), basis)
+        return first + design.updates * spec.config.background.batch_size
 
     def find_background(self, folder: Path, progress: Progress | None) -> Background:
         """The rows, packed where they are not yet."""
-        basis = self.basis
+        basis, fiction = self.basis, self.basis.items.fiction
+        languages = {*fiction.passages["lang"], *fiction.probes["lang"]}
         return open_background(
-            self.config.background, basis.form, basis.encode, folder / ROWS, self.rows, progress
+            self.config.background,
+            basis.form,
+            basis.encode,
+            folder / ROWS,
+            self.rows,
+            languages,
+            progress,
         )
 
     def open(self, out: Path, progress: Progress | None = None) -> RunFolder:
@@ -134,7 +163,7 @@ class Study:
         known = run.manifest.get("runs", {})
         for spec in self.specs:
             before = known.get(spec.run_id)
-            if before not in (None, spec.digest):
+            if before not in (None, self._identity(spec)):
                 raise RunError(
                     f"{out} holds a run '{spec.run_id}' of other settings; give another folder "
                     "with --out, or the old settings to go on with it."
@@ -142,9 +171,8 @@ class Study:
         self.background = self.find_background(out, progress)
         for spec in self.specs:  # rows that are missing are better known before an hour of training
             design = self.designs[spec.run_id]
-            train = train_config(spec, design, self.basis)
-            _, first = open_stream(spec, design, self.background, train, self.basis)
-            held_out_rows(spec, design, self.background, first)
+            basis = self.bases[spec.run_id]
+            open_stream(spec, design, self.background, train_config(spec, design, basis), basis)
         return run
 
     def prepare(self, run: RunFolder, progress: Progress | None = None) -> None:
@@ -159,8 +187,9 @@ class Study:
         run.write_table("inject_passages", fiction.passages)
         run.write_table("inject_probes", with_swaps(fiction, groups))
         run.annotate(
-            "runs", run.manifest.get("runs", {}) | {s.run_id: s.digest for s in self.specs}
+            "runs", run.manifest.get("runs", {}) | {s.run_id: self._identity(s) for s in self.specs}
         )
+        run.annotate("checkpoints", self._checkpoints())
         self.write_runs(run)
         if self.background is not None:
             content = self.background.stream(self.config.background.batch_size, 0)
@@ -185,11 +214,13 @@ class Study:
                     Path(scratch),
                     progress,
                 )
-        found = []
-        for one in self.specs:
-            # Another batch or other settings take another time, which nobody measured.
-            alike = timing if one.config is spec.config else None
-            found.append(run_costs(one, self.designs[one.run_id], self.basis, alike))
+        found = [
+            run_costs(one, self.designs[one.run_id], self.bases[one.run_id]) for one in self.specs
+        ]
+        if timing is not None:
+            place = self.specs.index(spec)
+            for one, costs in zip(self.specs, found, strict=True):
+                costs |= timed_costs(timing, self.designs[one.run_id], costs, found[place])
         return found
 
     def scan(self, run: RunFolder, progress: Progress | None) -> None:
@@ -257,11 +288,11 @@ class Study:
     def write_runs(self, run: RunFolder) -> None:
         """Table RUNS: what each run was made of, or is to be made of."""
         done = [spec.run_id for spec in self.specs if run.is_done(spec.run_id)]
-        made = run.read(RUNS.name, done)
+        made = [RUNS.validate(run.read(RUNS.name, [unit])) for unit in done]
         due = [spec for spec in self.specs if spec.run_id not in done]
-        planned = RUNS.build([planned_row(spec, self.basis) for spec in due])
+        planned = RUNS.build([planned_row(spec, self.bases[spec.run_id]) for spec in due])
         order = {spec.run_id: place for place, spec in enumerate(self.specs)}
-        whole = pl.concat([made, planned])
+        whole = pl.concat([*made, planned])
         run.write_table(RUNS.name, whole.sort(pl.col("run_id").replace_strict(order)))
 
     def finish(self, run: RunFolder) -> None:

@@ -25,7 +25,7 @@ from polylore.studies.inject.basis import Basis, make_basis, saved_items
 from polylore.studies.inject.conditions import RunSpec
 from polylore.studies.inject.design import Design, make_design
 from polylore.studies.inject.reader import ProbeReader
-from polylore.tables.inject import RUNS, STEPS
+from polylore.tables.inject import BACKGROUND, EVAL_LOSS, RUNS, STEPS
 from polylore.training.continued.config import ContinueConfig
 from polylore.training.continued.held_out import HeldOut
 from polylore.training.continued.loop import continue_training, read_updates
@@ -76,7 +76,7 @@ def work(job: Job, progress: Progress | None = None, main: bool = True) -> int:
     if folder.is_done(unit):
         return 1
     try:
-        basis = make_basis(job.spec.config, saved_items(folder.path))
+        basis = make_basis(job.spec.config, saved_items(folder.path), job.background.form)
         _Run(folder, job, basis).go(progress, main)
     except Exception as error:  # the other runs of a study must not suffer
         if main:
@@ -94,15 +94,17 @@ class _Run:
         self.parts = unfinished(folder.path, self.spec.run_id)
         self.train = train_config(self.spec, self.design, basis)
         self.stream, first = open_stream(self.spec, self.design, job.background, self.train, basis)
+        size = self.spec.config.background.batch_size
+        self.languages = job.background.languages(first, self.design.updates * size)
         self.probes = self._probes()
         self.reader = make_reader(
             self.parts / "readings", self.spec, self.design, basis, self.probes
         )
         self.heldout: HeldOut | None = None
-        rows = held_out_rows(self.spec, self.design, job.background, first)
-        if rows is not None:
+        sets = job.background.held_out(self.spec.config.background.heldout)
+        if sets:
             due = at(self.design.readings.states)
-            self.heldout = HeldOut({"background": rows}, due, self.parts / HELD_OUT)
+            self.heldout = HeldOut(sets, due, self.parts / HELD_OUT)
 
     def go(self, progress: Progress | None, main: bool) -> None:
         """Train, and write the unit."""
@@ -138,6 +140,8 @@ class _Run:
                 "inject_steps": self._steps(training),
                 "inject_log": self.reader.log(),
                 "inject_ceiling": self.reader.ceiling(),
+                "inject_eval_loss": self._eval_loss(),
+                "inject_background": self._background(),
                 "exposure": design.exposure,
             },
         )
@@ -152,9 +156,8 @@ class _Run:
             "displaced_tokens",
             "loss_share",
         )
-        losses = pl.DataFrame(schema={"t": pl.Int64, "background_eval_loss": pl.Float64})
-        if self.heldout is not None:
-            losses = read_parquet(self.heldout.path).select("t", background_eval_loss="loss")
+        whole = (pl.col("loss") * pl.col("n_tokens")).sum() / pl.col("n_tokens").sum()
+        losses = self._eval_loss().group_by("t").agg(background_eval_loss=whole)
         updates = read_updates(training)
         names = [
             name
@@ -172,6 +175,21 @@ class _Run:
                 pl.lit(self.spec.seed, dtype=pl.Int64).alias("seed"),
             )
         )
+
+    def _eval_loss(self) -> pl.DataFrame:
+        if self.heldout is None:
+            return EVAL_LOSS.empty()
+        found = read_parquet(self.heldout.path).rename({"set": "lang"})
+        return EVAL_LOSS.validate(
+            found.with_columns(
+                pl.lit(self.spec.run_id).alias("run_id"),
+                pl.lit(self.spec.seed, dtype=pl.Int64).alias("seed"),
+            )
+        )
+
+    def _background(self) -> pl.DataFrame:
+        rows = [{"lang": lang, "n_tokens": n} for lang, n in self.languages.items()]
+        return BACKGROUND.build([{"run_id": self.spec.run_id, **row} for row in rows])
 
     def _cost(self, training: Path) -> dict[str, Any]:
         """What probing took beside training."""
@@ -271,16 +289,6 @@ def open_stream(
     return Injected(rows, design.injector), first
 
 
-def held_out_rows(
-    spec: RunSpec, design: Design, background: Background, first: int
-) -> RowStream | None:
-    """Rows behind those of training, which no update reads; None if none are asked for."""
-    settings = spec.config.background
-    if not settings.heldout:
-        return None
-    return background.stream(settings.heldout, first + design.updates * settings.batch_size, 1)
-
-
 def planned_row(spec: RunSpec, basis: Basis) -> dict[str, Any]:
     """What a run is to be made of, as far as that is known before it; a row of RUNS."""
     config, recipe = spec.config, basis.start.recipe
@@ -291,6 +299,7 @@ def planned_row(spec: RunSpec, basis: Basis) -> dict[str, Any]:
         "run_id": spec.run_id,
         "seed": spec.seed,
         "condition": spec.condition,
+        "settings": spec.settings,
         "role": spec.role,
         "model": config.model,
         "revision": config.revision,

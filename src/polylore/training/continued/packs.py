@@ -128,6 +128,40 @@ def pack_texts(texts: Iterable[str], encode: Encode, form: RowFormat, folder: st
     return write_rows(((row, None) for row in made), form, folder)
 
 
+def contents(sizes: Iterable[int], form: RowFormat) -> Iterator[list[tuple[int, int]]]:
+    """Which documents the rows of `pack_texts` hold.
+
+    Args:
+        sizes: tokens of every document, its boundary included, in their order.
+        form: what a row looks like.
+
+    Yields:
+        For every row, number and tokens of each document, or part of one, that it holds.
+    """
+    if form.pad is None:
+        row: list[tuple[int, int]] = []
+        room = form.capacity
+        for document, size in enumerate(sizes):
+            while size:
+                part = min(size, room)
+                row.append((document, part))
+                size, room = size - part, room - part
+                if not room:
+                    yield row
+                    row, room = [], form.capacity
+        return
+    pieces: list[tuple[int, int]] = []
+
+    def cut() -> Iterator[int]:
+        for document, size in enumerate(sizes):
+            for start in range(0, size, form.capacity):
+                pieces.append((document, min(form.capacity, size - start)))
+                yield pieces[-1][1]
+
+    for chosen in pack(cut(), form.capacity, _LOOK_AHEAD):
+        yield [pieces[item] for item in chosen]
+
+
 def _encoded(texts: Iterable[str], encode: Encode, eos: int) -> Iterator[list[int]]:
     left = iter(texts)
     while some := list(islice(left, _TEXTS)):

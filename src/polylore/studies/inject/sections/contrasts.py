@@ -1,4 +1,4 @@
-"""Conditions against each other: repetition, mixed languages, batch sizes."""
+"""Conditions against each other: repetition, mixed languages, batch sizes, checkpoints."""
 
 import polars as pl
 
@@ -16,6 +16,7 @@ QUANTITIES = {
     "effectivity": "gain per exposure", "at_peak": "D at the last peak", "end": "D at the end",
     "a_kernel": "decay a", "gap": "memorization − semantic",
     "gap_difference": "difference of that gap", "zero_tokens_log10": "log10 tokens to zero",
+    "first_effectivity": "gain of the first exposure", "lost_share": "share lost",
 }  # fmt: skip
 
 
@@ -23,14 +24,14 @@ def contrasts_page(context: InjectContext) -> Page | None:
     """None if there is nothing to hold against each other."""
     made = (
         _batch(context), _batch_table(context), _dedup(context), _dedup_table(context),
-        _mixed_table(context),
+        _mixed_table(context), _stages(context), _stage_table(context),
     )  # fmt: skip
     blocks: list[Block] = [b for b in made if b is not None]
     if not blocks:
         return None
     lead = (
-        "Copies against paraphrases, and small batches against large ones: at equal dose, paired "
-        "over items that are in either arm in different seeds."
+        "Copies against paraphrases, small batches against large ones, early checkpoints against "
+        "late ones: paired over items that are in either arm in different seeds."
     )
     return Page("contrasts", "Conditions against each other", lead, tuple(blocks))
 
@@ -210,4 +211,80 @@ def _mixed_table(context: InjectContext) -> TableView | None:
          "words": "Quantity", "estimate_ci": "Difference", "dose_ratio": "Tokens, mixed over one",
          "n_items": "Items", "why": "Remark"},
         {"estimate_ci": "interval.number", "inject_lang": "lang", "probe_lang": "lang"},
+    )  # fmt: skip
+
+
+def _stages(context: InjectContext) -> Chart | None:
+    """Gain per exposure by the checkpoint that a run begins at."""
+    table = context.table("inject_stage_contrast")
+    if table is None:
+        return None
+    own = table.filter(direction="own", depth="memorization", quantity="effectivity")
+    sides = [
+        own.select(
+            "arm", condition=f"condition_{side}", step=f"step_{side}", lr=f"lr_{side}",
+            value=side, lo=f"{side}_lo", hi=f"{side}_hi",
+        )
+        for side in ("early", "late")
+    ]  # fmt: skip
+    frame = pl.concat(sides).unique(["arm", "condition"], keep="first").drop_nulls("value")
+    if not frame.height:
+        return None
+    frame = frame.sort("step", "condition").with_columns(
+        label=pl.format("step {} ({})", "step", "condition")
+    )
+    names = frame["label"].unique(maintain_order=True).to_list()[:18]
+    frame = frame.filter(pl.col("label").is_in(names))
+    frame = frame.with_columns(shown=pl.Series(wrapped(frame["label"]), dtype=pl.String))
+    arms = [arm for arm in context.arms if arm in set(frame["arm"])]
+    spec = shapes.dots(
+        number_axis(frame, "value", "gain per exposure, nats per token", "lo", "hi", zero=True),
+        "shown", wrapped(names),
+        {"label": ("checkpoint", ""), "arm": ("arm", ""), "lr": ("learning rate", ".2~g"),
+         "value": ("gain", ".3f"), "lo": ("from", ".3f"), "hi": ("to", ".3f")},
+        series="arm", series_order=arms, rule=0,
+    )  # fmt: skip
+    return Chart(
+        "inject-stages",
+        "Gain per exposure by checkpoint",
+        "The same plan, items and background from checkpoints of one training; line: 95 % over "
+        f"items. {_rates(own)} Memorization probes in the language of injection. The differences, "
+        "paired over items, are in the table.",
+        "Dot plot of the gain per exposure by the checkpoint that training went on from.",
+        in_lines(spec, wrapped(names)),
+        frame.with_columns(interval("value")),
+        {"label": "Checkpoint", "arm": "Arm", "lr": "Learning rate", "value_ci": "Gain"},
+        {"value_ci": "interval.number"},
+    )
+
+
+def _rates(table: pl.DataFrame) -> str:
+    equal = table["lr_early"].eq_missing(table["lr_late"]).all()
+    return "All at one learning rate." if equal else "Each at its own learning rate."
+
+
+def _stage_table(context: InjectContext) -> TableView | None:
+    table = context.table("inject_stage_contrast")
+    if table is None:
+        return None
+    words = pl.col("quantity").replace(QUANTITIES)
+    frame = table.with_columns(
+        interval("estimate"),
+        interval("early", "early_lo", "early_hi"),
+        interval("late", "late_lo", "late_hi"),
+        words=pl.when(pl.col("lag").is_null()).then(words).otherwise(
+            pl.format("{} after {} steps", words, "lag")),
+        steps=pl.format("{} − {}", "step_late", "step_early"),
+        conditions=pl.format("{} − {}", "condition_late", "condition_early"),
+        why=in_words(),
+    )  # fmt: skip
+    return TableView(
+        "inject-stage-table",
+        "Late checkpoint against early",
+        "Later minus earlier, all else equal, paired over items.",
+        context.ordered(frame),
+        {"conditions": "Conditions", "steps": "Steps", "arm": "Arm", "depth": "Depth",
+         "direction": "Language", "words": "Quantity", "early_ci": "Earlier", "late_ci": "Later",
+         "estimate_ci": "Difference", "n_items": "Items", "why": "Remark"},
+        dict.fromkeys(("estimate_ci", "early_ci", "late_ci"), "interval.number"),
     )  # fmt: skip

@@ -319,10 +319,20 @@ def _losses(context: InjectContext) -> TableView | None:
     return TableView(
         "inject-losses",
         "Loss of the background, held out",
-        "At the first and the last reading. What injection costs is the rise of runs that inject "
-        "over that of the background alone.",
-        table.with_columns(rise=pl.col("end") - pl.col("start")),
-        {"run_id": "Run", "role": "Role", "start": "Start", "end": "End", "rise": "Rise"},
+        "Text of the background that no run reads, in nats per token, at the first and the last "
+        "reading. What passages cost is the rise beyond that of the run on the background alone, "
+        "from the same checkpoint to the same state; empty without such a run.",
+        table,
+        {
+            "run_id": "Run",
+            "role": "Role",
+            "lang": "Language",
+            "start": "Start",
+            "end": "End",
+            "rise": "Rise",
+            "beyond": "Beyond background alone",
+        },
+        dict.fromkeys(("start", "end", "rise", "beyond"), "number") | {"lang": "lang"},
     )
 
 
