@@ -57,8 +57,6 @@ class RunFolder:
         if run is None:
             run = cls(Path(path), describe(kind, config, inputs))
             write_json(run.manifest, run.path / "manifest.json")
-        if (run.path / "units").is_dir():
-            clear_temporary(run.path / "units")
         return run
 
     @classmethod
@@ -122,7 +120,7 @@ class RunFolder:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the folder for one process at a time.
+        """Hold the folder for one process at a time; what a killed one left half-written goes.
 
         Raises:
             RunError: another process is working in it.
@@ -137,6 +135,7 @@ class RunFolder:
                 f"Another process is working in {self.path}; wait until it ends."
             ) from error
         try:
+            clear_temporary(self.path / "units")
             yield
         finally:
             lock.release()
