@@ -253,6 +253,8 @@ class _Run:
         """Read the model and save what is due at this state; the state if a reader ends here."""
         due = [reader for reader in readers if reader.due(self.t)]
         wish = bool(self._read(due)) if due else False
+        if due:
+            self.processes.wait()  # only one of them may have been at work
         ends, interrupted = self.processes.any([wish, stopped.is_set()])
         if ends and self.processes.main:
             self.manifest.add(ended=self.t)
@@ -262,6 +264,7 @@ class _Run:
         regular = self.t > 0 and self.t % self.config.execution.state_every == 0
         if kept or burnt or regular or interrupted:
             self._save(checkpoint_too=kept)
+            self.processes.wait()
         if interrupted and not last:
             raise KeyboardInterrupt
         return self.t if ends else None

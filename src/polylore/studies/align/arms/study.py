@@ -28,8 +28,8 @@ from polylore.studies.align.arms.work import (
     is_main,
     processes,
     train_job,
-    wait,
 )
+from polylore.training.continued.processes import wait
 
 Progress = Callable[[int, int, str], None]
 KIND = "align-arms"

@@ -30,6 +30,7 @@ from polylore.training.adapters.lora import Lora
 from polylore.training.config import TokenizerConfig, TrainConfig
 from polylore.training.continued.config import ContinueConfig, ExecutionConfig, RateConfig
 from polylore.training.continued.loop import continue_training, read_updates
+from polylore.training.continued.processes import wait
 from polylore.training.continued.start import Start, open_start
 from polylore.training.model import new_model
 from polylore.training.tokenizer import open_tokenizer
@@ -328,8 +329,3 @@ def is_main() -> bool:
 def processes() -> int:
     """Processes that train together."""
     return int(_state().num_processes)
-
-
-def wait() -> None:
-    """Let all processes come to the same place."""
-    _state().wait_for_everyone()
