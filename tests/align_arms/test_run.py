@@ -17,6 +17,7 @@ from polylore.studies.align.arms import study
 from polylore.studies.align.arms.asker import Asker
 from polylore.studies.align.arms.reading import set_times
 from polylore.studies.align.pages import build_report
+from polylore.training.code import code_digest
 from polylore.training.continued.loop import read_updates
 from polylore.training.continued.start import open_start
 
@@ -59,6 +60,9 @@ def test_manifests_agree_with_what_was_read(finished) -> None:
         by_language = spent["by_language"].values()
         assert spent["input_tokens"] == sum(own["input_tokens"] for own in by_language)
         assert spent["loss_tokens"] == sum(own["loss_tokens"] for own in by_language)
+        assert manifest["machine"]["device"] in ("cpu", "cuda", "mps")
+        assert manifest["machine"]["dtype"] == "float32"
+        assert manifest["machine"]["code"] == code_digest()
     replayed = run.table("align_budgets").filter(run_id="inj/qab/seed0")
     assert replayed["injected"].sum() * 2 == replayed["documents"].sum()
 

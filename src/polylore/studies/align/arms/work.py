@@ -19,7 +19,7 @@ from polylore.models.loading import load_tokenizer
 from polylore.runs import RunFolder
 from polylore.studies.align.arms.asker import Asker
 from polylore.studies.align.arms.config import START, ArmsConfig
-from polylore.studies.align.arms.manifest import NAME, describe, read_manifest, spent
+from polylore.studies.align.arms.manifest import NAME, describe, machine_of, read_manifest, spent
 from polylore.studies.align.arms.material import gather
 from polylore.studies.align.arms.reading import ArmReader, unit_name
 from polylore.studies.align.arms.recipe import Budget, Kitchen
@@ -300,6 +300,8 @@ class Desk:
         about["design"]["source"] = job.node.source
         about["asked"] = self.asker.languages()
         about["components"] = self.asker.components(job.node)
+        trained = job.node.kind != "none"
+        about["machine"] = machine_of(folder) if trained else {}
         by_language = spent(read) if read.height else {}
         ends = start.digest if job.node.kind == "none" else open_start(folder).digest
         about["spent"] = {**cost, "by_language": by_language}
