@@ -12,7 +12,8 @@ from safetensors.torch import load_file
 
 from polylore.cli.main import cli
 from polylore.errors import RunError
-from polylore.models import load_model
+from polylore.models import LanguageModel, load_model
+from polylore.models.fingerprint import fingerprint, weight_hash
 from polylore.studies.align.arms import study
 from polylore.studies.align.arms.asker import Asker
 from polylore.studies.align.arms.reading import set_times
@@ -196,8 +197,80 @@ def test_arms_may_be_added_but_not_changed(finished, small, tmp_path: Path) -> N
     changed[0]["lang"] = ["qac"]
     with pytest.raises(RunError, match="another arm cpt_B"):
         study.run_arms(small(arms=changed), copy, report=False)
+    # Nor may they be taken out and put back changed.
+    others = [arm for arm in changed if arm["name"] in ("mix", "it_B")]
+    study.run_arms(small(arms=others), copy, report=False)
+    with pytest.raises(RunError, match=r"another arm cpt_B \(arms.cpt_B.lang: "):
+        study.run_arms(small(arms=[*others, changed[0]]), copy, report=False)
+    back = study.run_arms(config, copy, report=False)
+    assert set(back.table("align_arms")["arm"]) == set(NODES)
     with pytest.raises(RunError, match="another configuration"):
         study.run_arms(small(train={"clip": 0.5}), copy, report=False)
+
+
+def test_the_arm_that_trains_nothing_has_the_hash_of_what_was_asked(
+    finished, small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, _, out = finished
+    for seed in (0, 1):
+        about = next(m for m in study.manifests(run) if m["run_id"] == f"none/seed{seed}")
+        files = fingerprint(open_start(out / "arms" / "start" / f"seed-{seed}").folder)
+        assert about["end"]["hash"] == weight_hash(files)
+
+    def spoil(self: Asker, lm: LanguageModel, *_: Any) -> dict[str, pl.DataFrame]:
+        with torch.no_grad():
+            next(lm.model.parameters()).view(-1)[0] += 1
+        return {}
+
+    monkeypatch.setattr(Asker, "sets", spoil)
+    monkeypatch.setattr(study, "score", lambda *_, **__: None)
+    arms = [{"name": "none"}, {"name": "base_mix"}]
+    run = study.run_arms(small(arms=arms, train={"seeds": [0]}), tmp_path / "run", report=False)
+    about = next(m for m in study.manifests(run) if m["arm"] == "none")
+    assert about["end"]["hash"] != about["start"]["hash"]
+
+
+def test_answers_lost_on_the_way_are_made_again_by_training(
+    small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arm = {"name": "inj", "kind": "inject", "targets": "qab"}
+    config = small(arms=[arm], train={"seeds": [0]}, budget={"max_updates_until_gate": 20})
+    run = study.run_arms(config, tmp_path / "run", report=False)
+    before = {name: run.table(name) for name in ("align_gates", "align_cells")}
+    whole = weights(run.path, "inj@qab")
+
+    def damage(step: int) -> None:
+        part = run.unit_path(f"inj/qab/seed0/step-{step}") / "fiction_answers.parquet"
+        part.write_bytes(part.read_bytes()[:-30])
+
+    damage(7)
+    (run.unit_path("inj/qab/seed0/step-9") / "done.json").write_text("{")
+    with pytest.warns(UserWarning, match="inj/qab/seed0 after 7 updates are damaged"):
+        study.run_arms(config, run.path, report=False)
+    again = weights(run.path, "inj@qab")
+    assert all(torch.equal(whole[name], again[name]) for name in whole)
+    assert all(run.table(name).equals(frame) for name, frame in before.items())
+    # What was asked at the end is asked of the weights that are there.
+    damage(20)
+    monkeypatch.setattr("polylore.training.continued.loop._Run.go", _never)
+    study.run_arms(config, run.path, report=False)
+    assert all(run.table(name).equals(frame) for name, frame in before.items())
+
+
+def _never(*_: Any, **__: Any) -> None:
+    raise AssertionError("trained again")
+
+
+def test_other_weights_before_it_are_noticed(finished, tmp_path: Path) -> None:
+    _, config, out = finished
+    copy = tmp_path / "run"
+    shutil.copytree(out, copy)
+    path = copy / "arms" / "cpt_B" / "seed-0" / "arm.json"
+    path.write_text(path.read_text().replace('"end": {\n    "hash": "', '"end": {\n    "hash": "0'))
+    folder = copy / "arms" / "cpt_B+inj@qab" / "seed-0" / "identity.json"
+    folder.write_text(folder.read_text().replace('"start": "', '"start": "0'))
+    with pytest.raises(RunError, match="start: "):
+        study.run_arms(config, copy, report=False)
 
 
 def test_a_gate_that_passes_ends_the_injection_and_one_that_does_not_is_kept(

@@ -15,6 +15,7 @@ the marker names. A folder's mere existence never means "done".
 
 import hashlib
 import re
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -175,6 +176,10 @@ class RunFolder:
                 write_parquet(tables.ALL[name].validate(frame), part)
                 marker["tables"][name] = {"rows": frame.height, "sha256": sha256_file(part)}
             write_json(marker, folder / "done.json")
+
+    def forget_unit(self, unit: str) -> None:
+        """Remove a unit's rows, whether it was finished or not."""
+        shutil.rmtree(self.unit_path(unit), ignore_errors=True)
 
     def units(self) -> list[str]:
         """Names of all units that have a marker, sorted."""
