@@ -129,9 +129,11 @@ def test_effects_and_claims_are_drawn_over_seeds(finished) -> None:
     assert langs["target"] == ["qab"]
     assert "qab" not in langs.get("others_out", [])
     claims = run.table("align_claims")
-    assert claims.select("delta", "lo", "hi", "verdict", "p_holm").null_count().sum_horizontal()[
-        0
-    ] == 0  # fmt: skip
+    judged = claims.filter(~pl.col("level").str.starts_with("conductivity"))
+    assert judged.height > 10
+    numbers = judged.select("delta", "lo", "hi", "verdict", "p_holm")
+    assert numbers.null_count().sum_horizontal()[0] == 0
+    assert (judged["lost"] == 0).all()
     told = claims.filter(claim="continued pretraining helps its target language")
     assert set(told["arm"]) == {"cpt_B"}
     assert set(told["level"]) == {"facts", "facts.free"}
@@ -290,6 +292,30 @@ def test_a_gate_that_passes_ends_the_injection_and_one_that_does_not_is_kept(
     row = run.table("align_arms").filter(arm="inj/qab").row(0, named=True)
     assert (row["updates"], row["stopped"]) == (2, "gate")
     assert run.table("align_cells").filter(model="inj/qab/seed0")["step"].unique().to_list() == [2]
+
+
+def test_arms_of_one_run_for_all_targets_are_judged_target_by_target(
+    small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arms = [
+        {"name": "cpt_B", "kind": "cpt", "lang": "qab"},
+        {"name": "row", "kind": "inject", "design": "row", "updates": 4},
+        {"name": "cpt_row", "kind": "seq", "stages": ["cpt_B", "row"]},
+    ]
+    run = study.run_arms(small(arms=arms, train={"seeds": [0]}), tmp_path / "run", report=False)
+    claims = run.table("align_claims").filter(pl.col("level").str.starts_with("conductivity"))
+    keys = set(claims.select("arm", "minus", "level", "group").iter_rows())
+    poor, equal = "conductivity", "conductivity at equal updates"
+    pairs = ("qaa>qab", "qaa>qac")
+    assert keys == {
+        *((arm, "0.5 of a perfect carry-over", poor, pair)
+          for arm in ("row", "cpt_B>row") for pair in pairs),
+        *(("cpt_B>row", "row", level, pair) for level in (poor, equal) for pair in pairs),
+    }  # fmt: skip
+    # Four updates teach nothing.
+    assert set(claims["verdict"]) == {"open"}
+    assert claims["reason"].str.starts_with("gate not passed: ").all()
+    assert claims["delta"].null_count() == claims.height
 
 
 def test_lora_trains_few_weights_and_leaves_an_ordinary_model(small, tmp_path: Path) -> None:
