@@ -18,7 +18,6 @@ from polylore.metrics.align.effects import (
 from polylore.metrics.index import Array
 from polylore.tables.align import CLAIMS
 
-
 LOST = 0.05
 """Share of draws without a value from which on there is no interval."""
 
