@@ -10,8 +10,9 @@ import torch
 from click.testing import CliRunner
 from safetensors.torch import load_file
 
+import polylore
 from polylore.cli.main import cli
-from polylore.errors import RunError
+from polylore.errors import ConfigError, RunError
 from polylore.models import LanguageModel, load_model
 from polylore.models.fingerprint import fingerprint, weight_hash
 from polylore.studies.align.arms import study
@@ -137,6 +138,11 @@ def test_effects_and_claims_are_drawn_over_seeds(finished) -> None:
     told = claims.filter(claim="continued pretraining helps its target language")
     assert set(told["arm"]) == {"cpt_B"}
     assert set(told["level"]) == {"facts", "facts.free"}
+    own = dict(
+        claims.filter(arm="it_B", minus="none").select("group", "claim").unique().iter_rows()
+    )
+    assert own["lang:qab"] == "instruction tuning helps a language that it is in"
+    assert own["lang:qaa"] == "instruction tuning helps a language that it is not in"
     assert set(claims.filter(pl.col("claim").str.contains("tuning"))["level"]) == {
         "questions", "questions.free",
     }  # fmt: skip
@@ -360,6 +366,10 @@ def test_compare_prints_the_diff_and_refuses_what_is_confounded(finished) -> Non
     refused = CliRunner().invoke(cli, [*words, "--factor", "rate"])
     assert refused.exit_code != 0
     assert "no siblings: more than rate differs" in str(refused.exception)
+    with pytest.raises(ConfigError, match="no siblings"):
+        polylore.compare_arms(out, "cpt_B", "base_mix", factor="rate")
+    made = polylore.compare_arms(out, "cpt_B", "base_mix")
+    assert set(made["arm"]) == {"cpt_B"}
     marked = CliRunner().invoke(cli, [*words, "--factor", "rate", "--allow-confounded"])
     assert marked.exit_code == 0
     assert "CONFOUNDED" in marked.output
@@ -382,5 +392,15 @@ def test_the_report_shows_arms_and_is_made_of_tables_alone(finished) -> None:
     page = next(page for page in made.pages if page.id == "arms")
     titles = [block.title for block in page.blocks if hasattr(block, "title")]
     assert titles == ["Trainings", "Siblings", "Budgets by language", "Text that no model was told"]
+    claims = tables["align_claims"].filter(m=0.05)
+    sentences = [one.text.removesuffix(".").lower() for one in made.findings]
+    for claim, own in claims.group_by("claim"):
+        at = sentences.index(claim[0].lower())  # once, whatever the number of comparisons
+        assert sentences.count(claim[0].lower()) == 1
+        n = dict(own["verdict"].value_counts().iter_rows())
+        refuted = n.get("contradicted", 0) + n.get("equivalent", 0)
+        said = f"confirmed {n.get('confirmed', 0)}, undecided {n.get('open', 0)}, not confirmed"
+        assert f"Of {own.height} comparisons" in made.findings[at].detail
+        assert f"{said} {refuted}; margin 0.05" in made.findings[at].detail
     refused = CliRunner().invoke(cli, ["align", "report", str(out), "--pivot", "qab"])
     assert "give it --draws, --seed and --margins" in str(refused.exception)

@@ -271,15 +271,47 @@ def _keep(prepared: Prepared) -> None:
     run.annotate("nodes", [node.name for node in prepared.nodes])
 
 
-def compare_arms(run: RunFolder, config: ArmsConfig, arm: str, minus: str) -> pl.DataFrame:
+def compare_arms(
+    folder: str | Path,
+    arm: str,
+    minus: str,
+    *,
+    factor: str = "data",
+    allow_confounded: bool = False,
+    tell: Callable[[str], None] = lambda line: None,
+) -> pl.DataFrame:
     """Differences of two arms in every set and group of languages; table ALIGN_EFFECTS.
 
+    Args:
+        folder: a run folder of `align run`.
+        arm: arm that is judged.
+        minus: arm that it is compared with.
+        factor: what is declared to differ.
+        allow_confounded: compare them although more than that does.
+        tell: called with each line about how they differ.
+
     Raises:
-        DataError: they were not asked the same sets.
+        ConfigError: they are no siblings, there is no such arm, or an unknown factor.
+        DataError: no sets were asked.
+        RunError: the folder holds another kind of run.
     """
+    run, config = open_arms_run(folder)
+    found = check_pair(manifests(run), arm, minus, factor)
+    for sentence in found["differs"]:
+        tell(sentence + ("  NOT DECLARED" if sentence in found["beyond"] else ""))
+    if found["budget"] is not None:
+        tell(f"budgets differ by {found['budget']:.2%} at most")
+    if not found["siblings"]:
+        if not allow_confounded:
+            raise ConfigError(
+                f"{arm} and {minus} are no siblings: more than {factor} differs "
+                f"({'; '.join(found['beyond'][:5])}); give --allow-confounded to compare them "
+                "anyway."
+            )
+        tell("CONFOUNDED: a difference is not the effect of one factor.")
     material = gather(config)
     if material.sets is None:
-        raise DataError(f"{run.path} asked no sets, so there is nothing to compare them in.")
+        raise DataError(f"{folder} asked no sets, so there is nothing to compare them in.")
     return effects_of(run, config, material.sets, manifests(run), arm, minus)
 
 

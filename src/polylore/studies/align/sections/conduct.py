@@ -129,7 +129,8 @@ def _table(found: pl.DataFrame) -> TableView:
          "subset": "Facts", "scoring": "Scoring", "n": "n", "acc_s": "in source",
          "acc_t": "in target", "xrr_a": "acc", "xrr_b": "ratio (published)", "xrr_c": "corrected",
          "xrr_d": "given source", "cd": "Conductivity", "cd_lo": "from", "cd_hi": "to",
-         "known": "rests on", "note": "Note", **_HOPS, "predicted": "Predicted", "gap": "Gap", "gate_pass": "Gate",
+         "known": "rests on", "note": "Note", **_HOPS, "predicted": "Predicted", "gap": "Gap",
+         "gate_pass": "Gate",
          "gate_paper": "Published gate"},
         {"source": "lang", "target": "lang"},
     )  # fmt: skip
