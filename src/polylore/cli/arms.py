@@ -44,6 +44,7 @@ def run(
         raise ConfigError(f"Give a YAML file of arms, or a built-in run ({names}).")
     config = read_config(ArmsConfig, ALIGN_RUNS.file(study), settings, flags)
     from polylore.studies.align.arms.study import plan, prepare, run_arms
+    from polylore.studies.align.arms.work import is_main
 
     if dry_run:
         with tempfile.TemporaryDirectory() as nowhere:
@@ -55,6 +56,8 @@ def run(
             allow_confounded=allow_confounded, force=force,
             tell=lambda line: click.echo(line, err=True),
         )  # fmt: skip
+    if not is_main():
+        return
     arms = made.table("align_arms")
     capped = arms.filter(arms["stopped"] == "cap")["run_id"].to_list()
     if capped:

@@ -126,7 +126,9 @@ def _claimed(context: AlignContext) -> list[Finding]:
         says = [_VERDICTS[verdict] for verdict in rows["verdict"]]
         counts = ", ".join(f"{name} {says.count(name)}" for name in _SAID)
         unjudged = rows["reason"].drop_nulls()
-        lost = f" {unjudged.len()} cannot be judged ({unjudged[0]})." if unjudged.len() else ""
+        lost = (
+            f" {unjudged.len()} cannot be judged (first: {unjudged[0]})." if unjudged.len() else ""
+        )
         found.append(
             Finding(
                 f"{str(claim)[:1].upper()}{str(claim)[1:]}.",

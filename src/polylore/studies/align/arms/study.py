@@ -140,6 +140,7 @@ def run_arms(
                 from polylore.studies.align.publish import publish
 
                 publish(run, progress)
+        wait()  # a launcher ends all processes as soon as one of them fails for want of tables
     return run
 
 
