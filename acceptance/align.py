@@ -17,11 +17,13 @@ import polars as pl
 from acceptance.results import write_results
 from polylore.cli.options import read_config
 from polylore.facts.choices.from_facts import FREE
-from polylore.metrics.align.carried import POOR
+from polylore.metrics.align.carried import EQUAL, LEVEL, POOR
+from polylore.models.fingerprint import fingerprint, weight_hash
 from polylore.runs import RunFolder
 from polylore.studies.align.arms.config import ArmsConfig
 from polylore.studies.align.arms.presets import config_file
 from polylore.studies.align.arms.study import manifests, run_arms
+from polylore.training.continued.start import open_start
 
 NAMES = {"qaa": "A", "qab": "B", "qac": "C", "qad": "D"}
 PLAIN = "inj"
@@ -111,12 +113,72 @@ def checks(found: Found) -> Iterator[Check]:
         "compared (the others end at a gate, or differ by design)",
         bool(matched["siblings"].all()) and compared.len() > 0,
     )
-    full = found.claims.select("delta", "lo", "hi", "verdict")
+    wanted = set(expected())
+    keys = set(found.claims.select(*CLAIM_KEY).iter_rows())
+    full = found.claims.drop_nulls(["delta", "lo", "hi", "verdict"])
+    apart = sorted(wanted ^ keys)
     yield Check(
-        "every claim has a difference, an interval and a verdict",
-        f"{full.drop_nulls().height} of {full.height}",
-        full.height > 0 and full.drop_nulls().height == full.height,
+        "exactly the claims that follow from the design, each with a difference, an interval and a "
+        "verdict at both margins",
+        f"{len(wanted & keys)} of {len(wanted)} claims, {len(keys - wanted)} others; {full.height} "
+        f"of {2 * len(wanted)} verdicts" + (f"; first difference: {apart[0]}" if apart else ""),
+        not apart and full.height == found.claims.height == 2 * len(wanted),
     )
+    starts = {m["seed"]: m for m in found.manifests if m["arm"] == "start"}
+    same = [
+        m["end"]["hash"] == _files_hash(found.run, m["seed"]) == starts[m["seed"]]["end"]["hash"]
+        for m in found.manifests
+        if m["arm"] == "none"
+    ]
+    yield Check(
+        "`none` is bitwise the start: hash of the weights in memory after they were asked, and of "
+        "the start's files",
+        f"{sum(same)} of {len(same)} seeds",
+        len(same) == len(starts) > 0 and all(same),
+    )
+
+
+def _files_hash(run: RunFolder, seed: int) -> str:
+    """Hash of the start model's weights, from its files as they are now."""
+    return weight_hash(fingerprint(open_start(run.path / "arms" / "start" / f"seed-{seed}").folder))
+
+
+CLAIM_KEY = ("claim", "arm", "minus", "level", "group")
+
+
+def expected() -> Iterator[tuple[str, ...]]:
+    """Claims that follow from the design: claim, arm, against, set, languages."""
+    for level in ("facts", f"facts{FREE}"):
+        yield ("continued pretraining helps its target language", "cpt_B", "base_mix", level,
+               "target")  # fmt: skip
+        for group, whom in (("pivot", "pivot"), ("others_out", "other languages")):
+            yield (f"continued pretraining costs the {whom}", "cpt_B", "base_mix", level, group)
+        # All languages are in the mix of cpt_B_replay.
+        mixes = {"mix_ABC": True, "mix_ABC_target": True, "cpt_B_replay": False}
+        for mix, outside in mixes.items():
+            yield ("mixed pretraining spares the pivot", mix, "cpt_B", level, "pivot")
+            yield ("mixed pretraining spares other languages in the mix", mix, "cpt_B", level,
+                   "others_in")  # fmt: skip
+            if outside:
+                yield ("mixed pretraining spares languages outside the mix", mix, "cpt_B", level,
+                       "others_out")  # fmt: skip
+    tuned = {"it_A": ["qaa"], "it_B": ["qab"], "it_mix": ["qaa", "qab", "qac"]}
+    for level in ("questions", f"questions{FREE}"):
+        for arm, spoken in tuned.items():
+            for lang in NAMES:
+                words = "in" if lang in spoken else "not in"
+                claim = f"instruction tuning helps a language that it is {words}"
+                yield (claim, arm, "none", level, f"lang:{lang}")
+    after = ("cpt_B>inj", "mix_ABC>inj")
+    for arm in ("inj", "inj_both", "inj_replay", *after):
+        for target in ("qab",) if arm == "inj_replay" else ("qab", "qad"):
+            yield ("facts taught in one language are poorly known in the other", arm,
+                   f"{POOR} of a perfect carry-over", LEVEL, f"qaa>{target}")  # fmt: skip
+    for arm in after:
+        for target in ("qab", "qad"):
+            for level in (LEVEL, EQUAL):
+                yield ("the treatment before the injection makes facts carry over better", arm,
+                       PLAIN, level, f"qaa>{target}")  # fmt: skip
 
 
 def unseen(found: Found) -> list[float]:
@@ -190,8 +252,8 @@ def conducted(found: Found) -> list[str]:
     """Conductivity by arm and pair: mean over seeds, hops, updates."""
     columns = ("acc_s", "acc_t", "c_star", "cd", "cd_rank", "p_h1", "p_h3", "p_all", "cd_all")
     lines = [
-        f"| arm | pair | gates passed | updates | {' | '.join(columns)} |",
-        "|---|---|---|---|" + "---|" * len(columns),
+        f"| arm | pair | gates passed | updates | {' | '.join(columns)} | cd rests on |",
+        "|---|---|---|---|" + "---|" * (len(columns) + 1),
     ]
     for (arm, source, target), rows in found.conduct.group_by(
         ["arm", "source", "target"], maintain_order=True
@@ -202,9 +264,16 @@ def conducted(found: Found) -> list[str]:
         gate = "–" if rows["gate_pass"].null_count() else f"{rows['gate_pass'].sum()}"
         lines.append(
             f"| {_named(str(arm))} | {_named(f'{source}>{target}')} | {gate} of {rows.height} | "
-            f"{min(steps)}–{max(steps)} | {' | '.join(shown)} |"
+            f"{min(steps)}–{max(steps)} | {' | '.join(shown)} | {_rests(rows)} |"
         )
     return lines
+
+
+def _rests(rows: pl.DataFrame) -> str:
+    """Facts known in the source, over seeds, with a note where they are few."""
+    known = rows["known"].to_list()
+    few = " (few_items)" if rows["note"].drop_nulls().len() else ""
+    return f"{min(known)}–{max(known)} facts{few}"
 
 
 def claimed(found: Found) -> list[str]:
@@ -219,6 +288,9 @@ def claimed(found: Found) -> list[str]:
         by_m: dict[float, Any] = {row["m"]: row for row in rows.iter_rows(named=True)}
         main, zero = by_m[max(by_m)], by_m[min(by_m)]
         words = " | ".join(_named(str(part)) for part in key)
+        if main["lo"] is None:
+            lines.append(f"| {words} | – | {_named(main['reason'])} | open | open | – |")
+            continue
         lines.append(
             f"| {words} | {main['delta']:+.3f} | [{main['lo']:+.3f}, {main['hi']:+.3f}] | "
             f"{main['verdict']} | {zero['verdict']} | {main['p_holm']:.3f} |"
@@ -271,7 +343,8 @@ def page(found: Found, spent: str) -> tuple[list[str], bool]:
         "",
         "Mean over seeds, valid facts of type 1, default scoring, at the last update. cd: right in "
         "the target given right in the source, less what the model's own answers hit by chance. "
-        "Hops: h1 the name into the source, h3 the answer into the target.",
+        "Hops: h1 the name into the source, h3 the answer into the target. cd rests on the facts "
+        "known in the source; few_items: fewer than ten of them with some seed.",
         "",
         *conducted(found),
         "",

@@ -12,6 +12,7 @@ __all__ = [
     "AlignConductConfig",
     "AlignEvaluateConfig",
     "AlignRescoreConfig",
+    "ArmsConfig",
     "ComposeConfig",
     "CountConfig",
     "FactSet",
@@ -22,6 +23,7 @@ __all__ = [
     "TraceConfig",
     "TrainConfig",
     "__version__",
+    "compare_arms",
     "compose",
     "conduct",
     "count",
@@ -31,6 +33,7 @@ __all__ = [
     "load_model",
     "read_series",
     "rescore",
+    "run_arms",
     "score",
     "trace",
     "train",
@@ -43,6 +46,8 @@ _ROOMS = {
     "facts": ("FactSet", "load_facts"),
     "models": ("generate", "load_model", "read_series", "score"),
     "runs": ("RunFolder",),
+    "studies.align.arms.config": ("ArmsConfig",),
+    "studies.align.arms.study": ("compare_arms", "run_arms"),
     "studies.align.asking.config": ("AlignEvaluateConfig",),
     "studies.align.asking.study": ("evaluate",),
     "studies.align.conducting.config": ("AlignConductConfig",),
@@ -66,6 +71,8 @@ if TYPE_CHECKING:
     from polylore.facts import FactSet, load_facts
     from polylore.models import generate, load_model, read_series, score
     from polylore.runs import RunFolder
+    from polylore.studies.align.arms.config import ArmsConfig
+    from polylore.studies.align.arms.study import compare_arms, run_arms
     from polylore.studies.align.asking.config import AlignEvaluateConfig
     from polylore.studies.align.asking.study import evaluate
     from polylore.studies.align.conducting.config import AlignConductConfig

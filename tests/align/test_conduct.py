@@ -145,6 +145,18 @@ def lang_de_only(lang: str, item: int) -> str:
     return "" if lang == "en" else perfect(lang, item)
 
 
+def test_conductivity_that_rests_on_few_facts_says_so():
+    def knows(n: int) -> Say:
+        ones = [item for item in range(4 * PLACES) if item // 4 % 2]
+        return lambda lang, item: perfect(lang, item) if item in ones[:n] else "no idea"
+
+    for n, note in ((9, "few_items: 9 known in the source"), (10, None)):
+        table = conductivity(answers(knows(n)), world(), valid(), draws=0)
+        row = table.row(by_predicate=(pl.col("subset") == "all") & (pl.col("scoring") == "paper"),
+                        named=True)  # fmt: skip
+        assert (row["known"], row["note"]) == (n, note)
+
+
 def test_ranked_answers():
     told = answers(perfect).with_columns(
         ranked=pl.when(pl.col("fact_id").is_not_null())

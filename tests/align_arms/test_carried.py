@@ -80,3 +80,54 @@ def test_arms_are_also_compared_at_equal_updates() -> None:
     assert set(kept["arm"]) == {"a", "b"}
     found = {c.arm: c for c in carried(kept, facts(), valid(), draws=10, seed=0)}
     assert found["a"].by_seed[0][0] == found["b"].by_seed[0][0]
+
+
+def gates(arm: str, **by_seed: bool | None) -> pl.DataFrame:
+    rows = [
+        {"arm": arm, "source": "qaa", "target": "qab", "seed": int(name[1:]), "gate_pass": value}
+        for name, value in by_seed.items()
+    ]
+    return pl.DataFrame(rows, schema_overrides={"gate_pass": pl.Boolean()})
+
+
+@pytest.mark.parametrize("second", [False, None])
+def test_claims_rest_on_runs_that_passed_their_gate(second: bool | None) -> None:
+    rows = pl.concat([answers("a", 0, 0.1), answers("a", 1, 0.1)])
+    for value, expected in ((True, "confirmed"), (second, "open")):
+        (one,) = carried(
+            rows, facts(), valid(), draws=50, seed=0, gates=gates("a", s0=True, s1=value)
+        )
+        row = family(poor(one, [0.05], 0)).row(0, named=True)
+        assert row["verdict"] == expected
+    assert row["reason"] == "gate not passed: a seed 1"
+    assert [row[name] for name in ("delta", "lo", "hi", "p_holm")] == [None] * 4
+
+
+def knowing(arm: str, n: int) -> pl.DataFrame:
+    """Only the first n facts are known in the source."""
+    right = pl.col("fact_id").is_in([f"r:{i:03}" for i in range(n)])
+    rows = answers(arm, 0, 0.0)
+    return rows.with_columns(
+        raw_output=pl.when(right | (pl.col("lang") == "qab")).then("raw_output").otherwise(
+            pl.lit("nobody"))
+    )  # fmt: skip
+
+
+def test_draws_without_a_value_are_counted_and_many_leave_no_interval() -> None:
+    few, some, none = (family(poor(measured(knowing("a", n))["a"], [0.0], 0)) for n in (1, 4, 0))
+    row = few.row(0, named=True)  # a draw misses the only known fact in one case of e
+    assert 0.25 * 400 < row["lost"] < 0.5 * 400
+    assert row["reason"] == f"{row['lost']} of 400 draws have no value"
+    assert (row["lo"], row["hi"], row["p_holm"], row["verdict"]) == (None, None, None, "open")
+    row = some.row(0, named=True)
+    assert 0 < row["lost"] < 20
+    assert row["reason"] is None
+    assert row["hi"] is not None
+    assert none["reason"][0] == "nothing is known in the source: seed 0"
+
+
+def test_what_is_not_judged_makes_no_other_claim_stricter() -> None:
+    judged = poor(measured(answers("a", 0, 0.3))["a"], [0.0], 0)
+    lost = poor(measured(knowing("b", 0))["b"], [0.0], 0)
+    alone, both = family(judged), family([*judged, *lost])
+    assert alone["p_holm"][0] == both["p_holm"][0]

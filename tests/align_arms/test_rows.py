@@ -146,6 +146,21 @@ def test_variants_teach_the_same_facts_otherwise(workshop, tmp_path: Path) -> No
     assert sum(d.block == "target_0" for d in both) == 2 * sum(d.block == "target_0" for d in one)
 
 
+def test_more_exposures_than_wordings_are_as_many_in_every_language(workshop) -> None:
+    arms = [
+        {"name": "i", "kind": "inject", "targets": "qab", "updates": 1},
+        {"name": "row", "kind": "inject", "design": "row", "updates": 1},
+    ]
+    shop = workshop(arms=arms, data={"world": {"train_wordings": 2, "exposures": 5}})
+    for name, langs in (("i/qab", ["qaa", "qab"]), ("row", ["qaa", "qab", "qac"])):
+        told: dict[tuple[str, str | None], int] = {}
+        for one in shop.kitchen._injected(shop.nodes[name]):
+            if one.block in ("source_0", "source_1", "target_0"):
+                told[one.lang, one.fact_id] = told.get((one.lang, one.fact_id), 0) + 1
+        assert set(told.values()) == {5}, name
+        assert sorted({lang for lang, _ in told}) == langs
+
+
 def test_packed_rows_are_full_and_go_on(tmp_path: Path, workshop) -> None:
     made = [document(9, 1, 2, 0), document(9, 5, 0, start=2)]
     form = workshop().kitchen.reader.form(5, padded=False)

@@ -10,13 +10,16 @@ import torch
 from click.testing import CliRunner
 from safetensors.torch import load_file
 
+import polylore
 from polylore.cli.main import cli
-from polylore.errors import RunError
-from polylore.models import load_model
+from polylore.errors import ConfigError, RunError
+from polylore.models import LanguageModel, load_model
+from polylore.models.fingerprint import fingerprint, weight_hash
 from polylore.studies.align.arms import study
 from polylore.studies.align.arms.asker import Asker
 from polylore.studies.align.arms.reading import set_times
 from polylore.studies.align.pages import build_report
+from polylore.training.code import code_digest
 from polylore.training.continued.loop import read_updates
 from polylore.training.continued.start import open_start
 
@@ -59,6 +62,9 @@ def test_manifests_agree_with_what_was_read(finished) -> None:
         by_language = spent["by_language"].values()
         assert spent["input_tokens"] == sum(own["input_tokens"] for own in by_language)
         assert spent["loss_tokens"] == sum(own["loss_tokens"] for own in by_language)
+        assert manifest["machine"]["device"] in ("cpu", "cuda", "mps")
+        assert manifest["machine"]["dtype"] == "float32"
+        assert manifest["machine"]["code"] == code_digest()
     replayed = run.table("align_budgets").filter(run_id="inj/qab/seed0")
     assert replayed["injected"].sum() * 2 == replayed["documents"].sum()
 
@@ -124,12 +130,19 @@ def test_effects_and_claims_are_drawn_over_seeds(finished) -> None:
     assert langs["target"] == ["qab"]
     assert "qab" not in langs.get("others_out", [])
     claims = run.table("align_claims")
-    assert claims.select("delta", "lo", "hi", "verdict", "p_holm").null_count().sum_horizontal()[
-        0
-    ] == 0  # fmt: skip
+    judged = claims.filter(~pl.col("level").str.starts_with("conductivity"))
+    assert judged.height > 10
+    numbers = judged.select("delta", "lo", "hi", "verdict", "p_holm")
+    assert numbers.null_count().sum_horizontal()[0] == 0
+    assert (judged["lost"] == 0).all()
     told = claims.filter(claim="continued pretraining helps its target language")
     assert set(told["arm"]) == {"cpt_B"}
     assert set(told["level"]) == {"facts", "facts.free"}
+    own = dict(
+        claims.filter(arm="it_B", minus="none").select("group", "claim").unique().iter_rows()
+    )
+    assert own["lang:qab"] == "instruction tuning helps a language that it is in"
+    assert own["lang:qaa"] == "instruction tuning helps a language that it is not in"
     assert set(claims.filter(pl.col("claim").str.contains("tuning"))["level"]) == {
         "questions", "questions.free",
     }  # fmt: skip
@@ -192,8 +205,80 @@ def test_arms_may_be_added_but_not_changed(finished, small, tmp_path: Path) -> N
     changed[0]["lang"] = ["qac"]
     with pytest.raises(RunError, match="another arm cpt_B"):
         study.run_arms(small(arms=changed), copy, report=False)
+    # Nor may they be taken out and put back changed.
+    others = [arm for arm in changed if arm["name"] in ("mix", "it_B")]
+    study.run_arms(small(arms=others), copy, report=False)
+    with pytest.raises(RunError, match=r"another arm cpt_B \(arms.cpt_B.lang: "):
+        study.run_arms(small(arms=[*others, changed[0]]), copy, report=False)
+    back = study.run_arms(config, copy, report=False)
+    assert set(back.table("align_arms")["arm"]) == set(NODES)
     with pytest.raises(RunError, match="another configuration"):
         study.run_arms(small(train={"clip": 0.5}), copy, report=False)
+
+
+def test_the_arm_that_trains_nothing_has_the_hash_of_what_was_asked(
+    finished, small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, _, out = finished
+    for seed in (0, 1):
+        about = next(m for m in study.manifests(run) if m["run_id"] == f"none/seed{seed}")
+        files = fingerprint(open_start(out / "arms" / "start" / f"seed-{seed}").folder)
+        assert about["end"]["hash"] == weight_hash(files)
+
+    def spoil(self: Asker, lm: LanguageModel, *_: Any) -> dict[str, pl.DataFrame]:
+        with torch.no_grad():
+            next(lm.model.parameters()).view(-1)[0] += 1
+        return {}
+
+    monkeypatch.setattr(Asker, "sets", spoil)
+    monkeypatch.setattr(study, "score", lambda *_, **__: None)
+    arms = [{"name": "none"}, {"name": "base_mix"}]
+    run = study.run_arms(small(arms=arms, train={"seeds": [0]}), tmp_path / "run", report=False)
+    about = next(m for m in study.manifests(run) if m["arm"] == "none")
+    assert about["end"]["hash"] != about["start"]["hash"]
+
+
+def test_answers_lost_on_the_way_are_made_again_by_training(
+    small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arm = {"name": "inj", "kind": "inject", "targets": "qab"}
+    config = small(arms=[arm], train={"seeds": [0]}, budget={"max_updates_until_gate": 20})
+    run = study.run_arms(config, tmp_path / "run", report=False)
+    before = {name: run.table(name) for name in ("align_gates", "align_cells")}
+    whole = weights(run.path, "inj@qab")
+
+    def damage(step: int) -> None:
+        part = run.unit_path(f"inj/qab/seed0/step-{step}") / "fiction_answers.parquet"
+        part.write_bytes(part.read_bytes()[:-30])
+
+    damage(7)
+    (run.unit_path("inj/qab/seed0/step-9") / "done.json").write_text("{")
+    with pytest.warns(UserWarning, match="inj/qab/seed0 after 7 updates are damaged"):
+        study.run_arms(config, run.path, report=False)
+    again = weights(run.path, "inj@qab")
+    assert all(torch.equal(whole[name], again[name]) for name in whole)
+    assert all(run.table(name).equals(frame) for name, frame in before.items())
+    # What was asked at the end is asked of the weights that are there.
+    damage(20)
+    monkeypatch.setattr("polylore.training.continued.loop._Run.go", _never)
+    study.run_arms(config, run.path, report=False)
+    assert all(run.table(name).equals(frame) for name, frame in before.items())
+
+
+def _never(*_: Any, **__: Any) -> None:
+    raise AssertionError("trained again")
+
+
+def test_other_weights_before_it_are_noticed(finished, tmp_path: Path) -> None:
+    _, config, out = finished
+    copy = tmp_path / "run"
+    shutil.copytree(out, copy)
+    path = copy / "arms" / "cpt_B" / "seed-0" / "arm.json"
+    path.write_text(path.read_text().replace('"end": {\n    "hash": "', '"end": {\n    "hash": "0'))
+    folder = copy / "arms" / "cpt_B+inj@qab" / "seed-0" / "identity.json"
+    folder.write_text(folder.read_text().replace('"start": "', '"start": "0'))
+    with pytest.raises(RunError, match="start: "):
+        study.run_arms(config, copy, report=False)
 
 
 def test_a_gate_that_passes_ends_the_injection_and_one_that_does_not_is_kept(
@@ -213,6 +298,30 @@ def test_a_gate_that_passes_ends_the_injection_and_one_that_does_not_is_kept(
     row = run.table("align_arms").filter(arm="inj/qab").row(0, named=True)
     assert (row["updates"], row["stopped"]) == (2, "gate")
     assert run.table("align_cells").filter(model="inj/qab/seed0")["step"].unique().to_list() == [2]
+
+
+def test_arms_of_one_run_for_all_targets_are_judged_target_by_target(
+    small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arms = [
+        {"name": "cpt_B", "kind": "cpt", "lang": "qab"},
+        {"name": "row", "kind": "inject", "design": "row", "updates": 4},
+        {"name": "cpt_row", "kind": "seq", "stages": ["cpt_B", "row"]},
+    ]
+    run = study.run_arms(small(arms=arms, train={"seeds": [0]}), tmp_path / "run", report=False)
+    claims = run.table("align_claims").filter(pl.col("level").str.starts_with("conductivity"))
+    keys = set(claims.select("arm", "minus", "level", "group").iter_rows())
+    poor, equal = "conductivity", "conductivity at equal updates"
+    pairs = ("qaa>qab", "qaa>qac")
+    assert keys == {
+        *((arm, "0.5 of a perfect carry-over", poor, pair)
+          for arm in ("row", "cpt_B>row") for pair in pairs),
+        *(("cpt_B>row", "row", level, pair) for level in (poor, equal) for pair in pairs),
+    }  # fmt: skip
+    # Four updates teach nothing.
+    assert set(claims["verdict"]) == {"open"}
+    assert claims["reason"].str.starts_with("gate not passed: ").all()
+    assert claims["delta"].null_count() == claims.height
 
 
 def test_lora_trains_few_weights_and_leaves_an_ordinary_model(small, tmp_path: Path) -> None:
@@ -257,6 +366,10 @@ def test_compare_prints_the_diff_and_refuses_what_is_confounded(finished) -> Non
     refused = CliRunner().invoke(cli, [*words, "--factor", "rate"])
     assert refused.exit_code != 0
     assert "no siblings: more than rate differs" in str(refused.exception)
+    with pytest.raises(ConfigError, match="no siblings"):
+        polylore.compare_arms(out, "cpt_B", "base_mix", factor="rate")
+    made = polylore.compare_arms(out, "cpt_B", "base_mix")
+    assert set(made["arm"]) == {"cpt_B"}
     marked = CliRunner().invoke(cli, [*words, "--factor", "rate", "--allow-confounded"])
     assert marked.exit_code == 0
     assert "CONFOUNDED" in marked.output
@@ -279,5 +392,15 @@ def test_the_report_shows_arms_and_is_made_of_tables_alone(finished) -> None:
     page = next(page for page in made.pages if page.id == "arms")
     titles = [block.title for block in page.blocks if hasattr(block, "title")]
     assert titles == ["Trainings", "Siblings", "Budgets by language", "Text that no model was told"]
+    claims = tables["align_claims"].filter(m=0.05)
+    sentences = [one.text.removesuffix(".").lower() for one in made.findings]
+    for claim, own in claims.group_by("claim"):
+        at = sentences.index(claim[0].lower())  # once, whatever the number of comparisons
+        assert sentences.count(claim[0].lower()) == 1
+        n = dict(own["verdict"].value_counts().iter_rows())
+        refuted = n.get("contradicted", 0) + n.get("equivalent", 0)
+        said = f"confirmed {n.get('confirmed', 0)}, undecided {n.get('open', 0)}, not confirmed"
+        assert f"Of {own.height} comparisons" in made.findings[at].detail
+        assert f"{said} {refuted}; margin 0.05" in made.findings[at].detail
     refused = CliRunner().invoke(cli, ["align", "report", str(out), "--pivot", "qab"])
     assert "give it --draws, --seed and --margins" in str(refused.exception)

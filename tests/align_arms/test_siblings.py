@@ -19,6 +19,7 @@ def manifest(arm: str, seed: int = 0, **changes: Any) -> dict[str, Any]:
         "targets": [], "target": None,
         "train": {"learning_rate": 0.001, "global_batch": 8}, "method": {"name": "full"},
         "budget": {"updates": 10, "until": "end", "match": "total"}, "versions": {"torch": "2"},
+        "machine": {"device": "cpu", "dtype": "float32", "code": "c"},
         "spent": {"updates": 10, "input_tokens": 1000, "loss_tokens": 900, "seconds": 1.0,
                   "by_language": {"qaa": {"input_tokens": 1000}}},
     }  # fmt: skip
@@ -49,6 +50,9 @@ def test_arms_with_other_text_are_siblings() -> None:
         ({"train__learning_rate": 0.002}, "train.learning_rate: 0.001 there, 0.002 here"),
         ({"start__hash": "other"}, "start"),
         ({"versions__torch": "3"}, "versions.torch"),
+        ({"machine__dtype": "bfloat16"}, "machine.dtype"),
+        ({"machine__device": "cuda"}, "machine.device"),
+        ({"machine__code": "d"}, "machine.code"),
         ({"method__name": "lora"}, "method.name"),
         ({"spent__input_tokens": 1020}, "budgets differ by 2.0%"),
         ({"spent__updates": 11}, "budgets differ by 9.1%"),
@@ -71,6 +75,44 @@ def test_a_factor_allows_its_own_part_only() -> None:
     after = manifest("a", start__hash="x", data__hash="b")
     assert row(after, manifest("b"), "start")["siblings"]
     assert not row(after, manifest("b"), "replay")["siblings"]
+
+
+def test_training_may_change_what_is_read_but_not_how_it_is_learned() -> None:
+    assert row(manifest("a", kind="itune"), manifest("b"), "training")["siblings"]
+    faster = row(manifest("a", train__learning_rate=0.002), manifest("b"), "training")
+    assert faster["beyond"] == ["train.learning_rate: 0.001 there, 0.002 here"]
+    assert not row(manifest("a", method__name="lora"), manifest("b"), "training")["siblings"]
+    assert not row(manifest("a", spent__updates=11), manifest("b"), "training")["siblings"]
+
+
+def test_beside_no_training_everything_but_the_start_may_differ() -> None:
+    nothing = manifest("none", kind="none", budget__updates=0, machine={}, spent__updates=0)
+    arm = manifest("a", train__learning_rate=0.002, method__name="lora")
+    found = row(arm, nothing, "training")
+    assert found["siblings"]
+    assert found["budget"] is None
+    assert not row(manifest("a", start__hash="x"), nothing, "training")["siblings"]
+    assert not row(manifest("a", versions__torch="3"), nothing, "training")["siblings"]
+
+
+def injection(arm: str, injected: int, updates: int = 10, **changes: Any) -> dict[str, Any]:
+    read = {lang: {"input_tokens": 9, "injected": injected} for lang in ("qaa", "qab")}
+    return manifest(arm, kind="inject", spent__by_language=read, spent__updates=updates,
+                    budget__updates=updates, data__hash="d", **changes)  # fmt: skip
+
+
+def test_replay_is_compared_at_equal_exposures() -> None:
+    plain = injection("inj", 40)
+    half = injection("half", 20, design__replay=0.5)
+    found = row(half, plain, "replay")
+    assert found["beyond"] == ["exposures of injected facts differ by 50.0%"]
+    twice = row(injection("twice", 40, 20, design__replay=0.5), plain, "replay")
+    assert twice["siblings"]
+    assert twice["budget"] == 0
+    # Until a gate passes, what is equal is the gate.
+    gated = {"budget__until": "gate 0.9"}
+    both = injection("half", 20, design__replay=0.5, **gated), injection("inj", 40, **gated)
+    assert row(*both, "replay")["siblings"]
 
 
 def test_budgets_of_the_target_count_where_they_are_matched() -> None:

@@ -76,6 +76,9 @@ def heavy_after(code: str) -> set[str]:
 
 def test_import_is_light() -> None:
     assert heavy_after("import polylore") == set()
+    configs = "ArmsConfig", "AlignConductConfig", "AlignEvaluateConfig"
+    named = heavy_after("; ".join(["import polylore", *(f"polylore.{name}" for name in configs)]))
+    assert not named & TORCH_FAMILY
 
 
 def test_help_is_light() -> None:

@@ -121,6 +121,20 @@ def test_lock_keeps_a_second_process_out(tmp_path: Path) -> None:
         pass
 
 
+def test_what_a_living_process_writes_is_left_alone(tmp_path: Path) -> None:
+    run = RunFolder.open(tmp_path, "trace", CONFIG, {})
+    half = tmp_path / "units" / ".tmp-1-a"
+    with run.lock():
+        half.mkdir(parents=True)
+        (half / "answers.parquet").write_bytes(b"half")
+        second = RunFolder.open(tmp_path, "trace", CONFIG, {})
+        with pytest.raises(RunError, match="Another process"), second.lock():
+            pass
+        assert (half / "answers.parquet").exists()
+    with second.lock():  # nobody writes it any more
+        assert not half.exists()
+
+
 def test_missing_run_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="no run folder"):
         RunFolder.load(tmp_path / "nowhere")

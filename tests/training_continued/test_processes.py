@@ -1,6 +1,7 @@
 """Several processes, several parts, weights in one place or spread: the same training."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -22,19 +23,17 @@ WAYS = {
 }
 
 
-@pytest.fixture(scope="module")
-def runs(folder, tmp_path_factory):
-    """The run of one process, and those of two."""
-    out = tmp_path_factory.mktemp("runs")
-    values = WAYS["parts"] | {"execution": {"update_norm_every": 1}}
-    reader = Sums(out / "alone.json")
-    continue_training(folder, make_stream(), out / "alone", make_config(**values), readers=[reader])
-    words = [str(out / "store"), str(folder), str(out), json.dumps(WAYS)]
+def two_processes(folder: Path, out: Path, ways: dict, **environment: str) -> None:
+    """Train in all these ways with two processes."""
+    words = [str(out / "store"), str(folder), str(out), json.dumps(ways)]
     command = [sys.executable, "-W", "ignore", str(SCRIPT)]
     both = [
-        subprocess.Popen([*command, str(rank), "2", *words], stderr=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            [*command, str(rank), "2", *words], stderr=subprocess.PIPE, text=True,
+            env=os.environ | environment,
+        )
         for rank in range(2)
-    ]
+    ]  # fmt: skip
     try:
         for process in both:
             _, errors = process.communicate(timeout=300)
@@ -43,6 +42,16 @@ def runs(folder, tmp_path_factory):
         for process in both:
             process.kill()
             process.communicate()
+
+
+@pytest.fixture(scope="module")
+def runs(folder, tmp_path_factory):
+    """The run of one process, and those of two."""
+    out = tmp_path_factory.mktemp("runs")
+    values = WAYS["parts"] | {"execution": {"update_norm_every": 1}}
+    reader = Sums(out / "alone.json")
+    continue_training(folder, make_stream(), out / "alone", make_config(**values), readers=[reader])
+    two_processes(folder, out, WAYS)
     return out
 
 
@@ -70,3 +79,9 @@ def test_accumulation_changes_nothing(runs, folder, tmp_path):
     one, two = read_updates(runs / "alone"), read_updates(out)
     np.testing.assert_allclose(one["loss"], two["loss"], atol=1e-5)
     assert one["loss_tokens"].equals(two["loss_tokens"])
+
+
+def test_processes_wait_for_one_that_reads_longer_than_an_exchange_may_take(folder, tmp_path):
+    # An exchange may take 8 seconds, and the first process reads alone for 10.
+    two_processes(folder, tmp_path, {"run": {"updates": 3}}, TIMEOUT="8", SLOW="10")
+    assert read_updates(tmp_path / "run").height == 3

@@ -44,6 +44,7 @@ def run(
         raise ConfigError(f"Give a YAML file of arms, or a built-in run ({names}).")
     config = read_config(ArmsConfig, ALIGN_RUNS.file(study), settings, flags)
     from polylore.studies.align.arms.study import plan, prepare, run_arms
+    from polylore.studies.align.arms.work import is_main
 
     if dry_run:
         with tempfile.TemporaryDirectory() as nowhere:
@@ -55,6 +56,8 @@ def run(
             allow_confounded=allow_confounded, force=force,
             tell=lambda line: click.echo(line, err=True),
         )  # fmt: skip
+    if not is_main():
+        return
     arms = made.table("align_arms")
     capped = arms.filter(arms["stopped"] == "cap")["run_id"].to_list()
     if capped:
@@ -84,20 +87,10 @@ def compare(folder: Path, arm: str, minus: str, factor: str, allow_confounded: b
     --allow-confounded says so.
     """
     from polylore.cli.output import show_frame
-    from polylore.studies.align.arms.study import check_pair, compare_arms, manifests, open_arms_run
+    from polylore.studies.align.arms.study import compare_arms
 
-    opened, config = open_arms_run(folder)
-    found = check_pair(manifests(opened), arm, minus, factor)
-    for sentence in found["differs"]:
-        mark = "  NOT DECLARED" if sentence in found["beyond"] else ""
-        click.echo(f"{sentence}{mark}")
-    if found["budget"] is not None:
-        click.echo(f"budgets differ by {found['budget']:.2%} at most")
-    if not found["siblings"] and not allow_confounded:
-        raise ConfigError(
-            f"{arm} and {minus} are no siblings: more than {factor} differs "
-            f"({'; '.join(found['beyond'][:5])}); give --allow-confounded to compare them anyway."
+    show_frame(
+        compare_arms(
+            folder, arm, minus, factor=factor, allow_confounded=allow_confounded, tell=click.echo
         )
-    if not found["siblings"]:
-        click.echo("CONFOUNDED: a difference is not the effect of one factor.")
-    show_frame(compare_arms(opened, config, arm, minus))
+    )

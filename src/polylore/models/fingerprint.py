@@ -5,7 +5,7 @@ Specification of `trace`, section 4.1, duplicates (b).
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,8 +70,15 @@ def fingerprint(folder: str | Path) -> list[TensorPrint]:
     return fold_tied(tensor_print(name, tensor) for name, tensor in read_tensors(Path(folder)))
 
 
-def fingerprint_model(model: Any) -> list[TensorPrint]:
+def fingerprint_model(
+    model: Any, formats: Mapping[str, torch.dtype] | None = None
+) -> list[TensorPrint]:
     """Fingerprints of a model in memory: those of the folder that `save_pretrained` would write.
+
+    Args:
+        model: of transformers.
+        formats: number formats to write tensors in, by name, if not as they are: a model that was
+            read from bfloat16 into float32 has the fingerprints of its files only in bfloat16.
 
     Raises:
         ModelError: the model is not one that transformers can save.
@@ -83,7 +90,11 @@ def fingerprint_model(model: Any) -> list[TensorPrint]:
             f"{type(model).__name__} is not a model of transformers, so polylore does not know how "
             "it would be saved."
         )
-    return fold_tied(tensor_print(name, tensor) for name, tensor in _as_saved(model).items())
+    wanted = formats or {}
+    return fold_tied(
+        tensor_print(name, tensor.to(wanted.get(name, tensor.dtype)))
+        for name, tensor in _as_saved(model).items()
+    )
 
 
 def _as_saved(model: Any) -> dict[str, torch.Tensor]:

@@ -15,6 +15,7 @@ the marker names. A folder's mere existence never means "done".
 
 import hashlib
 import re
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,8 +58,6 @@ class RunFolder:
         if run is None:
             run = cls(Path(path), describe(kind, config, inputs))
             write_json(run.manifest, run.path / "manifest.json")
-        if (run.path / "units").is_dir():
-            clear_temporary(run.path / "units")
         return run
 
     @classmethod
@@ -122,7 +121,7 @@ class RunFolder:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the folder for one process at a time.
+        """Hold the folder for one process at a time; what a killed one left half-written goes.
 
         Raises:
             RunError: another process is working in it.
@@ -137,6 +136,7 @@ class RunFolder:
                 f"Another process is working in {self.path}; wait until it ends."
             ) from error
         try:
+            clear_temporary(self.path / "units")
             yield
         finally:
             lock.release()
@@ -176,6 +176,10 @@ class RunFolder:
                 write_parquet(tables.ALL[name].validate(frame), part)
                 marker["tables"][name] = {"rows": frame.height, "sha256": sha256_file(part)}
             write_json(marker, folder / "done.json")
+
+    def forget_unit(self, unit: str) -> None:
+        """Remove a unit's rows, whether it was finished or not."""
+        shutil.rmtree(self.unit_path(unit), ignore_errors=True)
 
     def units(self) -> list[str]:
         """Names of all units that have a marker, sorted."""

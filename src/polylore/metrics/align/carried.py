@@ -4,13 +4,13 @@ Seeds are drawn first, then subjects; the same draws of subjects serve all seeds
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from polylore.metrics.align.claims import verdicts
+from polylore.metrics.align.claims import unjudged, verdicts
 from polylore.metrics.align.conduct import cd_draws
 from polylore.metrics.align.hops import books, grade
 from polylore.metrics.index import Array
@@ -32,10 +32,23 @@ class Carried:
     target: str
     by_seed: Mapping[int, Array]
     """(1 + D,): the estimate, then draws of subjects; null where nothing is known in the source."""
+    passed: Mapping[int, bool | None] = field(default_factory=dict)
+    """Whether the gate was passed, by seed; null where it was not asked."""
+
+    @property
+    def failed(self) -> list[int]:
+        """Seeds that did not pass: what was taught was not learned, so nothing could be carried."""
+        return [seed for seed in self.by_seed if not self.passed.get(seed, True)]
 
 
 def carried(
-    answers: pl.DataFrame, facts: pl.DataFrame, valid: pl.DataFrame, *, draws: int, seed: int
+    answers: pl.DataFrame,
+    facts: pl.DataFrame,
+    valid: pl.DataFrame,
+    *,
+    draws: int,
+    seed: int,
+    gates: pl.DataFrame | None = None,
 ) -> list[Carried]:
     """Conductivity of every arm at the last step of every run, by the default scoring.
 
@@ -45,6 +58,7 @@ def carried(
         valid: source, target and fact_id of the facts that can show conduction.
         draws: draws of subjects.
         seed: their seed.
+        gates: arm, source, target, seed and gate_pass, if claims are to rest on runs that passed.
     """
     find = books(facts)
     last = answers.filter(pl.col("step") == pl.col("step").max().over("run_id"))
@@ -53,17 +67,21 @@ def carried(
     for (arm, source, target), group in last.group_by(keys, maintain_order=True):
         own = valid.filter((pl.col("source") == source) & (pl.col("target") == target))
         by_seed = {}
-        for (number,), rows in group.group_by(["seed"], maintain_order=True):
-            graded = grade(rows, find(str(source), str(target)), "default")
+        passed: dict[int, bool | None] = {}
+        if gates is not None:
+            rows = gates.filter(arm=arm, source=source, target=target)
+            passed = dict(rows.select("seed", "gate_pass").iter_rows())
+        for (number,), asked in group.group_by(["seed"], maintain_order=True):
+            graded = grade(asked, find(str(source), str(target)), "default")
             kept = graded.only(set(own["fact_id"]))
             by_seed[int(str(number))] = cd_draws(kept, draws, seed)
-        found.append(Carried(str(arm), str(source), str(target), by_seed))
+        found.append(Carried(str(arm), str(source), str(target), by_seed, passed))
     return found
 
 
 def poor(one: Carried, margins: Sequence[float], seed: int) -> list[Row]:
     """The claim that conductivity is below half of a perfect one."""
-    values = np.stack(list(one.by_seed.values()))
+    values = {number: own - POOR for number, own in one.by_seed.items()}
     about = {
         "claim": "facts taught in one language are poorly known in the other",
         "arm": one.arm,
@@ -72,7 +90,7 @@ def poor(one: Carried, margins: Sequence[float], seed: int) -> list[Row]:
         "group": f"{one.source}>{one.target}",
         "siblings": True,
     }
-    return _judged(about, values - POOR, margins, seed, up=False)
+    return _judged(about, values, [one], margins, seed, up=False)
 
 
 def equally_long(answers: pl.DataFrame, arm: str, minus: str) -> pl.DataFrame:
@@ -102,7 +120,7 @@ def improved(
     shared = [number for number in arm.by_seed if number in minus.by_seed]
     if not shared:
         return []
-    values = np.stack([arm.by_seed[number] - minus.by_seed[number] for number in shared])
+    values = {number: arm.by_seed[number] - minus.by_seed[number] for number in shared}
     about = {
         "claim": "the treatment before the injection makes facts carry over better",
         "arm": arm.arm,
@@ -111,15 +129,32 @@ def improved(
         "group": f"{arm.source}>{arm.target}",
         "siblings": siblings,
     }
-    return _judged(about, values, margins, seed, up=True)
+    return _judged(about, values, [arm, minus], margins, seed, up=True)
 
 
 def _judged(
-    about: Row, values_SD: Array, margins: Sequence[float], seed: int, *, up: bool
+    about: Row,
+    by_seed: Mapping[int, Array],
+    arms: Sequence[Carried],
+    margins: Sequence[float],
+    seed: int,
+    *,
+    up: bool,
 ) -> list[Row]:
-    """Rows of ALIGN_CLAIMS; none where a seed knows nothing in the source."""
-    if np.isnan(values_SD).any():
-        return []
+    """Rows of ALIGN_CLAIMS; open with the reason where a seed cannot tell.
+
+    Seeds are never left out: which of them fail depends on what is to be judged.
+    """
+    failed = [
+        f"{one.arm} seed {number}" for one in arms for number in one.failed if number in by_seed
+    ]
+    if failed:
+        return unjudged(about, f"gate not passed: {', '.join(failed)}", margins, up=up)
+    empty = [str(number) for number, own in by_seed.items() if np.isnan(own[0])]
+    if empty:
+        reason = f"nothing is known in the source: seed {', '.join(empty)}"
+        return unjudged(about, reason, margins, up=up)
+    values_SD = np.stack(list(by_seed.values()))
     size, draws = len(values_SD), values_SD.shape[1] - 1
     drawn = values_SD[0, 1:]
     if size > 1:

@@ -18,6 +18,9 @@ from polylore.metrics.align.effects import (
 from polylore.metrics.index import Array
 from polylore.tables.align import CLAIMS
 
+LOST = 0.05
+"""Share of draws without a value from which on there is no interval."""
+
 
 @dataclass(frozen=True)
 class Claim:
@@ -86,7 +89,8 @@ def family(rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
     """
     corrected = [dict(row) for row in rows]
     for m in dict.fromkeys(row["m"] for row in rows):
-        own = [row for row in corrected if row["m"] == m]
+        # What is not judged is no test, so it makes no other one stricter.
+        own = [row for row in corrected if row["m"] == m and row.get("p_holm") is not None]
         for row, p in zip(own, _holm([row["p_holm"] for row in own]), strict=True):
             row["p_holm"] = p
     return CLAIMS.build(corrected)
@@ -127,11 +131,22 @@ def judged(
 def verdicts(
     about: Mapping[str, Any], delta: float, drawn_D: Array, margins: Sequence[float], *, up: bool
 ) -> list[dict[str, Any]]:
-    """Rows of ALIGN_CLAIMS about one difference, one per margin; none without draws."""
-    lo, hi = ends(drawn_D)
+    """Rows of ALIGN_CLAIMS about one difference, one per margin; none without draws.
+
+    Draws without a value are left out and counted; if they are more than `LOST` of all, what is
+    left is no fair sample, and the interval is null.
+    """
+    if not len(drawn_D):
+        return []
+    lost = int(np.isnan(drawn_D).sum())
+    if lost > LOST * len(drawn_D):
+        reason = f"{lost} of {len(drawn_D)} draws have no value"
+        return unjudged(about, reason, margins, up=up, delta=delta, lost=lost)
+    kept = drawn_D[~np.isnan(drawn_D)]
+    lo, hi = ends(kept)
     if lo is None or hi is None:
         return []
-    side = drawn_D if up else -drawn_D
+    side = kept if up else -kept
     return [
         {
             **about,
@@ -142,9 +157,25 @@ def verdicts(
             "hi": hi,
             "verdict": verdict(lo, hi, m, up=up),
             "p_holm": float((1 + (side <= m).sum()) / (1 + len(side))),
+            "lost": lost,
         }
         for m in margins
     ]
+
+
+def unjudged(
+    about: Mapping[str, Any],
+    reason: str,
+    margins: Sequence[float],
+    *,
+    up: bool,
+    delta: float | None = None,
+    lost: int | None = None,
+) -> list[dict[str, Any]]:
+    """Rows of ALIGN_CLAIMS about a claim that nothing can be said about: open, with the reason."""
+    direction = "up" if up else "down"
+    row = {**about, "direction": direction, "delta": delta, "lost": lost, "reason": reason}
+    return [row | {"m": m, "verdict": "open"} for m in margins]
 
 
 def _holm(p: Sequence[float]) -> list[float]:

@@ -13,6 +13,8 @@ from polylore.metrics.bootstrap import divide, interval
 from polylore.metrics.index import Array
 from polylore.tables.fiction import CONDUCTIVITY, RUN_KEY
 
+FEWEST = 10
+"""Facts known in the source below which conductivity has a note."""
 SCORINGS = ("default", "paper")
 Row = dict[str, Any]
 
@@ -72,7 +74,10 @@ def _forms(graded: Graded, draws: int, seed: int) -> Row:
     n = len(graded.right_s)
     once = np.ones((1, n))
     made = _sampled(graded, once, graded.right_t, graded.named_t)
-    row: Row = {"n": n, "chance": graded.chance}
+    known = int(graded.right_s.sum())
+    row: Row = {"n": n, "chance": graded.chance, "known": known}
+    if known < FEWEST:
+        row["note"] = f"few_items: {known} known in the source"
     row |= {name: _number(values[0]) for name, values in made.items()}
     row["cd_rank"] = None
     if graded.ranked_t is not None:

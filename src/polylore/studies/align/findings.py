@@ -116,19 +116,37 @@ def _conducted(context: AlignContext) -> list[Finding]:
 
 
 def _claimed(context: AlignContext) -> list[Finding]:
+    """One finding per claim, over all arms, sets and languages; the table has each of them."""
     claims = context.table("align_claims")
     if claims is None:
         return []
     strictest = claims.filter(pl.col("m") == pl.col("m").max())
     found = []
-    for row in strictest.iter_rows(named=True):
-        ends = "" if row["lo"] is None else f" [{row['lo']:.3f}, {row['hi']:.3f}]"
+    for (claim,), rows in strictest.group_by(["claim"], maintain_order=True):
+        says = [_VERDICTS[verdict] for verdict in rows["verdict"]]
+        counts = ", ".join(f"{name} {says.count(name)}" for name in _SAID)
+        unjudged = rows["reason"].drop_nulls()
+        lost = (
+            f" {unjudged.len()} cannot be judged (first: {unjudged[0]})." if unjudged.len() else ""
+        )
         found.append(
             Finding(
-                f"{row['arm']} against {row['minus']}: {row['claim']} ({row['level']}).",
-                _VERDICTS[row["verdict"]],
-                f"Difference {row['delta']:.3f}{ends}, margin {row['m']}: {row['verdict']}."
-                + ("" if row["siblings"] else " Not proven to be siblings."),
+                f"{str(claim)[:1].upper()}{str(claim)[1:]}.",
+                _together(says),
+                f"Of {rows.height} comparisons (arms, sets and languages): {counts}; margin "
+                f"{rows['m'][0]}. Each is in the table Claims."
+                + lost
+                + ("" if rows["siblings"].all() else " Not all are proven to be siblings."),
             )
         )
     return found
+
+
+_SAID: tuple[Verdict, ...] = ("confirmed", "undecided", "not confirmed")
+
+
+def _together(says: list[Verdict]) -> Verdict:
+    """The rule of `polylore.report.verdicts`: confirmed in all, or in none and refuted in one."""
+    if set(says) == {"confirmed"}:
+        return "confirmed"
+    return "undecided" if "confirmed" in says or set(says) == {"undecided"} else "not confirmed"

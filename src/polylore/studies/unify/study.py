@@ -73,7 +73,8 @@ def _with_best_rates(
     _refuse_twins(tasks)
     trying = RunFolder.open(run.path / FOLDER, KIND, config.question(), inputs)
     what = "learning rates tried"
-    _train_all(trying, tasks, MEASURE, config.execution, FOLDER, progress, what)
+    with trying.lock():
+        _train_all(trying, tasks, MEASURE, config.execution, FOLDER, progress, what)
     return best_rates(chosen, trying)
 
 

@@ -22,6 +22,7 @@ from polylore.models.live import undisturbed, unwrap
 from polylore.tables import raw
 from polylore.tables.continued import UPDATES
 from polylore.training import checkpoint, machine
+from polylore.training.code import code_digest
 from polylore.training.continued.begin import Adapter, begin, check_length, load
 from polylore.training.continued.config import ContinueConfig
 from polylore.training.continued.processes import Processes
@@ -130,6 +131,15 @@ def _forget_unbegun(out: Path) -> None:
             path.unlink()
 
 
+def _note_machine(manifest: Manifest, processes: Processes) -> None:
+    """Where and by which code it is trained; a run that was resumed elsewhere names both."""
+    found = manifest.values.get("machine", {})
+    for name, value in (("device", processes.device.type), ("code", code_digest())):
+        known = found.get(name, [])
+        found = {**found, name: known if value in known else [*known, value]}
+    manifest.add(machine=found)
+
+
 class _Run:
     """One process's part in the training of one model."""
 
@@ -167,6 +177,8 @@ class _Run:
             self.settings, moments = begin(config, start, stream, self.model, processes.device)
             if processes.main:
                 manifest.add(optimizer=self.settings.plain())
+        if processes.main:
+            _note_machine(manifest, processes)
         self.updater = Updater(self.model, call, stream, self.settings, processes, config)
         if state:
             made = self.settings.made + state.step
@@ -253,6 +265,8 @@ class _Run:
         """Read the model and save what is due at this state; the state if a reader ends here."""
         due = [reader for reader in readers if reader.due(self.t)]
         wish = bool(self._read(due)) if due else False
+        if due:
+            self.processes.wait()  # only one of them may have been at work
         ends, interrupted = self.processes.any([wish, stopped.is_set()])
         if ends and self.processes.main:
             self.manifest.add(ended=self.t)
@@ -262,6 +276,7 @@ class _Run:
         regular = self.t > 0 and self.t % self.config.execution.state_every == 0
         if kept or burnt or regular or interrupted:
             self._save(checkpoint_too=kept)
+            self.processes.wait()
         if interrupted and not last:
             raise KeyboardInterrupt
         return self.t if ends else None

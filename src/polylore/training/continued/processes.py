@@ -5,6 +5,8 @@ all of them.
 """
 
 from contextlib import AbstractContextManager, nullcontext
+from datetime import timedelta
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,25 @@ from accelerate import Accelerator
 
 from polylore.corpus.injection.format import Tokens
 from polylore.errors import ConfigError
+
+PATIENCE = timedelta(days=30)
+"""How long processes wait for one that works alone; one that dies ends the others' wait at once."""
+
+
+def wait() -> None:
+    """Wait for all other processes, however long one of them works alone.
+
+    Exchanges of gradients time out after minutes, so that a process that hangs is noticed. One that
+    asks the model or writes its weights may take hours, so the others wait for it apart from them.
+    """
+    if torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1:
+        torch.distributed.barrier(group=_patient())
+
+
+@cache
+def _patient() -> Any:
+    """The same processes, waiting on their CPUs; all of them must come here together."""
+    return torch.distributed.new_group(backend="gloo", timeout=PATIENCE)
 
 
 class Processes:
@@ -35,8 +56,8 @@ class Processes:
         return self.rank == 0
 
     def wait(self) -> None:
-        """Wait for all others."""
-        self.accelerator.wait_for_everyone()
+        """Wait for all others (`wait`)."""
+        wait()
 
     def place(self, model: Any) -> Any:
         """Put a model where it is to be trained; returns what is to be called.

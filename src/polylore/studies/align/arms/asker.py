@@ -15,7 +15,7 @@ from polylore.studies.align.arms.material import Material
 from polylore.studies.align.arms.recipe import Kitchen
 from polylore.studies.align.arms.shuffled import told_facts
 from polylore.studies.align.arms.tokenised import Document
-from polylore.studies.align.arms.tree import Node
+from polylore.studies.align.arms.tree import Node, name_without_target
 from polylore.studies.align.asking.sheet import Sheet, sheet_of
 from polylore.studies.align.conducting.score import taught
 from polylore.studies.align.conducting.sheet import ConductSheet
@@ -77,7 +77,7 @@ class Asker:
         """Answers about invented facts of some targets; table FICTION_ANSWERS."""
         run = {
             "run_id": node.run_id(seed),
-            "arm": arm_name(node),
+            "arm": name_without_target(node.name, node.targets),
             "seed": seed,
             "step": step,
             "design": node.arm.design if node.arm else "pair",
@@ -119,11 +119,6 @@ class Asker:
                 if value is not None:
                     found[component] = min(value, found.get(component, 1.0))
         return found
-
-
-def arm_name(node: Node) -> str:
-    """Name of an arm in tables of conductivity, which name its target themselves."""
-    return node.name.removesuffix(f"/{node.targets[0]}") if len(node.targets) == 1 else node.name
 
 
 def _loss(lm: LanguageModel, documents: Sequence[Document]) -> tuple[float, int]:

@@ -20,6 +20,10 @@ SPARES = (
     Claim("mixed pretraining spares other languages in the mix", "others_in", up=True),
     Claim("mixed pretraining spares languages outside the mix", "others_out", up=True),
 )
+TUNED = {
+    True: "instruction tuning helps a language that it is in",
+    False: "instruction tuning helps a language that it is not in",
+}
 
 
 @dataclass(frozen=True)
@@ -55,12 +59,12 @@ def comparisons(
         elif arm["kind"] == "mix" and minus["kind"] == "cpt":
             target, claims = minus["target"], SPARES
         elif arm["kind"] == "itune":
-            spoken = sorted(inside)
+            # Not `inside`, which holds replayed languages, too.
+            spoken = set(arm["design"]["lang"] or ())
             claims = tuple(
-                Claim(f"instruction tuning in {', '.join(spoken)} helps {lang}", f"lang:{lang}",
-                      up=True)
+                Claim(TUNED[lang in spoken], f"lang:{lang}", up=True)
                 for lang in sorted(_asked_languages(manifests))
-            )  # fmt: skip
+            )
         yield Judged(pair, ok, target, inside, claims)
 
 

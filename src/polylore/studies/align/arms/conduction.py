@@ -19,6 +19,7 @@ from polylore.metrics.align.carried import (
 from polylore.studies.align.arms.comparisons import Judged
 from polylore.studies.align.arms.config import ArmsConfig
 from polylore.studies.align.arms.siblings import Manifest
+from polylore.studies.align.arms.tree import name_without_target
 
 
 def conduction_claims(
@@ -26,9 +27,14 @@ def conduction_claims(
     worlds: Mapping[str, World],
     compared: Sequence[Judged],
     manifests: Sequence[Manifest],
+    conductivity: pl.DataFrame,
     config: ArmsConfig,
 ) -> list[dict[str, Any]]:
-    """Claim P4: conductivity is poor, and treatments before the injection hardly improve it."""
+    """Claim P4: conductivity is poor, and treatments before the injection hardly improve it.
+
+    Rows are open, with the reason, where a run did not pass its gate in the end. At equal updates
+    the gate at the end counts, too: before that, arms are compared on their way to it.
+    """
     facts = pl.concat([world.facts for world in worlds.values()]).unique(maintain_order=True)
     valid = pl.concat(
         [
@@ -52,25 +58,35 @@ def conduction_claims(
     if not injected.height:
         return []
     score = config.score
+    gates = conductivity.filter(
+        (pl.col("subset") == "valid")
+        & (pl.col("scoring") == "default")
+        & (pl.col("step") == pl.col("step").max().over("run_id"))
+    )
 
     def by_key(own: pl.DataFrame) -> dict[tuple[str, str], Carried]:
-        found = carried(own, facts, valid, draws=score.draws, seed=score.seed)
+        found = carried(own, facts, valid, draws=score.draws, seed=score.seed,
+                        gates=gates)  # fmt: skip
         return {(one.arm, one.target): one for one in found}
 
     passed = by_key(injected)
     rows: list[dict[str, Any]] = []
     for one in passed.values():
         rows += poor(one, score.margins, score.seed)
+    by_name = {m["arm"]: m for m in manifests}
     for pair in compared:
         if pair.pair.factor != "start":
             continue
-        arm, _, target = pair.pair.arm.rpartition("/")
-        minus = pair.pair.minus.rpartition("/")[0]
+        arm, minus = (
+            name_without_target(name, by_name[name]["targets"])
+            for name in (pair.pair.arm, pair.pair.minus)
+        )
         equal = by_key(equally_long(injected, arm, minus))
-        for level, found in ((LEVEL, passed), (EQUAL, equal)):
-            if (arm, target) in found and (minus, target) in found:
-                rows += improved(
-                    found[arm, target], found[minus, target], score.margins, score.seed,
-                    siblings=pair.siblings, level=level,
-                )  # fmt: skip
+        for target in by_name[pair.pair.arm]["targets"]:
+            for level, found in ((LEVEL, passed), (EQUAL, equal)):
+                if (arm, target) in found and (minus, target) in found:
+                    rows += improved(
+                        found[arm, target], found[minus, target], score.margins, score.seed,
+                        siblings=pair.siblings, level=level,
+                    )  # fmt: skip
     return rows

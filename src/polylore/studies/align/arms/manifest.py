@@ -74,6 +74,17 @@ def describe(
     }
 
 
+def machine_of(folder: Path) -> dict[str, str]:
+    """How a training was computed: device, number format and code, as resolved when it was made."""
+    values = read_json(folder / "manifest.json")
+    made = values["machine"]
+    return {
+        "device": ", ".join(made["device"]),
+        "dtype": values["optimizer"]["dtype"],
+        "code": ", ".join(made["code"]),
+    }
+
+
 def spent(documents: pl.DataFrame) -> dict[str, dict[str, int]]:
     """What was read, by language: documents, input_tokens, loss_tokens, injected."""
     table = documents.group_by("lang", maintain_order=True).agg(

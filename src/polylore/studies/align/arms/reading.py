@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import polars as pl
@@ -9,6 +10,7 @@ import polars as pl
 from polylore.models import LanguageModel, wrap
 from polylore.runs import RunFolder
 from polylore.studies.align.arms.asker import Asker
+from polylore.studies.align.arms.config import ArmsConfig
 from polylore.studies.align.arms.manifest import exposure_rows
 from polylore.studies.align.arms.recipe import Budget
 from polylore.studies.align.arms.rows import ArmRows
@@ -32,6 +34,26 @@ def set_times(at: Sequence[int | str], updates: int) -> frozenset[int]:
     return frozenset(found)
 
 
+def on_curve(node: Node, cap: int, t: int) -> bool:
+    """Whether an injection is asked its facts after t updates."""
+    return node.kind == "inject" and (t % max(1, cap // CURVE) == 0 or t == cap)
+
+
+def steps_asked(config: ArmsConfig, node: Node, cap: int, made: int) -> list[int]:
+    """Updates after which a model is read while it is trained.
+
+    Args:
+        config: of the run.
+        node: the training.
+        cap: its updates, at most.
+        made: those that were made.
+    """
+    if config.execution.shard:
+        return []
+    times = set_times(config.eval.at, cap) | {cap}
+    return [t for t in range(1, made + 1) if t in times or on_curve(node, cap, t)]
+
+
 @dataclass
 class ArmReader:
     """Reads a model in training into units of the run; ends an injection when its gate passes."""
@@ -46,25 +68,25 @@ class ArmReader:
     """Documents of all that the training goes on from."""
     inherited: Collection[str]
     """Targets of injections before this one."""
-    sharded: bool = False
-    """Whether no process has the whole model; then it is asked afterwards."""
     wrapped: LanguageModel | None = None
 
     def due(self, t: int) -> bool:
         """Whether the model is read after t updates."""
-        return not self.sharded and t > 0 and (self._curve(t) or t in self._times)
+        return t in self._due
+
+    @cached_property
+    def _due(self) -> frozenset[int]:
+        cap = self.budget.updates
+        return frozenset(steps_asked(self.asker.config, self.node, cap, cap))
 
     @property
     def _times(self) -> frozenset[int]:
         return set_times(self.asker.config.eval.at, self.budget.updates) | {self.budget.updates}
 
-    def _curve(self, t: int) -> bool:
-        if self.node.kind != "inject":
-            return False
-        return t % max(1, self.budget.updates // CURVE) == 0 or t == self.budget.updates
-
     def resume(self, t: int) -> None:
-        """Units are written whole and again with the same rows, so nothing has to be cut."""
+        """Forget what was read later: an accelerator may not come to the same answers again."""
+        for step in range(t + 1, self.budget.updates + 1):
+            self.run.forget_unit(unit_name(self.node.run_id(self.seed), step))
 
     def read(self, moment: Any) -> bool:
         """Ask the model; True ends the training, because its gate has passed."""
@@ -88,7 +110,7 @@ class ArmReader:
         node, asker = self.node, self.asker
         parts: dict[str, pl.DataFrame] = {}
         passed = False
-        if self._curve(t) or last:
+        if on_curve(node, self.budget.updates, t) or last:
             parts |= self._conduct(lm, t, node.targets)
             if self.budget.gate and parts:
                 values: Mapping[str, float] = asker.gate(parts["fiction_answers"], node)

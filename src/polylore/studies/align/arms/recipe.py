@@ -1,5 +1,6 @@
 """What an arm reads: from its configuration to the rows of every update (`align`, 4.3 and 4.6)."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -212,29 +213,34 @@ class Kitchen:
         return [made[at] for at in order]
 
     def _injected(self, node: Node) -> list[Document]:
-        """Rows about invented facts, each once."""
+        """Rows about invented facts: every one so often as its world teaches it.
+
+        Runs with several targets share the rows of the source.
+        """
         arm = node.arm
         if arm is None:
             raise ConfigError("The start model injects nothing.")
         worlds = self.material.taught(arm)
-        seen: set[tuple[str, ...]] = set()
+        shared: Counter[tuple[str, ...]] = Counter()
         texts: dict[str, list[Text]] = {}
         form = self.config.eval.conduct.form
         for target in node.targets:
+            own: Counter[tuple[str, ...]] = Counter()
             for row in worlds[target].rows.iter_rows(named=True):
                 block = row["block"]
                 lang = {"source": row["source"], "target": row["target"]}.get(
                     block.partition("_")[0], SEVERAL
                 )
-                # Runs with several targets share the rows of the source.
-                key = (block, lang, row["prompt"], row["input"], row["response"], row["template"])
-                if lang == row["source"] and key in seen:
-                    continue
-                seen.add(key)
+                if lang == row["source"]:
+                    key = (block, row["prompt"], row["input"], row["response"])
+                    own[key] += 1
+                    if own[key] <= shared[key]:
+                        continue
+                    shared[key] += 1
                 given, learned = example(row["prompt"], row["input"], row["response"], form)
                 fact = row["fact_id"] if lang != SEVERAL else None
                 texts.setdefault(block, []).append((given, learned, lang, fact))
-        return [one for block, own in texts.items() for one in self.reader.documents(own, block)]
+        return [one for block, rows in texts.items() for one in self.reader.documents(rows, block)]
 
 
 def _scaled(ratio: Mapping[str, float], total: float) -> dict[str, float]:

@@ -94,10 +94,12 @@ def score_arms(
         }
         made |= conduct_tables(
             answers, worlds.values(), trained=trained, draws=config.score.draws,
-            seed=config.score.seed,
+            seed=config.score.seed, threshold=config.eval.gate,
         )  # fmt: skip
-        made |= with_taught_gates(made, answers, shuffled, manifests)
-        rows += conduction_claims(answers, worlds, compared, manifests, config)
+        made |= with_taught_gates(made, answers, shuffled, manifests, threshold=config.eval.gate)
+        rows += conduction_claims(
+            answers, worlds, compared, manifests, made["align_conductivity"], config
+        )
     made["align_claims"] = family(rows)
     for name, frame in made.items():
         run.write_table(name, frame)

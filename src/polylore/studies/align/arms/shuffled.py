@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 
 from polylore.facts.fiction.world import World
-from polylore.metrics.align.gates import gates, passed
+from polylore.metrics.align.gates import THRESHOLD, gates, passed
 from polylore.tables.fiction import CONDUCTIVITY, FICTION_FACTS, GATES, RUN_KEY
 
 
@@ -32,6 +32,8 @@ def with_taught_gates(
     answers: pl.DataFrame,
     taught: Mapping[str, Mapping[str, World]],
     manifests: Sequence[Mapping[str, Any]],
+    *,
+    threshold: float = THRESHOLD,
 ) -> dict[str, pl.DataFrame]:
     """Gates of runs with permuted answers by what they were taught.
 
@@ -42,6 +44,7 @@ def with_taught_gates(
         answers: table FICTION_ANSWERS.
         taught: worlds by run_id and target, with the rows that were taught.
         manifests: of all trainings.
+        threshold: share from which on a component passes.
 
     Returns:
         Both tables.
@@ -58,6 +61,7 @@ def with_taught_gates(
                     own.filter(pl.col("target") == target),
                     told_facts(world),
                     trained={run_id: manifest["components"]},
+                    threshold=threshold,
                 )
                 for target, world in taught[run_id].items()
                 if target in manifest["targets"]

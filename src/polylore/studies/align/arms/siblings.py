@@ -14,10 +14,10 @@ Manifest = Mapping[str, Any]
 MATCHED = 0.01
 """Budgets are matched if they differ by no more than this share (`align`, section 2.7)."""
 MAY_DIFFER = {
-    "training": ("kind", "data", "design", "train", "method", "budget", "targets"),
+    "training": ("kind", "data", "design", "targets"),
     "data": ("kind", "data", "design.lang", "design.ratio", "design.new", "design.target",
              "design.replay", "design.match", "budget.updates", "budget.match"),
-    "replay": ("data", "design.replay"),
+    "replay": ("data", "design.replay", "budget.updates"),
     "translate": ("data", "design.translate"),
     "parallel": ("data", "design.parallel_exposure"),
     "shuffled": ("data", "design.shuffled"),
@@ -25,7 +25,9 @@ MAY_DIFFER = {
     "method": ("method",),
     "rate": ("train.learning_rate",),
 }  # fmt: skip
-"""Parts of a manifest that a factor may change."""
+"""Parts of a manifest that a factor may change. training: what is trained on, not how."""
+WITH_NONE = ("kind", "data", "design", "targets", "train", "method", "budget", "machine")
+"""What training may change where one side trains nothing; start, seed and versions may not."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,9 @@ class Pair:
 
 def identity(manifest: Manifest) -> dict[str, Any]:
     """What of a manifest may not differ between siblings: all but names, costs and ends."""
-    kept = ("kind", "seed", "data", "design", "targets", "train", "method", "budget", "versions")
-    return {name: manifest[name] for name in kept} | {"start": manifest["start"]["hash"]}
+    kept = ("kind", "seed", "data", "design", "targets", "train", "method", "budget", "versions",
+            "machine")  # fmt: skip
+    return {name: manifest.get(name) for name in kept} | {"start": manifest["start"]["hash"]}
 
 
 def compare_pair(pair: Pair, manifests: Sequence[Manifest]) -> dict[str, Any]:
@@ -55,18 +58,18 @@ def compare_pair(pair: Pair, manifests: Sequence[Manifest]) -> dict[str, Any]:
         raise ConfigError(f"{pair.arm} and {pair.minus} have no training seed in common.")
     differs: dict[str, None] = {}
     beyond: dict[str, None] = {}
-    # Injections run until they pass; what is equal then is the gate and its cap.
-    gated = any("gate" in one[shared[0]]["budget"]["until"] for one in (arm, minus))
-    worst = None if gated or pair.factor == "training" else 0.0
+    allowed = _may_differ(pair.factor, arm[shared[0]], minus[shared[0]])
+    gaps: dict[str, float] = {}
     for seed in shared:
         for sentence in difference(identity(minus[seed]), identity(arm[seed])):
             differs[sentence] = None
-            if not _allowed(sentence.partition(": ")[0], pair.factor):
+            if not _within(sentence.partition(": ")[0], allowed):
                 beyond[sentence] = None
-        if worst is not None:
-            worst = max(worst, *budget_gaps(arm[seed], minus[seed]).values())
-    if worst is not None and worst > MATCHED:
-        beyond[f"budgets differ by {worst:.1%}"] = None
+        for name, gap in _gaps(pair.factor, arm[seed], minus[seed]).items():
+            gaps[name] = max(gap, gaps.get(name, 0.0))
+    for name, gap in gaps.items():
+        if gap > MATCHED:
+            beyond[f"{name} differ by {gap:.1%}"] = None
     return {
         "arm": pair.arm,
         "minus": pair.minus,
@@ -74,8 +77,33 @@ def compare_pair(pair: Pair, manifests: Sequence[Manifest]) -> dict[str, Any]:
         "siblings": not beyond,
         "differs": list(differs),
         "beyond": list(beyond),
-        "budget": worst,
+        "budget": max(gaps.values(), default=None),
     }
+
+
+def _gaps(factor: str, arm: Manifest, minus: Manifest) -> dict[str, float]:
+    """Relative differences that must be small: of budgets, or of exposures where rows are replayed.
+
+    Nothing where one side trains nothing. Injections run until they pass; what is equal then is the
+    gate and its cap.
+    """
+    if any(one["kind"] == "none" or "gate" in one["budget"]["until"] for one in (arm, minus)):
+        return {}
+    if factor == "replay" and arm["kind"] == minus["kind"] == "inject":
+        return {"exposures of injected facts": exposure_gap(arm, minus)}
+    return {"budgets": max(budget_gaps(arm, minus).values())}
+
+
+def exposure_gap(arm: Manifest, minus: Manifest) -> float:
+    """Largest relative difference of injected rows that were read, over languages.
+
+    With replay, equal updates are fewer exposures (`align`, section 4.6).
+    """
+    one, other = (m["spent"]["by_language"] for m in (arm, minus))
+    return max(
+        _gap(*(own.get(lang, {}).get("injected", 0) for own in (one, other)))
+        for lang in {**one, **other}
+    )
 
 
 def budget_gaps(arm: Manifest, minus: Manifest) -> dict[str, float]:
@@ -103,8 +131,14 @@ def _by_seed(arm: str, manifests: Sequence[Manifest]) -> dict[int, Manifest]:
     return found
 
 
-def _allowed(path: str, factor: str) -> bool:
-    return any(path == one or path.startswith(f"{one}.") for one in MAY_DIFFER[factor])
+def _may_differ(factor: str, arm: Manifest, minus: Manifest) -> tuple[str, ...]:
+    if factor == "training" and "none" in (arm["kind"], minus["kind"]):
+        return WITH_NONE
+    return MAY_DIFFER[factor]
+
+
+def _within(path: str, parts: Sequence[str]) -> bool:
+    return any(path == one or path.startswith(f"{one}.") for one in parts)
 
 
 def _gap(one: float, other: float) -> float:

@@ -8,11 +8,11 @@ from typing import Any
 
 import polars as pl
 
-from polylore.config import difference
 from polylore.errors import ConfigError, DataError, RunError
 from polylore.facts.fiction.world import World
 from polylore.runs import RunFolder, run_batches
 from polylore.studies.align.arms.config import START, ArmsConfig, ArmsScoreConfig
+from polylore.studies.align.arms.identity import identity_of, refuse_other
 from polylore.studies.align.arms.manifest import read_manifest
 from polylore.studies.align.arms.material import Material, gather
 from polylore.studies.align.arms.plan import Plan, make_plan, refuse_too_large
@@ -28,8 +28,9 @@ from polylore.studies.align.arms.work import (
     is_main,
     processes,
     train_job,
-    wait,
 )
+from polylore.training.continued.processes import wait
+from polylore.training.continued.start import open_start
 
 Progress = Callable[[int, int, str], None]
 KIND = "align-arms"
@@ -57,13 +58,24 @@ def prepare(config: ArmsConfig, out: str | Path) -> Prepared:
     nodes = grow(config, material.source, list(material.worlds), texts=bool(texts))
     if config.start.fresh is not None:
         nodes.insert(0, Node(START, None, INIT))
-    identity = (out, KIND, config.question(), {"material": material.digest()})
     if is_main():
-        run = RunFolder.open(*identity)
-        _refuse_other_arms(run, config)
+        run = RunFolder.open(out, KIND, config.question(), _inputs(config, material))
+        for node in nodes:
+            for seed in config.train.seeds:
+                folder = run.path / ARMS / node.folder(seed)
+                refuse_other(folder, identity_of(run, node, seed, nodes))
         Desk(run, config)  # also makes the first weights, if there are to be any
     wait()
     return Prepared(config, material, tuple(nodes), RunFolder.load(out))
+
+
+def _inputs(config: ArmsConfig, material: Material) -> dict[str, str]:
+    """Digests of all that is read."""
+    given, found = config.start, {"material": material.digest()}
+    if given.fresh is None:
+        start = open_start(str(given.path or given.model), revision=given.revision)
+        found["start"] = start.digest
+    return found
 
 
 def plan(prepared: Prepared) -> Plan:
@@ -128,6 +140,7 @@ def run_arms(
                 from polylore.studies.align.publish import publish
 
                 publish(run, progress)
+        wait()  # a launcher ends all processes as soon as one of them fails for want of tables
     return run
 
 
@@ -218,7 +231,7 @@ def _train(prepared: Prepared, progress: Progress | None) -> None:
             Job(str(run.path.absolute()), node, seed, prepared.nodes, config)
             for seed in config.train.seeds
             for node in wave
-            if not is_done(run, node, seed)
+            if not is_done(run, config, node, seed)
         ]
         if not todo:
             continue
@@ -259,31 +272,47 @@ def _keep(prepared: Prepared) -> None:
     run.annotate("nodes", [node.name for node in prepared.nodes])
 
 
-def _refuse_other_arms(run: RunFolder, config: ArmsConfig) -> None:
-    """Arms may be added to a run, but not changed.
-
-    Raises:
-        RunError: an arm was something else before.
-    """
-    before = {arm["name"]: arm for arm in run.manifest.get("arms", {}).get("arms", [])}
-    for arm in config.arms:
-        changes = difference(before.get(arm.name, arm.plain()), arm.plain())
-        if changes:
-            raise RunError(
-                f"{run.path} has another arm {arm.name} ({'; '.join(changes)}); give it another "
-                "name, or choose another folder."
-            )
-
-
-def compare_arms(run: RunFolder, config: ArmsConfig, arm: str, minus: str) -> pl.DataFrame:
+def compare_arms(
+    folder: str | Path,
+    arm: str,
+    minus: str,
+    *,
+    factor: str = "data",
+    allow_confounded: bool = False,
+    tell: Callable[[str], None] = lambda line: None,
+) -> pl.DataFrame:
     """Differences of two arms in every set and group of languages; table ALIGN_EFFECTS.
 
+    Args:
+        folder: a run folder of `align run`.
+        arm: arm that is judged.
+        minus: arm that it is compared with.
+        factor: what is declared to differ.
+        allow_confounded: compare them although more than that does.
+        tell: called with each line about how they differ.
+
     Raises:
-        DataError: they were not asked the same sets.
+        ConfigError: they are no siblings, there is no such arm, or an unknown factor.
+        DataError: no sets were asked.
+        RunError: the folder holds another kind of run.
     """
+    run, config = open_arms_run(folder)
+    found = check_pair(manifests(run), arm, minus, factor)
+    for sentence in found["differs"]:
+        tell(sentence + ("  NOT DECLARED" if sentence in found["beyond"] else ""))
+    if found["budget"] is not None:
+        tell(f"budgets differ by {found['budget']:.2%} at most")
+    if not found["siblings"]:
+        if not allow_confounded:
+            raise ConfigError(
+                f"{arm} and {minus} are no siblings: more than {factor} differs "
+                f"({'; '.join(found['beyond'][:5])}); give --allow-confounded to compare them "
+                "anyway."
+            )
+        tell("CONFOUNDED: a difference is not the effect of one factor.")
     material = gather(config)
     if material.sets is None:
-        raise DataError(f"{run.path} asked no sets, so there is nothing to compare them in.")
+        raise DataError(f"{folder} asked no sets, so there is nothing to compare them in.")
     return effects_of(run, config, material.sets, manifests(run), arm, minus)
 
 

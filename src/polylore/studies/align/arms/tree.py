@@ -50,6 +50,11 @@ def folder_of(name: str, seed: int) -> str:
     return f"{name.replace('>', '+').replace('/', '@')}/seed-{seed}"
 
 
+def name_without_target(name: str, targets: Sequence[str]) -> str:
+    """Name of an arm in tables of conductivity, which name its target themselves."""
+    return name.removesuffix(f"/{targets[0]}") if len(targets) == 1 else name
+
+
 def grow(
     config: ArmsConfig, source: str | None, targets: Sequence[str], *, texts: bool = True
 ) -> list[Node]:

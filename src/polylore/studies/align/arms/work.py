@@ -1,5 +1,6 @@
 """One training of one arm with one seed: rows, training, questions, manifest."""
 
+import shutil
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -12,16 +13,18 @@ import torch
 from accelerate import PartialState
 
 from polylore.errors import ConfigError
-from polylore.files import atomic_path, write_json
-from polylore.models import load_model
+from polylore.files import atomic_path, read_json, write_json
+from polylore.models import LanguageModel, load_model
 from polylore.models.checking import quiet
+from polylore.models.fingerprint import fingerprint, fingerprint_model, weight_hash
 from polylore.models.loading import load_tokenizer
 from polylore.runs import RunFolder
 from polylore.studies.align.arms.asker import Asker
 from polylore.studies.align.arms.config import START, ArmsConfig
-from polylore.studies.align.arms.manifest import NAME, describe, read_manifest, spent
+from polylore.studies.align.arms.identity import identity_of, keep, refuse_other
+from polylore.studies.align.arms.manifest import NAME, describe, machine_of, read_manifest, spent
 from polylore.studies.align.arms.material import gather
-from polylore.studies.align.arms.reading import ArmReader, unit_name
+from polylore.studies.align.arms.reading import ArmReader, steps_asked, unit_name
 from polylore.studies.align.arms.recipe import Budget, Kitchen
 from polylore.studies.align.arms.rows import ArmRows
 from polylore.studies.align.arms.sizes import Sizes, sizes_of
@@ -30,6 +33,7 @@ from polylore.training.adapters.lora import Lora
 from polylore.training.config import TokenizerConfig, TrainConfig
 from polylore.training.continued.config import ContinueConfig, ExecutionConfig, RateConfig
 from polylore.training.continued.loop import continue_training, read_updates
+from polylore.training.continued.processes import wait
 from polylore.training.continued.start import Start, open_start
 from polylore.training.model import new_model
 from polylore.training.tokenizer import open_tokenizer
@@ -54,21 +58,26 @@ class Job:
         return f"arm {self.node.run_id(self.seed)}"
 
 
-def is_done(run: RunFolder, node: Node, seed: int) -> bool:
-    """Whether a training is finished and its last state was asked."""
+def is_done(run: RunFolder, config: ArmsConfig, node: Node, seed: int) -> bool:
+    """Whether a training is finished, goes on from the weights there are, and was asked."""
     folder = run.path / ARMS / node.folder(seed)
     if not (folder / NAME).is_file():
         return False
+    about = read_manifest(folder)
+    before = run.path / ARMS / folder_of(node.parent, seed) / NAME
+    if before.is_file() and read_json(before)["end"]["hash"] != about["start"]["hash"]:
+        return False
     if node.arm is None:
         return True
-    updates = read_manifest(folder)["spent"]["updates"]
-    return run.is_done(unit_name(node.run_id(seed), updates))
+    made = about["spent"]["updates"]
+    steps = {*steps_asked(config, node, about["budget"]["updates"], made), made}
+    return all(run.is_done(unit_name(node.run_id(seed), step)) for step in steps)
 
 
 def train_job(job: Job, progress: Progress | None = None) -> int:
     """Make one training; what is finished is left as it is. Returns 1."""
     desk = _desk(job)
-    if not is_done(desk.run, job.node, job.seed):
+    if not is_done(desk.run, job.config, job.node, job.seed):
         desk.make(job, progress)
     return 1
 
@@ -152,6 +161,14 @@ class Desk:
         start = self.start(node.parent, seed)
         budget = self.kitchen.budget(node)
         main = is_main()
+        if main:
+            self._forget_gaps(node, seed, budget, folder)
+        wait()
+        identity = identity_of(self.run, node, seed, job.nodes) | {"start": start.digest}
+        refuse_other(folder, identity)
+        wait()
+        if main:
+            keep(folder, identity)
         if node.kind == "none":
             if main:
                 self._ask_start(job, start, budget, folder)
@@ -180,7 +197,31 @@ class Desk:
             "stopped": stopped,
             "seconds": round(time.perf_counter() - begun, 1),
         }
-        self._write(job, budget, start, rows.digest, sizes, rows.until(made), cost, folder)
+        self._write(job, budget, start, rows.digest, sizes, rows.until(made), cost, folder,
+                    end=open_start(folder).digest)  # fmt: skip
+
+    def _forget_gaps(self, node: Node, seed: int, budget: Budget, folder: Path) -> None:
+        """Let go of a training whose answers on the way are damaged: they are only had by training.
+
+        Those at its end can be had from its weights.
+        """
+        if node.arm is None or not (folder / "updates.parquet").is_file():
+            return
+        made = read_updates(folder).height
+        finished = bool(read_json(folder / "manifest.json").get("finished"))
+        lost = [
+            step
+            for step in steps_asked(self.config, node, budget.updates, made)
+            if not (finished and step == made)
+            and not self.run.is_done(unit_name(node.run_id(seed), step))
+        ]
+        if lost:
+            warnings.warn(
+                f"Answers of {node.run_id(seed)} after {lost[0]} updates are damaged or missing; "
+                "it is trained again.",
+                stacklevel=2,
+            )
+            shutil.rmtree(folder)
 
     def _rows(self, node: Node, seed: int, folder: Path, main: bool) -> ArmRows:
         if main and not (folder / "data" / "rows.json").is_file():
@@ -249,7 +290,7 @@ class Desk:
         targets = dict.fromkeys(t for one in before for t in one.targets)
         return ArmReader(
             self.run, self.asker, job.node, job.seed, budget, rows,
-            self._read_before(job, before), tuple(targets), self.config.execution.shard,
+            self._read_before(job, before), tuple(targets),
         )  # fmt: skip
 
     def _read_before(self, job: Job, before: list[Node]) -> list[pl.DataFrame]:
@@ -268,11 +309,13 @@ class Desk:
         """The arm that trains nothing: the start model, asked like all others."""
         reader = self._reader(job, budget, _NOTHING)
         reader.inherited = tuple(self.material.worlds)
-        reader.ask(load_model(start.folder), 0, last=True)
+        lm = load_model(start.folder)
+        reader.ask(lm, 0, last=True)
         cost = {"updates": 0, "input_tokens": 0, "loss_tokens": 0, "trainable": 0,
                 "stopped": "end", "seconds": 0.0}  # fmt: skip
         sizes = sizes_of(start.folder, None)
-        self._write(job, budget, start, "", sizes, pl.DataFrame(), cost, folder)
+        self._write(job, budget, start, "", sizes, pl.DataFrame(), cost, folder,
+                    end=_hash_of(lm, start.folder))  # fmt: skip
 
     def _passed(self, reader: ArmReader, step: int) -> bool:
         unit = unit_name(reader.node.run_id(reader.seed), step)
@@ -290,6 +333,8 @@ class Desk:
         read: pl.DataFrame,
         cost: Mapping[str, Any],
         folder: Path,
+        *,
+        end: str,
     ) -> None:
         about = describe(
             self.config, job.node, job.seed, budget, start_hash=start.digest,
@@ -299,11 +344,18 @@ class Desk:
         about["design"]["source"] = job.node.source
         about["asked"] = self.asker.languages()
         about["components"] = self.asker.components(job.node)
+        trained = job.node.kind != "none"
+        about["machine"] = machine_of(folder) if trained else {}
         by_language = spent(read) if read.height else {}
-        ends = start.digest if job.node.kind == "none" else open_start(folder).digest
         about["spent"] = {**cost, "by_language": by_language}
-        about["end"] = {"hash": ends}
+        about["end"] = {"hash": end}
         write_json(about, folder / NAME)
+
+
+def _hash_of(lm: LanguageModel, folder: Path) -> str:
+    """Hash of a model's weights as they are in memory, in the number formats of its folder."""
+    formats = {one.name: getattr(torch, one.dtype) for one in fingerprint(folder)}
+    return weight_hash(fingerprint_model(lm.model, formats))
 
 
 class _Nothing:
@@ -328,8 +380,3 @@ def is_main() -> bool:
 def processes() -> int:
     """Processes that train together."""
     return int(_state().num_processes)
-
-
-def wait() -> None:
-    """Let all processes come to the same place."""
-    _state().wait_for_everyone()

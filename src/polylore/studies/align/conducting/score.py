@@ -8,7 +8,7 @@ from polylore.errors import DataError
 from polylore.facts.fiction.lint import valid_facts
 from polylore.facts.fiction.world import World
 from polylore.metrics.align.conduct import conductivity
-from polylore.metrics.align.gates import COMPONENTS, gates
+from polylore.metrics.align.gates import COMPONENTS, THRESHOLD, gates
 from polylore.tables.fiction import FICTION_FACTS
 
 
@@ -25,6 +25,7 @@ def conduct_tables(
     trained: Mapping[str, Collection[str]] | None = None,
     draws: int = 2000,
     seed: int = 0,
+    threshold: float = THRESHOLD,
 ) -> dict[str, pl.DataFrame]:
     """Conductivity and gates of every run and step.
 
@@ -34,6 +35,7 @@ def conduct_tables(
         trained: components that each run_id trained; by default what its world's rows teach.
         draws: bootstrap draws over subjects.
         seed: seed of the draws.
+        threshold: share right from which on a component of the gate passes.
 
     Returns:
         align_conductivity and align_gates.
@@ -65,6 +67,6 @@ def conduct_tables(
     )
     told = {run_id: (trained or {}).get(run_id, own) for run_id, own in known.items()}
     facts = FICTION_FACTS.validate(facts)
-    gate = gates(answers, facts, trained=told)
+    gate = gates(answers, facts, trained=told, threshold=threshold)
     found = conductivity(answers, facts, valid, trained=told, gate=gate, draws=draws, seed=seed)
     return {"align_conductivity": found, "align_gates": gate}

@@ -31,12 +31,12 @@ def claims_page(context: AlignContext) -> Page | None:
                 "align-claims",
                 "Claims",
                 "Confirmed: the whole 95 % interval is beyond the margin m on the claimed side; "
-                "contradicted: on the other; equivalent: within; open: anything else. p after Holm "
-                "over all claims of one margin.",
+                "contradicted: on the other; equivalent: within; open: anything else, with the "
+                "reason where there is no number. p after Holm over all claims of one margin.",
                 claims,
                 {"claim": "Claim", "arm": "Model", "minus": "Against", "level": "Level",
                  "group": "Languages", "m": "m", "delta": "Difference", "lo": "from", "hi": "to",
-                 "verdict": "Verdict", "p_holm": "p"},
+                 "verdict": "Verdict", "p_holm": "p", "lost": "Draws lost", "reason": "Reason"},
             )
         )  # fmt: skip
     blocks.append(

@@ -63,6 +63,8 @@ def _matrix(arm: str, design: str, rows: pl.DataFrame) -> Chart:
         pl.col("acc_s").mean(),
         pl.col("acc_t").mean(),
         pl.col("n").max(),
+        pl.col("known").min(),
+        pl.col("note").is_not_null().any().alias("few"),
         pl.col("gate_pass").all(),
     )
     frame = frame.with_columns(
@@ -77,6 +79,12 @@ def _matrix(arm: str, design: str, rows: pl.DataFrame) -> Chart:
     )
     drawn = pl.concat([frame, corners], how="diagonal")
     order = sorted({*frame["source"], *frame["target"]})
+    few = [
+        f"{source}>{target} on {known}"
+        for source, target, known in frame.filter("few")
+        .select("source", "target", "known")
+        .iter_rows()
+    ]
     spec = shapes.heat_map(
         alt.X("target:N", sort=order, title="target", axis=alt.Axis(labelAngle=0)),
         alt.Y("source:N", sort=order, title="source"),
@@ -97,12 +105,13 @@ def _matrix(arm: str, design: str, rows: pl.DataFrame) -> Chart:
         "`gate`: what was taught was not learned, so the cell says nothing; in brackets: right in "
         f"the source itself, the ceiling. Design {design}; "
         + (f"mean of {seeds} seeds, widest interval. " if seeds > 1 else "one seed. ")
-        + f"n = {frame['n'].max()}.",
+        + f"n = {frame['n'].max()}."
+        + (f" Few items: {', '.join(few)} facts known in the source." if few else ""),
         "Heat map of conductivity, source by target language.",
         spec,
         drawn.with_columns(interval("cd", "cd_lo", "cd_hi")),
         {"source": "Source", "target": "Target", "cd_ci": "Conductivity", "acc_s": "in source",
-         "acc_t": "in target", "n": "n", "gate_pass": "Gate passed"},
+         "acc_t": "in target", "n": "n", "known": "rests on", "gate_pass": "Gate passed"},
         {"source": "lang", "target": "lang", "cd_ci": "interval", "acc_s": "share",
          "acc_t": "share"},
         "half",
@@ -120,7 +129,8 @@ def _table(found: pl.DataFrame) -> TableView:
          "subset": "Facts", "scoring": "Scoring", "n": "n", "acc_s": "in source",
          "acc_t": "in target", "xrr_a": "acc", "xrr_b": "ratio (published)", "xrr_c": "corrected",
          "xrr_d": "given source", "cd": "Conductivity", "cd_lo": "from", "cd_hi": "to",
-         **_HOPS, "predicted": "Predicted", "gap": "Gap", "gate_pass": "Gate",
+         "known": "rests on", "note": "Note", **_HOPS, "predicted": "Predicted", "gap": "Gap",
+         "gate_pass": "Gate",
          "gate_paper": "Published gate"},
         {"source": "lang", "target": "lang"},
     )  # fmt: skip
