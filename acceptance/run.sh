@@ -1,22 +1,37 @@
 #!/usr/bin/env bash
 # All acceptance experiments, one after another; each writes its page in docs/results/.
-set -euo pipefail
+# One that does not show all that it should ends this script badly, but only when all have run.
+set -uo pipefail
 python=$1
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-"$python" -m acceptance.demo --folder "$work/demo" --results docs/results/demo.md
-"$python" -m acceptance.kills --folder "$work/kills" --results docs/results/kills.md
-"$python" -m acceptance.scale --folder "$work/scale" --results docs/results/scale.md
-"$python" -m acceptance.score --folder "$work/score" --results docs/results/score.md
-"$python" -m acceptance.referee --folder "$work/referee" --results docs/results/referee.md
-"$python" -m acceptance.patching --folder "$work/patching" --results docs/results/patch-bench.md
-"$python" -m acceptance.concepts --folder "$work/concepts" --results docs/results/patch.md
-"$python" -m acceptance.coverage --results docs/results/pathways.md
-"$python" -m acceptance.count --folder "$work/count" --results docs/results/count.md
-"$python" -m acceptance.unify --folder "$work/unify" --results docs/results/unify.md
-"$python" -m acceptance.phase --folder "$work/phase" --results docs/results/unify-phase.md
-"$python" -m acceptance.inject --folder "$work/inject" --results docs/results/inject.md \
-  --also sweep script batch stage checks
-"$python" -m acceptance.training --folder "$work/training" --results docs/results/train.md
-"$python" -m acceptance.injecting --folder "$work/injecting" --results docs/results/inject-cost.md
-"$python" -m acceptance.align --folder "$work/align" --results docs/results/align.md
+failed=()
+try() { # module, name of the page, further flags
+  local module=$1 page=$2
+  shift 2
+  "$python" -m "acceptance.$module" --results "docs/results/$page.md" "$@"
+  case $? in
+    0) ;;
+    130) exit 130 ;; # interrupted
+    *) failed+=("$module") ;;
+  esac
+}
+try demo demo --folder "$work/demo"
+try kills kills --folder "$work/kills"
+try scale scale --folder "$work/scale"
+try score score --folder "$work/score"
+try referee referee --folder "$work/referee"
+try patching patch-bench --folder "$work/patching"
+try concepts patch --folder "$work/concepts"
+try coverage pathways
+try count count --folder "$work/count"
+try unify unify --folder "$work/unify"
+try phase unify-phase --folder "$work/phase"
+try inject inject --folder "$work/inject" --also sweep script batch stage checks
+try training train --folder "$work/training"
+try injecting inject-cost --folder "$work/injecting"
+try align align --folder "$work/align" --jobs 2
+if ((${#failed[@]})); then
+  echo "Not all is shown by: ${failed[*]}. Their pages say what." >&2
+  exit 1
+fi

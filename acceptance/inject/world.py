@@ -20,10 +20,10 @@ from transformers import PreTrainedTokenizerFast
 
 from polylore.config import Config, digest
 from polylore.corpus.draw import number, ordered, permutation
-from polylore.facts.fictional import Fiction, load_pack
-from polylore.facts.fictional.names import phonemes, write_name
-from polylore.facts.fictional.pack import SYLLABLES
-from polylore.facts.fictional.tables import checked
+from polylore.facts.people import Fiction, load_pack
+from polylore.facts.people.names import phonemes, write_name
+from polylore.facts.people.pack import SYLLABLES
+from polylore.facts.people.tables import checked
 from polylore.files import atomic_path, write_json, write_parquet
 from polylore.tables import inject, raw
 from polylore.training.tokenizer import BOUNDARY, PADDING

@@ -3,7 +3,7 @@
 import pytest
 from acceptance.inject.world import AWAY, CITY, HELD_OUT, HOME, REGION, World, WorldConfig
 
-from polylore.facts.fictional import lint_items
+from polylore.facts.people import lint_items
 from polylore.training.documents import open_documents
 from polylore.training.tokenizer import encode, open_tokenizer
 

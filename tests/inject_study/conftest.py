@@ -10,7 +10,7 @@ import torch
 import transformers as tf
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from polylore.facts.fictional import FictionConfig, load_pack, make_fiction
+from polylore.facts.people import FictionConfig, load_pack, make_fiction
 from polylore.studies.inject.config import InjectConfig
 
 LANGS = ("en", "de")

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from polylore.errors import ConfigError, DataError, ModelError, PolyloreError, RunError
-from polylore.facts.fictional import Fiction, FictionConfig, load_pack, make_fiction
+from polylore.facts.people import Fiction, FictionConfig, load_pack, make_fiction
 from polylore.files import read_parquet
 from polylore.studies.inject.config import InjectConfig
 from polylore.studies.inject.study import Study, run_inject

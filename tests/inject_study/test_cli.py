@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from polylore.cli.main import cli
 from polylore.errors import ConfigError
-from polylore.facts.fictional import read_fiction
+from polylore.facts.people import read_fiction
 from polylore.studies.inject.dry_run import sentences
 
 

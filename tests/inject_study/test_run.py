@@ -13,7 +13,7 @@ import pytest
 
 from polylore import tables
 from polylore.errors import RunError
-from polylore.facts.fictional import load_pack, make_fiction
+from polylore.facts.people import load_pack, make_fiction
 from polylore.files import read_json
 from polylore.metrics.injection.trajectories import read_cells
 from polylore.runs import RunFolder

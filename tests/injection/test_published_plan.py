@@ -19,7 +19,7 @@ from polylore.corpus.injection import (
 )
 from polylore.corpus.injection.published import EOS
 from polylore.errors import DataError
-from polylore.facts.fictional import read_fiction, read_published
+from polylore.facts.people import read_fiction, read_published
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import click
 from polylore.cli.inject_report import report
 from polylore.cli.options import config_options, read_config
 from polylore.cli.progress import progress_display
-from polylore.facts.fictional.make import FictionConfig
+from polylore.facts.people.make import FictionConfig
 from polylore.studies.built_in import INJECT_STUDIES
 from polylore.studies.inject.config import InjectConfig
 
@@ -29,7 +29,7 @@ def inject() -> None:
 def make_items(languages: str, out: str, settings: tuple[str, ...], **flags: Any) -> None:
     """Make fictional items from language packs: subjects, passages and probes."""
     config = read_config(FictionConfig, None, settings, flags)
-    from polylore.facts.fictional import load_pack, make_fiction
+    from polylore.facts.people import load_pack, make_fiction
 
     packs = [load_pack(name.strip()) for name in languages.split(",") if name.strip()]
     fiction = make_fiction(packs, config)
@@ -48,8 +48,8 @@ def make_items(languages: str, out: str, settings: tuple[str, ...], **flags: Any
 def lint_items(folder: Path, published: bool, tokenizer: str | None, as_json: bool) -> int:
     """Show what would make probes easier or harder than they look; exit code 3 on errors."""
     from polylore.corpus.documents.tokens import load_tokenizer
-    from polylore.facts.fictional import lint_items as lint
-    from polylore.facts.fictional import read_fiction, read_published
+    from polylore.facts.people import lint_items as lint
+    from polylore.facts.people import read_fiction, read_published
 
     fiction = read_published(folder) if published else read_fiction(folder)
     encode = None

@@ -14,7 +14,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from polylore.errors import DataError
-from polylore.facts.fictional.published import N_ITEMS, N_PROBES, SCENARIOS
+from polylore.facts.people.published import N_ITEMS, N_PROBES, SCENARIOS
 from polylore.files import sha256_file, write_json
 from polylore.metrics.index import Array
 from polylore.metrics.injection import crossfit, published

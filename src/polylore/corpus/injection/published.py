@@ -7,7 +7,7 @@ import polars as pl
 
 from polylore.corpus.injection.format import RowFormat, Tokens
 from polylore.corpus.injection.place import place
-from polylore.facts.fictional.published import LANG, N_PARAPHRASES, SCENARIOS, item_id
+from polylore.facts.people.published import LANG, N_PARAPHRASES, SCENARIOS, item_id
 from polylore.tables.inject import ARMS, SCHEDULE
 
 INTERVAL, EXPOSURES = 100, 1 + N_PARAPHRASES

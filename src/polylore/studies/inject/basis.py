@@ -12,7 +12,7 @@ from typing import Any
 from polylore.corpus.injection import RowFormat, passage_tokens
 from polylore.corpus.injection.format import Tokens
 from polylore.errors import ConfigError, ModelError
-from polylore.facts.fictional import Fiction, read_fiction
+from polylore.facts.people import Fiction, read_fiction
 from polylore.models import LanguageModel
 from polylore.models.fingerprint import tokenizer_hash
 from polylore.models.loading import load_tokenizer

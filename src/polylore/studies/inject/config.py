@@ -6,7 +6,7 @@ from pydantic import Field, field_validator, model_validator
 
 from polylore.config import Config
 from polylore.corpus.injection.arms import NEVER, STANDARD, ArmConfig, interval_sweep
-from polylore.facts.fictional.make import FictionConfig
+from polylore.facts.people.make import FictionConfig
 from polylore.training.continued.config import ContinueConfig
 
 LAGS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 25, 32, 40, 50)

@@ -18,7 +18,7 @@ from polylore.corpus.injection import (
 )
 from polylore.corpus.injection.format import Tokens
 from polylore.errors import ConfigError, DataError
-from polylore.facts.fictional import Fiction
+from polylore.facts.people import Fiction
 from polylore.studies.inject.conditions import BACKGROUND, SHAM, RunSpec
 from polylore.studies.inject.config import NEVER, NOT_INJECTED
 from polylore.studies.inject.items import PUBLISHED, Items

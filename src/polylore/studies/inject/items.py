@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import polars as pl
 
 from polylore.errors import ConfigError, DataError
-from polylore.facts.fictional import (
+from polylore.facts.people import (
     Fiction,
     load_pack,
     make_fiction,

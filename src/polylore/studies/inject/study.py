@@ -12,8 +12,8 @@ import polars as pl
 from polylore.config import digest
 from polylore.corpus.injection.contamination import scan
 from polylore.errors import DataError, RunError
-from polylore.facts.fictional import Fiction
-from polylore.facts.fictional.swaps import subject_names, with_swaps
+from polylore.facts.people import Fiction
+from polylore.facts.people.swaps import subject_names, with_swaps
 from polylore.files import read_json
 from polylore.models.fingerprint import tokenizer_hash
 from polylore.runs import RunFolder, run_batches

@@ -16,7 +16,7 @@ import polars as pl
 
 from polylore.config import digest
 from polylore.errors import ConfigError
-from polylore.facts.fictional.swaps import swapped_prefixes, with_swaps
+from polylore.facts.people.swaps import swapped_prefixes, with_swaps
 from polylore.files import read_json, read_parquet, write_json
 from polylore.models.probing import probe_texts
 from polylore.runs import RunFolder

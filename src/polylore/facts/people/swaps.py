@@ -9,8 +9,8 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from polylore.facts.fictional.names import drawn
-from polylore.facts.fictional.tables import Fiction
+from polylore.facts.people.names import drawn
+from polylore.facts.people.tables import Fiction
 
 
 def with_swaps(fiction: Fiction, groups: Mapping[str, str], seed: int = 0) -> pl.DataFrame:

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from polylore.errors import ConfigError, DataError
-from polylore.facts.fictional import (
+from polylore.facts.people import (
     FictionConfig,
     fictional_facts,
     lint_items,
@@ -20,10 +20,10 @@ from polylore.facts.fictional import (
     read_published,
     shipped,
 )
-from polylore.facts.fictional.frames import frame_pack
-from polylore.facts.fictional.names import CAPACITY, phonemes, write_name
-from polylore.facts.fictional.pack import Pack
-from polylore.facts.fictional.swaps import swapped_prefixes, with_swaps
+from polylore.facts.people.frames import frame_pack
+from polylore.facts.people.names import CAPACITY, phonemes, write_name
+from polylore.facts.people.pack import Pack
+from polylore.facts.people.swaps import swapped_prefixes, with_swaps
 from polylore.tables.inject import ARMS
 
 LANGS = ["ar", "de", "el", "en", "es", "fr", "hi", "ja", "ko", "ru", "tr", "zh"]
@@ -136,7 +136,7 @@ def test_an_item_depends_on_seed_number_and_pack_alone(packs, made):
 
 def test_other_processes_make_the_same():
     code = (
-        "from polylore.facts.fictional import *\n"
+        "from polylore.facts.people import *\n"
         "packs = [load_pack(lang) for lang in ('en', 'ko')]\n"
         "print(make_fiction(packs, FictionConfig(n=3, n_control=1)).digest())"
     )

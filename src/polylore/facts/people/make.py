@@ -15,9 +15,9 @@ from pydantic import Field, model_validator
 
 from polylore.config import Config
 from polylore.errors import ConfigError, DataError
-from polylore.facts.fictional.names import CAPACITY, drawn, phonemes, write_name
-from polylore.facts.fictional.pack import Pack
-from polylore.facts.fictional.tables import Fiction, checked
+from polylore.facts.people.names import CAPACITY, drawn, phonemes, write_name
+from polylore.facts.people.pack import Pack
+from polylore.facts.people.tables import Fiction, checked
 from polylore.tables import inject, raw
 
 COMPANION = "companion"

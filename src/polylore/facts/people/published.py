@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from polylore.errors import DataError
-from polylore.facts.fictional.tables import Fiction, checked
+from polylore.facts.people.tables import Fiction, checked
 from polylore.files import read_json
 from polylore.tables import inject
 

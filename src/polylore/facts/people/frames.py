@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from polylore.errors import DataError
-from polylore.facts.fictional.names import drawn
-from polylore.facts.fictional.pack import SYLLABLES, Pack
+from polylore.facts.people.names import drawn
+from polylore.facts.people.pack import SYLLABLES, Pack
 
 LETTERS = 3
 FRAMES = (

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 
 import polars as pl
 
-from polylore.facts.fictional.tables import Fiction
 from polylore.facts.findings import Finding, finding
+from polylore.facts.people.tables import Fiction
 from polylore.tables.quality import LINT
 
 TOLERANCE = 0.10

@@ -9,7 +9,7 @@ seed and number alone, not on which other names there are.
 import hashlib
 
 from polylore.errors import ConfigError
-from polylore.facts.fictional.pack import SYLLABLES, Pack
+from polylore.facts.people.pack import SYLLABLES, Pack
 
 PRIME = 31
 CAPACITY = PRIME * PRIME
