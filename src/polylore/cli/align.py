@@ -28,6 +28,7 @@ def align() -> None:
 
 for command in (run, compare, conduct):
     align.add_command(command)
+align.add_command(run, "train-arms")
 
 
 @align.command()
