@@ -21,8 +21,8 @@ from polylore.metrics.align.carried import EQUAL, LEVEL, POOR
 from polylore.models.fingerprint import fingerprint, weight_hash
 from polylore.runs import RunFolder
 from polylore.studies.align.arms.config import ArmsConfig
-from polylore.studies.align.arms.presets import config_file
 from polylore.studies.align.arms.study import manifests, run_arms
+from polylore.studies.built_in import ALIGN_RUNS
 from polylore.training.continued.start import open_start
 
 NAMES = {"qaa": "A", "qab": "B", "qac": "C", "qad": "D"}
@@ -364,7 +364,7 @@ def main() -> None:
         f"execution.jobs={options.jobs}",
         f"train.seeds={list(range(options.seeds))}",
     )
-    config = read_config(ArmsConfig, config_file("align_cpu"), settings, {})
+    config = read_config(ArmsConfig, ALIGN_RUNS.file("align_cpu"), settings, {})
     start = time.monotonic()
 
     def tell(done: int, total: int, what: str) -> None:
