@@ -259,7 +259,7 @@ def lines_of(
 def code_of(folder: Path) -> str:
     """Commit that a run was made with, from its manifest."""
     state = RunFolder.load(folder / "run").manifest.get("git", {})
-    return state.get("commit", "unknown") + ("" if state.get("clean") else " (with changes)")
+    return str(state.get("commit", "unknown")) + ("" if state.get("clean") else " (with changes)")
 
 
 def main() -> None:

@@ -53,7 +53,8 @@ def killed(broken: Path, jobs: int, kills: int) -> tuple[list[tuple[float, int]]
     Returns:
         Seconds before each kill and runs done then; and how many finished runs were made again.
     """
-    rng, moments, again = random.Random(0), [], 0
+    rng, again = random.Random(0), 0
+    moments: list[tuple[float, int]] = []
     known: dict[str, int] = {}
     while len(moments) < kills:
         pause = rng.uniform(10, 60)

@@ -149,7 +149,7 @@ def train(
         # Whole words are scored, so the closing quote is learned too; it is easy.
         loss = losses[:, :LINES].mean() + CLOSING * losses[:, LINES:].mean()
         best.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         best.step()
         rate.step()

@@ -150,7 +150,8 @@ def _phases(found: Found) -> Iterator[Check]:
         ("T7 p=.06", 0.72, False, 0.90, True),
     ):
         own = found.course.filter(condition=condition)
-        most = own.group_by("seed").agg(pl.col("pref_mass").max())["pref_mass"].mean()
+        by_seed = own.group_by("seed").agg(pl.col("pref_mass").max())
+        most = float(by_seed["pref_mass"].mean() or 0.0)  # type: ignore[arg-type]
         name = condition.partition(" ")[2]
         yield Check("T7", f"{name}: mean of the largest mass on the asked language's values "
                     f"{'at least' if mass_above else 'at most'} {mass}", f"{most:.3f}",
@@ -224,7 +225,7 @@ def _link(found: Found) -> Iterator[Check]:
         yield Check("T8", f"{condition.partition(' ')[2]}: patches of the answer position from the "
                     "other and from the same language differ by at most .15 in every layer (seed "
                     "means)", "; ".join(said) or "no patch",
-                    whole and per["apart"].abs().max() <= 0.15)  # type: ignore[operator]  # fmt: skip
+                    bool(whole and per["apart"].abs().max() <= 0.15))  # type: ignore[operator]  # fmt: skip
 
 
 def page(run: RunFolder, found: Found, spent: str) -> tuple[list[str], bool]:

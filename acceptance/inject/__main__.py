@@ -135,7 +135,7 @@ def written(
         figures.append(course(measured(other), "script", title, (MEM, SEM)))
         remark = "Reported only. The second language writes names in Cyrillic letters."
         later += page.transfer_lines(derived(other), title, remark)
-    contrasts = {}
+    contrasts: dict[str, Found] = {}
     for name in ("batch", "stage"):
         if name in also:
             contrast = made.study(name, model, SECOND_SEEDS)

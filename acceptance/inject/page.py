@@ -357,7 +357,7 @@ def stage_lines(tables: Tables) -> list[str]:
         for row in frame.iter_rows(named=True)
     ]
     first = frame.row(0, named=True)
-    before = {
+    before: dict[str, Any] = {
         side: tables["inject_controls"]
         .filter(
             pl.col("arm").is_null(), run_id=first[f"condition_{side}"], quantity="start", depth=MEM

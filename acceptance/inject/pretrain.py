@@ -59,13 +59,13 @@ class Pretrained:
     def gate(self) -> tuple[float, float]:
         """Loss of the first update, and the mean of the last hundred steps."""
         log = self.log
-        last = log.filter(pl.col("step") > int(log["step"].max() or 0) - 100)
-        return float(log["loss"][0]), float(last["loss"].mean() or 0.0)
+        last = log.filter(pl.col("step") > int(log["step"].max() or 0) - 100)  # type: ignore[arg-type]
+        return float(log["loss"][0]), float(last["loss"].mean() or 0.0)  # type: ignore[arg-type]
 
     @property
     def steps(self) -> int:
         """Updates made."""
-        return int(self.log["step"].max() or 0)
+        return int(self.log["step"].max() or 0)  # type: ignore[arg-type]
 
 
 def tell(done: int, total: int, what: str) -> None:
