@@ -303,12 +303,17 @@ def proxy(e: Evidence) -> Iterator[Row]:
 
 def false_gains(e: Evidence) -> Iterator[Row]:
     for depth, (paper, value, lo, hi) in e.false.items():
-        known = bool(np.isfinite([paper, lo, hi]).all())
-        verdict, bar = UNDETERMINED, paper / 5
-        if known:
-            verdict = SHOWN if paper > 0 and lo > -bar and hi < bar else UNDETERMINED
-            if lo > bar or hi < -bar:
-                verdict = CONTRADICTED
+        verdict, reason, bar = UNDETERMINED, None, paper / 5
+        if not np.isfinite([paper, lo, hi]).all():
+            reason = "few_items"
+        elif paper <= 0:
+            reason = "denominator_not_positive"
+        elif lo > -bar and hi < bar:
+            verdict = SHOWN
+        elif lo > bar or hi < -bar:
+            verdict = CONTRADICTED
+        else:
+            reason = "interval_crosses_the_margin"
         yield {
             "case": depth,
             "measure": f"E_cf of never-injected items, within a fifth of their published E "
@@ -318,7 +323,7 @@ def false_gains(e: Evidence) -> Iterator[Row]:
             "hi": hi if np.isfinite(hi) else None,
             "signs_by_seed": [],
             "verdict": verdict,
-            "reason": None if known else "few_items",
+            "reason": reason,
             "n_items": 0,
         }  # fmt: skip
 
