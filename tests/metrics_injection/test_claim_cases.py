@@ -1,5 +1,6 @@
 """Claims say no more than their numbers do."""
 
+import polars as pl
 import pytest
 
 from polylore.metrics.injection import claim_cases as cases
@@ -7,6 +8,7 @@ from polylore.metrics.injection.controls import control_rows
 from polylore.metrics.injection.evidence import Evidence
 from polylore.metrics.injection.number import SHOWN, UNDETERMINED
 from polylore.metrics.injection.readout import Readout
+from polylore.metrics.injection.stages import StageRuns, stage_contrast
 from polylore.studies.inject.analyse import _false, _single
 
 SIX = [8 + 40 * k for k in range(6)]
@@ -31,3 +33,26 @@ def test_controls_at_the_times_of_one_exposure_are_halved(world, seed):
     assert one["verdict"] == UNDETERMINED
     assert one["reason"] == "interval_crosses_the_margin"
     assert _false(control_rows(readout.pooled), set()).keys() != false.keys()
+
+
+@pytest.mark.parametrize("arrived", [0.0, -0.15])
+def test_of_what_did_not_arrive_nothing_is_lost(world, arrived):
+    gains = {("en", "en"): 0.4, ("en", "de"): arrived}
+    decays = {("en", "en"): 0.1, ("en", "de"): 0.3}
+    runs = [
+        world({"duplication": [8, 48]}, n=12, states=220, noise=0.05, rho=0.6, read=sparse(220),
+              gain=gains, a=decays, seed=10 + k, run=f"s{k}")
+        for k in range(2)
+    ]  # fmt: skip
+    log, exposures = (pl.concat(parts) for parts in
+                      ([w.log() for w in runs], [w.exposures() for w in runs]))  # fmt: skip
+    readout = Readout.of(log, exposures, window=40, resamples=100, kernels=False)
+    (row,) = cases.fades(Evidence(readout))
+    assert (row["verdict"], row["reason"]) == (UNDETERMINED, "denominator_not_positive")
+    assert (row["estimate"], row["lo"], row["hi"]) == (None, None, None)
+    series = [StageRuns(name, step, None, "fresh", readout) for step, name in enumerate("ab")]
+    shares = stage_contrast([series]).filter(quantity="lost_share")
+    by = shares.rows_by_key("direction", named=True, unique=True)
+    assert (by["other"]["early"], by["other"]["late"], by["other"]["estimate"]) == (None,) * 3
+    assert by["other"]["reason"] == "denominator_not_positive"
+    assert 0 < by["own"]["early_lo"] < by["own"]["early"] < by["own"]["early_hi"] < 1

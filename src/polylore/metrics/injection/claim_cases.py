@@ -22,6 +22,7 @@ from polylore.metrics.injection.number import CONTRADICTED, SHOWN, UNDETERMINED,
 from polylore.metrics.injection.readout import (
     OTHER,
     OWN,
+    LostShare,
     Reading,
     accumulated,
     at_peak,
@@ -32,7 +33,6 @@ from polylore.metrics.injection.readout import (
     later_gain,
     left,
     lost,
-    lost_share,
     second_gain,
 )
 
@@ -356,7 +356,7 @@ def fades(e: Evidence) -> Iterator[Row]:
     if e.later is None:
         return
     for arm in _arms(e):
-        pair = [_read(e, lost_share(e.later), arm, MEM, direction) for direction in (OTHER, OWN)]
+        pair = [_read(e, LostShare(e.later), arm, MEM, direction) for direction in (OTHER, OWN)]
         if pair[0] is not None and pair[1] is not None:
             words = f"difference of the share lost {e.later} steps after the last peak"
             yield _row(f"{arm}, memorization", words, pair[0] - pair[1])
