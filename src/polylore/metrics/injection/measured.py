@@ -38,6 +38,7 @@ from polylore.metrics.injection.kernel_by_exposure import (
     kernel_by_exposure,
 )
 from polylore.metrics.injection.resample import (
+    FEWEST,
     ItemDraws,
     Weights,
     limits,
@@ -87,6 +88,26 @@ class Measured:
     def rows(self) -> int:
         """One more than the number of resamples."""
         return len(self.effect.sum_DN)
+
+    @cached_property
+    def used_J(self) -> Array:
+        """Whether an item has a reading in its run, with a control curve beside it."""
+        return np.asarray(self.gains.read.known_JT.any(axis=1))
+
+    @property
+    def n_items(self) -> int:
+        """Items behind the numbers; one of several runs counts in each of them."""
+        return int(self.used_J.sum())
+
+    @cached_property
+    def names(self) -> set[str]:
+        """The same by name."""
+        return set(np.array(self.cell.injected.names)[self.used_J].tolist())
+
+    @property
+    def few(self) -> bool:
+        """Whether there are too few items for an interval."""
+        return len(self.names) < FEWEST
 
     @cached_property
     def kernel_reason(self) -> str | None:

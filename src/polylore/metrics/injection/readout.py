@@ -131,7 +131,7 @@ def accumulated(cells: list[Measured]) -> Array:
 
 def decay(cells: list[Measured]) -> Array:
     """a_kernel with a gain for every exposure: mean over cells, weighted by their items."""
-    weights = [np.full(m.rows, float(m.cell.injected.n)) for m in cells]
+    weights = [np.full(m.rows, float(m.n_items)) for m in cells]
     return _ratio((m.decay_R * w for m, w in zip(cells, weights, strict=True)), weights)
 
 
@@ -260,6 +260,6 @@ class Readout:
         if not cells:
             return None
         alone = [self.cells(arm, depth, direction, pair=pair, run=run) for run in self.names]
-        items = {name for m in cells for name in m.cell.injected.names}
+        items = {name for m in cells for name in m.names}
         runs = [float(reading(one)[0]) if one else float("nan") for one in alone]
         return Number(reading(cells), np.array(runs), len(items), _why(reading, cells))
