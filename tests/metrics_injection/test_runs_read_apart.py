@@ -11,6 +11,7 @@ from polylore.errors import DataError
 from polylore.metrics.injection import analyse_injection, crossfit, published
 from polylore.metrics.injection.analysis import arm_tables
 from polylore.metrics.injection.controls import control_rows
+from polylore.metrics.injection.forms import compare_forms
 from polylore.metrics.injection.kernel import Mean, fit, observed_lag
 from polylore.metrics.injection.measured import measure
 from polylore.metrics.injection.measurements import Measurements
@@ -331,3 +332,20 @@ def test_an_item_without_readings_takes_no_run_along(world):
     (row, _), _, _ = kernel_rows(bad.cell, bad, None, None)
     assert row["n_items"] == 21
     assert bad.mean.reads_PJ[:, ~bad.used_J].sum() == 0
+
+
+def test_errors_of_forms_are_in_nats_however_runs_are_read(world):
+    """Three runs of equal noise that take turns: the mean of one run is what is predicted."""
+    errors = []
+    for reads in ([list(range(200))], [[*range(20), *range(20 + k, 200, 3)] for k in range(3)]):
+        worlds = [
+            world({"once": [8]}, n=16, noise=0.3, states=200, spread=0.0, seed=k, run=f"r{k}",
+                  read=read)
+            for k, read in enumerate(reads)
+        ]  # fmt: skip
+        log, plan = pooled(worlds)
+        found = measure(next(read_cells(log, plan, pool=True)), 20, None, [0])
+        compared = compare_forms(found.mean, found.by_exposure.kernel, None)
+        sse = compared.fits["log_linear"].sse / len(found.mean.states_T)
+        errors.append((compared.holdout_error["log_linear"], np.sqrt(sse)))
+    assert errors[1] == pytest.approx(errors[0], rel=0.25)
