@@ -9,6 +9,7 @@ from polylore.metrics.injection.number import Number
 from polylore.metrics.injection.readout import (
     OTHER,
     OWN,
+    LostShare,
     Reading,
     accumulated,
     at_peak,
@@ -16,7 +17,6 @@ from polylore.metrics.injection.readout import (
     gain,
     later_gain,
     lost,
-    lost_share,
 )
 
 REPEATED = (DUP, PARA)
@@ -156,7 +156,7 @@ def _noise(found: Found, arm: str, depth: str) -> Iterator[Part]:
 
 
 def _reported(found: Found) -> Iterator[Claim]:
-    share = lost_share(LATER)
+    share = LostShare(LATER)
     yield Claim(
         "B0",
         "A1 at the times of the other arms; with one exposure E_cf of never-injected items is read "
@@ -172,8 +172,8 @@ def _reported(found: Found) -> Iterator[Claim]:
         tuple(
             Part.positive(
                 arm,
-                _read(found, lost_share(LATER), arm, direction=OTHER)
-                - _read(found, lost_share(LATER), arm),
+                _read(found, LostShare(LATER), arm, direction=OTHER)
+                - _read(found, LostShare(LATER), arm),
             )
             for arm in REPEATED
         ),

@@ -6,7 +6,7 @@ from acceptance.inject.page import table
 from acceptance.inject.readout import Found, text
 from polylore.metrics.injection.crossfit import at_states, peaks
 from polylore.metrics.injection.evidence import LATER, MEM, SEM
-from polylore.metrics.injection.readout import at_peak, decay, lost, lost_share
+from polylore.metrics.injection.readout import LostShare, at_peak, decay, lost
 from polylore.metrics.injection.resample import ones
 
 
@@ -26,7 +26,7 @@ def fading_lines(found: Found) -> list[str]:
     rows = []
     for arm in found.arms:
         for depth in (MEM, SEM):
-            readings = (at_peak, lost(LATER), lost_share(LATER), decay)
+            readings = (at_peak, lost(LATER), LostShare(LATER), decay)
             numbers = [text(found.scores.number(reading, arm, depth)) for reading in readings]
             rows.append((arm, depth, f"{level(found, arm, depth):.2f}", *numbers))
     head = ("arm", "depth", "probability at the peak", "D_pk", f"lost {LATER} steps later",

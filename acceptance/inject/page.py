@@ -12,7 +12,7 @@ from acceptance.inject.pretrain import RATE, Pretrained
 from acceptance.inject.readout import Found, control_gain, text
 from polylore.metrics.injection.evidence import COMP, DUP, LATER, MEM
 from polylore.metrics.injection.number import CONTRADICTED, SHOWN
-from polylore.metrics.injection.readout import at_peak, decay, gain, lost_share
+from polylore.metrics.injection.readout import LostShare, at_peak, decay, gain
 from polylore.runs import RunFolder
 
 Tables = Mapping[str, pl.DataFrame]
@@ -318,7 +318,7 @@ def contrast_lines(conditions: Mapping[str, Found]) -> list[str]:
     """Gains of the conditions that differ in batch or checkpoint."""
     rows = []
     for name, found in conditions.items():
-        readings = (gain, at_peak, lost_share(LATER), decay)
+        readings = (gain, at_peak, LostShare(LATER), decay)
         numbers = [text(found.scores.number(reading, DUP, MEM)) for reading in readings]
         rows.append((name, *numbers, text(control_gain(found, DUP, MEM))))
     head = ("condition", "E_cf", "D_pk", "share lost later", "a", "E_cf never")

@@ -11,10 +11,12 @@ from polylore.errors import DataError
 from polylore.metrics.injection import analyse_injection, crossfit, published
 from polylore.metrics.injection.analysis import arm_tables
 from polylore.metrics.injection.controls import control_rows
-from polylore.metrics.injection.kernel import Mean, fit
+from polylore.metrics.injection.forms import compare_forms
+from polylore.metrics.injection.kernel import Mean, fit, observed_lag
 from polylore.metrics.injection.measured import measure
 from polylore.metrics.injection.measurements import Measurements
 from polylore.metrics.injection.resample import Weights, ones
+from polylore.metrics.injection.rows_default import kernel_rows
 from polylore.metrics.injection.trajectories import pseudo_exposed, read_cells
 from polylore.studies.inject.config import ProbingConfig
 from polylore.studies.inject.schedule import readings
@@ -88,7 +90,9 @@ def test_nothing_is_dropped_and_the_truth_is_found(times_of):
     for (_, arm, _, lang, _), m in found.measured.items():
         shown = int((m.cell.injected.times_JN >= 0).sum())
         assert m.effect.n_values == shown
-        assert len(m.mean.states_T) == len(m.cell.states_T)
+        # The curve ends with the first log that does.
+        end = min(s[-1] for s in states)
+        assert len(m.mean.states_T) == (m.cell.states_T <= end).sum()
         assert m.effect.value_D[0] == pytest.approx(PEAK, abs=0.03)
         for fitted in (m.by_exposure, m.common):
             assert fitted is not None
@@ -284,3 +288,64 @@ def test_unequal_baselines_are_each_runs_own():
         mine = np.array(cell.injected.runs) == run
         assert (before[mine] == (cell.states_T <= first)).all()
     assert measure(cell, 50, None, [0, 10]).effect.n_values == 4 * cell.injected.n
+
+
+def pooled(worlds):
+    """One measured cell of several runs."""
+    log, plan = (
+        pl.concat(parts) for parts in ([w.log() for w in worlds], [w.exposures() for w in worlds])
+    )
+    return log, plan
+
+
+def test_logs_that_end_apart_are_no_forgetting(world):
+    """Runs differ in their gain: behind the end of the shorter log that is no step down."""
+    worlds = [
+        world({"duplication": [8, 48]}, n=12, noise=0.01, states=states, seed=7, run=f"r{states}",
+              gain={("en", "en"): gain}, read=[*range(9), *range(10, states, 2)], spread=0.0)
+        for states, gain in ((120, 0.4), (240, 0.2))
+    ]  # fmt: skip
+    log, plan = pooled(worlds)
+    (cell,) = read_cells(log, plan, pool=True)
+    found = measure(cell, 20, None, [0])
+    assert (found.mean.states_T[-1], cell.states_T[-1]) == (118, 238)
+    assert observed_lag(found.mean) == 118 - 48
+    for fitted in (found.by_exposure, found.common):
+        assert fitted.kernel.a == pytest.approx(0.2, abs=0.02)
+
+
+def test_an_item_without_readings_takes_no_run_along(world):
+    worlds = [
+        world({"duplication": [8, 48]}, n=11, noise=0.01, states=140, seed=k, run=f"r{k}",
+              read=[*range(9), *range(10, 140, 2)], a={("en", "en"): a})
+        for k, a in enumerate((0.1, 0.4))
+    ]  # fmt: skip
+    log, plan = pooled(worlds)
+    lost = (pl.col("item_id") == "duplication-en-3") & (pl.col("run_id") == "r1")
+    y = pl.when(lost).then(float("nan")).otherwise("mean_logprob")
+    whole, bad = (
+        measure(next(read_cells(rows, plan, pool=True)), 20, None, [0])
+        for rows in (log, log.with_columns(mean_logprob=y))
+    )
+    assert bad.common.kernel.a == pytest.approx(whole.common.kernel.a, abs=0.02)
+    assert (whole.n_items, bad.n_items, bad.mean.n_items) == (22, 21, 21)
+    (row, _), _, _ = kernel_rows(bad.cell, bad, None, None)
+    assert row["n_items"] == 21
+    assert bad.mean.reads_PJ[:, ~bad.used_J].sum() == 0
+
+
+def test_errors_of_forms_are_in_nats_however_runs_are_read(world):
+    """Three runs of equal noise that take turns: the mean of one run is what is predicted."""
+    errors = []
+    for reads in ([list(range(200))], [[*range(20), *range(20 + k, 200, 3)] for k in range(3)]):
+        worlds = [
+            world({"once": [8]}, n=16, noise=0.3, states=200, spread=0.0, seed=k, run=f"r{k}",
+                  read=read)
+            for k, read in enumerate(reads)
+        ]  # fmt: skip
+        log, plan = pooled(worlds)
+        found = measure(next(read_cells(log, plan, pool=True)), 20, None, [0])
+        compared = compare_forms(found.mean, found.by_exposure.kernel, None)
+        sse = compared.fits["log_linear"].sse / len(found.mean.states_T)
+        errors.append((compared.holdout_error["log_linear"], np.sqrt(sse)))
+    assert errors[1] == pytest.approx(errors[0], rel=0.25)

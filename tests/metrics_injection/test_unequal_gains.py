@@ -13,6 +13,7 @@ from polylore.metrics.injection.kernel_by_exposure import fit_by_exposure, kerne
 from polylore.metrics.injection.measured import NO_GAIN, NOT_IDENTIFIED, measure
 from polylore.metrics.injection.measurements import item_draws
 from polylore.metrics.injection.resample import ones
+from polylore.metrics.injection.rows_default import kernel_rows
 from polylore.metrics.injection.trajectories import read_cells
 
 SIX = [8 + 40 * k for k in range(6)]
@@ -108,6 +109,10 @@ def test_nothing_learned_and_nothing_told(world):
     silent = noisy(world, 0, gain={("en", "en"): 0.0})
     found = measure(cell_of(silent), 40, item_draws(silent.log(), 60), [0])
     assert found.kernel_reason == NO_GAIN
+    rows, _, _ = kernel_rows(found.cell, found, None, None)
+    assert [(row["a"], row["half_life"], row["reason"]) for row in rows] == [
+        (None, None, NO_GAIN)
+    ] * 2
     # Readings that end with the last rise say nothing of what comes after it.
     short = noisy(world, 0, gain={("en", "en"): 1.0}, read=[*range(9), *range(10, 20, 2)],
                   noise=0.5)  # fmt: skip

@@ -181,12 +181,17 @@ FORMS = Table(
         Column("names", pl.List(pl.String()), "names of the parameters"),
         Column("params", pl.List(pl.Float64()), "their values"),
         Column("gain", pl.Float64(), "mean of the exposures' gains g", "nats per token"),
-        Column("sse", pl.Float64(), "sum of squared residuals"),
+        Column("sse", pl.Float64(), "sum of squared residuals", "nats²"),
         Column("aicc", pl.Float64(), "corrected information criterion; null if refused", "", True),
         Column("n_eff", pl.Float64(), "effective points, equal for all forms", "points"),
         Column("win_share", pl.Float64(), "share of item resamples it wins", "share", True),
         Column("holdout_error", pl.Float64(), "rms error on the later lags", "nats", True),
-        Column("verdict", pl.String(), "winning form, undetermined; too_few_points: n_eff < 20"),
+        Column(
+            "verdict",
+            pl.String(),
+            "winning form, undetermined; too_few_points: n_eff "
+            "below 20 and one more for every further exposure",
+        ),
     ),
     key=(*_KEY, "form"),
 )

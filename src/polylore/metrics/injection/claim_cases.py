@@ -22,6 +22,7 @@ from polylore.metrics.injection.number import CONTRADICTED, SHOWN, UNDETERMINED,
 from polylore.metrics.injection.readout import (
     OTHER,
     OWN,
+    LostShare,
     Reading,
     accumulated,
     at_peak,
@@ -32,20 +33,21 @@ from polylore.metrics.injection.readout import (
     later_gain,
     left,
     lost,
-    lost_share,
     second_gain,
 )
 
 Row = dict[str, Any]
 
 
-def _row(case: str, measure: str, number: Number, verdict: str | None = None) -> Row:
+def _row(
+    case: str, measure: str, number: Number, verdict: str | None = None, why: str | None = None
+) -> Row:
+    """A case; `why` is the reason of an undetermined verdict that the number does not know."""
     lo, hi = number.limits
     found = verdict or number.verdict
-    reason = number.reason
+    reason = number.reason or why
     if reason is None and found == UNDETERMINED and lo is not None:
-        straddles = lo <= 0
-        reason = "interval_holds_zero" if straddles else "signs_differ_between_seeds"
+        reason = _open(lo, number.signs)
         if verdict is not None:
             reason = "interval_crosses_the_margin"
     return {
@@ -59,6 +61,13 @@ def _row(case: str, measure: str, number: Number, verdict: str | None = None) ->
         "reason": reason,
         "n_items": number.items,
     }
+
+
+def _open(lo: float, signs: list[int]) -> str:
+    """Why a number with an interval is not surely above zero in every seed."""
+    if lo <= 0:
+        return "interval_holds_zero"
+    return "no_number_in_a_seed" if 0 in signs else "signs_differ_between_seeds"
 
 
 def absent(reason: str) -> Row:
@@ -150,13 +159,21 @@ def stages(e: Evidence) -> Iterator[Row]:
             pair = [side.number(gain, arm, MEM) for side in (one, two)]
             if pair[0] is not None and pair[1] is not None:
                 rise = pair[1] - pair[0]
-                lo, hi = rise.limits
-                bar = EPSILON * (pair[0].value or 0.0)
-                verdict = UNDETERMINED
-                if lo is not None and hi is not None:
-                    verdict = SHOWN if hi < bar else CONTRADICTED if lo > 0 else UNDETERMINED
+                verdict, why = _rises(rise, pair[0])
                 words = "rise of E_cf, less than a tenth of it"
-                yield _row(f"{arm}: step {late} minus step {early}", words, rise, verdict)
+                case = f"{arm}: step {late} minus step {early}"
+                yield _row(case, words, rise, verdict, why)
+
+
+def _rises(rise: Number, before: Number) -> tuple[str, str | None]:
+    """Whether a gain does not rise by a tenth; of what was not gained there is no tenth."""
+    lo, hi = rise.limits
+    least, bar = before.limits[0], EPSILON * (before.value or 0.0)
+    if lo is None or hi is None:
+        return UNDETERMINED, None
+    if least is None or least <= 0:
+        return UNDETERMINED, "denominator_not_positive"
+    return SHOWN if hi < bar else CONTRADICTED if lo > max(bar, 0) else UNDETERMINED, None
 
 
 def sizes(e: Evidence) -> Iterator[Row]:
@@ -256,7 +273,7 @@ def batches(e: Evidence, quantity: str, sign: int) -> Iterator[Row]:
             verdict = SHOWN if lo > 0 and agreed else CONTRADICTED if hi < 0 else UNDETERMINED
         reason = None
         if verdict == UNDETERMINED and lo is not None:
-            reason = "interval_holds_zero" if lo <= 0 else "signs_differ_between_seeds"
+            reason = _open(lo, signs)
         yield {
             "case": f"{row['arm']}, match {row['match']}, LR {row['lr_rule']}, "
             f"{row['optimizer']}: {row['batch_small']} against {row['batch_large']} rows",
@@ -303,12 +320,17 @@ def proxy(e: Evidence) -> Iterator[Row]:
 
 def false_gains(e: Evidence) -> Iterator[Row]:
     for depth, (paper, value, lo, hi) in e.false.items():
-        known = bool(np.isfinite([paper, lo, hi]).all())
-        verdict, bar = UNDETERMINED, paper / 5
-        if known:
-            verdict = SHOWN if paper > 0 and lo > -bar and hi < bar else UNDETERMINED
-            if lo > bar or hi < -bar:
-                verdict = CONTRADICTED
+        verdict, reason, bar = UNDETERMINED, None, paper / 5
+        if not np.isfinite([paper, lo, hi]).all():
+            reason = "few_items"
+        elif paper <= 0:
+            reason = "denominator_not_positive"
+        elif lo > -bar and hi < bar:
+            verdict = SHOWN
+        elif lo > bar or hi < -bar:
+            verdict = CONTRADICTED
+        else:
+            reason = "interval_crosses_the_margin"
         yield {
             "case": depth,
             "measure": f"E_cf of never-injected items, within a fifth of their published E "
@@ -318,7 +340,7 @@ def false_gains(e: Evidence) -> Iterator[Row]:
             "hi": hi if np.isfinite(hi) else None,
             "signs_by_seed": [],
             "verdict": verdict,
-            "reason": None if known else "few_items",
+            "reason": reason,
             "n_items": 0,
         }  # fmt: skip
 
@@ -351,7 +373,7 @@ def fades(e: Evidence) -> Iterator[Row]:
     if e.later is None:
         return
     for arm in _arms(e):
-        pair = [_read(e, lost_share(e.later), arm, MEM, direction) for direction in (OTHER, OWN)]
+        pair = [_read(e, LostShare(e.later), arm, MEM, direction) for direction in (OTHER, OWN)]
         if pair[0] is not None and pair[1] is not None:
             words = f"difference of the share lost {e.later} steps after the last peak"
             yield _row(f"{arm}, memorization", words, pair[0] - pair[1])

@@ -77,7 +77,10 @@ def _of_the_paper(e: Evidence) -> Iterator[Claim]:
         "6",
         "Forgetting is a straight line in log t.",
         cases.straight(e),
-        ("fewer than 20 effective readings, neighbouring ones being alike, to compare forms"),
+        (
+            "too few effective readings, neighbouring ones being alike, to compare forms: 20 are "
+            "needed, and one more for every further exposure"
+        ),
     )
     yield "7a", "Compositional gains are forgotten most slowly.", cases.slowest(e), _ARMS
     words = "Under duplication, late checkpoints forget more slowly than early ones."

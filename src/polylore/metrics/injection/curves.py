@@ -6,9 +6,10 @@ import numpy as np
 import polars as pl
 
 from polylore.metrics.index import Array
+from polylore.metrics.injection.kernel import observed_lag
 from polylore.metrics.injection.measured import Measured
 from polylore.metrics.injection.measurements import Measurements, retention_lags
-from polylore.metrics.injection.resample import FEWEST, divide, few, limits, with_data
+from polylore.metrics.injection.resample import FEWEST, divide, limits, with_data
 from polylore.tables.injection import CURVES, KERNEL_CURVES
 
 Row = dict[str, Any]
@@ -47,7 +48,7 @@ def _curve(measured: Measured, found: Measurements) -> list[Row]:
     control_KB = _controls(measured, bins_JT - low, n_bins)
     weights = with_data(cell, found.draws)
     parts = (
-        (rise_JB, weights.injected_DJ, few(cell)),
+        (rise_JB, weights.injected_DJ, measured.few),
         (control_KB, weights.control_DK, len(set(cell.control.names)) < FEWEST),
     )
     ends = []
@@ -101,13 +102,12 @@ def kernel_curves(found: Measurements) -> pl.DataFrame:
         if measured.by_exposure is None:
             continue
         fits = measured.by_exposure.fits
-        longest = int(measured.cell.states_T[-1]) - int(measured.gains.items.times_JN.max())
-        lags = np.array(retention_lags(max(longest, 1)))
+        lags = np.array(retention_lags(observed_lag(measured.mean)))
         p, r, g, a = (v[:, None] for v in (fits.p_D, fits.r_D, fits.g_D, fits.a_D))
         with np.errstate(invalid="ignore"):
             curves = np.where(lags > 0, 1 - r ** np.minimum(lags, p), 0.0)
             curves = g * curves * (1 - a * np.log10(np.maximum(lags - p, 1)))
-        samples = curves[1:] if len(curves) > 1 and not few(measured.cell) else None
+        samples = curves[1:] if len(curves) > 1 and not measured.few else None
         lo, hi = limits(samples, len(lags))
         rows += [
             measured.cell.key

@@ -126,7 +126,9 @@ def _fitted(
     v_BP, error_B = minimise(moments.repeated(len(begin)), form, begin)
     v = v_BP[int(error_B.argmin())]
     gains, residual = _solved(data.columns(form.function, v), data.y_DT[0])
-    return Fitted(tuple(v.tolist()), tuple(gains.tolist()), float(residual @ residual), residual)
+    # In nats: states that fewer items were read at weigh less, and the residual with them.
+    sse = float(residual @ residual) * len(residual) / float(data.weight_T.sum())
+    return Fitted(tuple(v.tolist()), tuple(gains.tolist()), sse, residual)
 
 
 def _solved(x_NT: Array, y_T: Array) -> tuple[Array, Array]:
@@ -194,5 +196,5 @@ def _holdout(data: Superposed, fits: dict[str, Fitted]) -> dict[str, float | Non
         x_NT = data.columns(form.function, v_BP[int(error_B.argmin())])
         gains, _ = _solved(x_NT[:, early], data.y_DT[0, early])
         later = data.y_DT[0, ~early] - gains @ x_NT[:, ~early]
-        errors[name] = float(np.sqrt(np.mean(later**2)))
+        errors[name] = float(np.sqrt((later**2).sum() / data.weight_T[~early].sum()))
     return errors

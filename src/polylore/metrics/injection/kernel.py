@@ -62,17 +62,20 @@ class Mean:
     been read at different states: the curve at a state is the mean over the items of the runs that
     were read then, its design that of the same items. Each state weighs as many items as it has:
     curve and shares hold the square root of that weight, over that of all items, so that plain
-    least squares of them is weighted least squares. One gain holds for all runs: where they differ,
-    states that only some were read at add to the error that item resamples show. A state at which
-    an item or the control of a run was not read is left out for that run, for all weightings alike.
+    least squares of them is weighted least squares. One gain holds for all runs. Where gains differ
+    between runs, a change of the runs that are read would look like forgetting: so the curve stops
+    at the earliest last state of its runs, and before that runs should take turns. A state at which
+    an item or the control of a run was not read is left out for that run, for all weightings alike;
+    an item without any reading in a run is left out of that run.
     """
 
     def __init__(self, gains: Gains, length: int) -> None:
         self.gains = gains
         self.rises = range(1, min(LONGEST_RISE, window(gains.items.times_JN, length)) + 1)
         known_JT = gains.read.known_JT
+        self.used_J = known_JT.any(axis=1)
         names, run_J = np.unique(np.array(gains.items.runs), return_inverse=True)
-        seen_RT = np.array([known_JT[run_J == run].all(axis=0) for run in range(len(names))])
+        seen_RT = _seen(known_JT, run_J, self.used_J)
         self.seen_T = seen_RT.any(axis=0)
         self.states_T = gains.cell.states_T[self.seen_T]
         # Which runs were read at a state: of these patterns there are few.
@@ -82,6 +85,7 @@ class Mean:
         self.reads_PJ = np.array(
             [[bool(code >> int(run) & 1) for run in run_J] for code in codes], dtype=np.float64
         ).reshape(len(codes), len(run_J))
+        self.reads_PJ *= self.used_J
         times, of_item = np.unique(gains.items.times_JN, axis=0, return_inverse=True)
         one_JS = np.eye(len(times))[of_item.reshape(-1)]
         # A schedule in a pattern is a schedule of its own, with no exposure at other states.
@@ -94,6 +98,11 @@ class Mean:
         # 0: no exposure.
         self.lags_SNT = np.where((times_SN[:, :, None] >= 0) & here_S1T, lags_SNT, 0)
         self._columns: dict[int, Array] = {}
+
+    @property
+    def n_items(self) -> int:
+        """Items that are in the curve; one of several runs counts in each of them."""
+        return int(self.reads_PJ.any(axis=0).sum())
 
     def curve(self, weights: Weights, corrected_DJT: Array | None = None) -> Array:
         """Weighted mean of D(j, t) at the states seen, times the root of its weight: (D, T)."""
@@ -111,6 +120,10 @@ class Mean:
             # A resample without any of these items says nothing of these states.
             curve_DT[:, here] = np.where(total_DP[:, p, None] > 0, mean, 0)
         return curve_DT
+
+    def weight(self, weights: Weights) -> Array:
+        """Share of the items that a state weighs, which curves hold the root of: (D, T)."""
+        return np.asarray(np.nan_to_num(self._weights(weights)[1]) ** 2)[:, self.pattern_T]
 
     def shares(self, weights: Weights) -> Array:
         """Weight of each schedule within its pattern, times the root of the pattern's: (D, S)."""
@@ -142,6 +155,20 @@ class Mean:
     def forget(self) -> None:
         """Let go of designs that were kept between fits."""
         self._columns.clear()
+
+
+def _seen(known_JT: Array, run_J: Array, used_J: Array) -> Array:
+    """Whether all items of a run that have readings were read at a state, up to the first end."""
+    runs = range(int(run_J.max(initial=-1)) + 1)
+    seen_RT = np.array(
+        [known_JT[own].all(axis=0) & own.any() for own in ((run_J == r) & used_J for r in runs)]
+    ).reshape(len(runs), known_JT.shape[1])
+    read_RT = seen_RT[seen_RT.any(axis=1)]
+    if len(read_RT):
+        # Places of the last state of every run: argmax finds the first from behind.
+        ends = read_RT.shape[1] - read_RT[:, ::-1].argmax(axis=1)
+        seen_RT[:, int(ends.min()) :] = False
+    return seen_RT
 
 
 @dataclass(frozen=True)
@@ -244,6 +271,6 @@ def gains_by_exposure(mean: Mean, kernel: Kernel, weights: Weights, curve_DT: Ar
 
 
 def observed_lag(mean: Mean) -> int:
-    """Longest lag after the last exposure that was read."""
+    """Longest lag after the last exposure that the curve holds."""
     last = int(mean.gains.items.times_JN.max())
-    return max(1, int(mean.gains.cell.states_T[-1]) - last)
+    return max(1, int(mean.states_T[-1]) - last)

@@ -38,9 +38,9 @@ from polylore.metrics.injection.kernel_by_exposure import (
     kernel_by_exposure,
 )
 from polylore.metrics.injection.resample import (
+    FEWEST,
     ItemDraws,
     Weights,
-    few,
     limits,
     ones,
     with_data,
@@ -89,33 +89,43 @@ class Measured:
         """One more than the number of resamples."""
         return len(self.effect.sum_DN)
 
+    @cached_property
+    def used_J(self) -> Array:
+        """Whether an item has a reading in its run, with a control curve beside it."""
+        return np.asarray(self.gains.read.known_JT.any(axis=1))
+
     @property
-    def drawn(self) -> bool:
-        """Whether there are resamples and enough items for an interval."""
-        return self.rows > 1 and not few(self.cell)
+    def n_items(self) -> int:
+        """Items behind the numbers; one of several runs counts in each of them."""
+        return int(self.used_J.sum())
+
+    @cached_property
+    def names(self) -> set[str]:
+        """The same by name."""
+        return set(np.array(self.cell.injected.names)[self.used_J].tolist())
+
+    @property
+    def few(self) -> bool:
+        """Whether there are too few items for an interval."""
+        return len(self.names) < FEWEST
 
     @cached_property
     def kernel_reason(self) -> str | None:
         """Why the decay constant with a gain for every exposure is no number; None if it is one.
 
         Nothing can be said of how fast a gain is lost that is not surely above zero, nor where the
-        decay constant goes to a bound: there its interval would end where the search does.
+        decay constant goes to a bound: there its interval would end where the search does. Cells of
+        few items are asked as well: joined with others they may be enough for an interval.
         """
         if self.by_exposure is None:
             return "few_readings"
         fits = self.by_exposure.fits
-        if not self._surely_positive(fits.peak_D):
-            learned = self._surely_positive(self.effect.value_D)
-            return NOT_IDENTIFIED if learned else NO_GAIN
-        a_R = fits.a_D[1:] if self.drawn else fits.a_D[:1]
+        if not surely_positive(fits.peak_D):
+            return NOT_IDENTIFIED if surely_positive(self.effect.value_D) else NO_GAIN
+        a_R = fits.a_D[1:] if self.rows > 1 else fits.a_D[:1]
         outside = not LOWEST < fits.a_D[0] < HIGHEST
         ends = np.mean(~(a_R > LOWEST)), np.mean(~(a_R < HIGHEST))
         return NOT_IDENTIFIED if outside or max(ends) > _TAIL else None
-
-    def _surely_positive(self, rows_R: Array) -> bool:
-        """Whether the interval lies above zero; the number itself where there is none."""
-        low = limits(rows_R[1:, None], 1)[0] if self.drawn else rows_R[:1]
-        return bool(low[0] > 0)
 
     @cached_property
     def decay_R(self) -> Array:
@@ -165,6 +175,12 @@ class Measured:
         near = int(np.abs(self.lags_L - lag).argmin())
         close = abs(int(self.lags_L[near]) - lag) <= 0.1 * lag
         return near if close and (lag or not self.lags_L[near]) else None
+
+
+def surely_positive(rows_R: Array) -> bool:
+    """Whether the interval lies above zero; the number itself where there are no resamples."""
+    low = limits(rows_R[1:, None], 1)[0] if len(rows_R) > 1 else rows_R[:1]
+    return bool(low[0] > 0)
 
 
 def interval_of(cell: Cell) -> int | None:

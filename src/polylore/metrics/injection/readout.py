@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from polylore.metrics.index import Array
-from polylore.metrics.injection.measured import Measured
+from polylore.metrics.injection.measured import Measured, surely_positive
 from polylore.metrics.injection.measurements import Measurements, Progress, item_draws
 from polylore.metrics.injection.number import Number
 from polylore.metrics.injection.resample import RESAMPLES, ItemDraws, divide
@@ -88,21 +88,35 @@ def lost(lag: int) -> Reading:
     return read
 
 
-def lost_share(lag: int) -> Reading:
+@dataclass(frozen=True)
+class LostShare:
     """Share of D at the last peak that is lost so many steps later."""
 
-    def read(cells: list[Measured]) -> Array:
-        places = [m.at(lag) for m in cells]
+    lag: int
+
+    def __call__(self, cells: list[Measured]) -> Array:
+        """The share; NaN unless D at the last peak is surely above zero."""
+        if self.why(cells) is not None:
+            return _nothing(cells)
+        return divide(lost(self.lag)(cells), self._peak(cells))
+
+    def why(self, cells: list[Measured]) -> str | None:
+        """Why there is no share: of what was not gained nothing is lost."""
+        peak = self._peak(cells)
+        if np.isnan(peak[0]) or surely_positive(peak):
+            return None
+        return "denominator_not_positive"
+
+    def _peak(self, cells: list[Measured]) -> Array:
+        """D at the last peak of the items read at both."""
+        places = [m.at(self.lag) for m in cells]
         if any(place is None for place in places):
             return _nothing(cells)
         pairs = list(zip(cells, places, strict=True))
-        kept = _ratio(
-            (m.kept.top_DL[:, at] for m, at in pairs),
+        return _ratio(
             (m.kept.bottom_DL[:, at] for m, at in pairs),
+            (m.kept.weight_DL[:, at] for m, at in pairs),
         )
-        return 1 - kept
-
-    return read
 
 
 def accumulated(cells: list[Measured]) -> Array:
@@ -117,7 +131,7 @@ def accumulated(cells: list[Measured]) -> Array:
 
 def decay(cells: list[Measured]) -> Array:
     """a_kernel with a gain for every exposure: mean over cells, weighted by their items."""
-    weights = [np.full(m.rows, float(m.cell.injected.n)) for m in cells]
+    weights = [np.full(m.rows, float(m.n_items)) for m in cells]
     return _ratio((m.decay_R * w for m, w in zip(cells, weights, strict=True)), weights)
 
 
@@ -130,6 +144,15 @@ def _exposures(cells: list[Measured], which: slice) -> Array:
 
 def _ratio(tops: Iterable[Array], bottoms: Iterable[Array]) -> Array:
     return divide(sum(tops, np.zeros(1)), sum(bottoms, np.zeros(1)))
+
+
+def _why(reading: Reading, cells: list[Measured]) -> str | None:
+    """Why a reading has no number, if it can say."""
+    if isinstance(reading, LostShare):
+        return reading.why(cells)
+    if reading is decay:
+        return next((m.kernel_reason for m in cells if m.kernel_reason), None)
+    return None
 
 
 def _nothing(cells: list[Measured]) -> Array:
@@ -237,7 +260,6 @@ class Readout:
         if not cells:
             return None
         alone = [self.cells(arm, depth, direction, pair=pair, run=run) for run in self.names]
-        items = {name for m in cells for name in m.cell.injected.names}
+        items = {name for m in cells for name in m.names}
         runs = [float(reading(one)[0]) if one else float("nan") for one in alone]
-        why = next((m.kernel_reason for m in cells if m.kernel_reason), None)
-        return Number(reading(cells), np.array(runs), len(items), why if reading is decay else None)
+        return Number(reading(cells), np.array(runs), len(items), _why(reading, cells))

@@ -7,9 +7,9 @@ import numpy as np
 from polylore.metrics.index import Array
 from polylore.metrics.injection.forms import FORMS, compare_forms
 from polylore.metrics.injection.kernel import Kernel, observed_lag
-from polylore.metrics.injection.measured import Fitted, Measured
+from polylore.metrics.injection.measured import NO_GAIN, Fitted, Measured
 from polylore.metrics.injection.reach import reach
-from polylore.metrics.injection.resample import ItemDraws, few, limits
+from polylore.metrics.injection.resample import ItemDraws, limits
 from polylore.metrics.injection.trajectories import Cell
 
 Row = dict[str, Any]
@@ -24,7 +24,8 @@ def _number(value: float) -> float | None:
 
 def effectivity_rows(cell: Cell, found: Measured | None) -> list[Row]:
     """E_cf of all exposures together, and of each one; `found` is None without controls."""
-    key: Row = cell.key | {"preset": PRESET, "n_items": cell.injected.n}
+    n_items = cell.injected.n if found is None else found.n_items
+    key: Row = cell.key | {"preset": PRESET, "n_items": n_items}
     if found is None:
         empty = {"exposure": None, "n_values": 0, "n_dropped": 0, "reason": NO_CONTROL}
         return [key | empty]
@@ -32,7 +33,7 @@ def effectivity_rows(cell: Cell, found: Measured | None) -> list[Row]:
     values = np.column_stack([effect.by_exposure_DN, effect.value_D])
     n = values.shape[1] - 1
     lo, hi = limits(_samples(found, values), n + 1)
-    reason = "few_items" if few(cell) else None
+    reason = "few_items" if found.few else None
     shown = (cell.injected.times_JN >= 0).sum(axis=0).tolist()
     shown.append(sum(shown))
     read = [*effect.n_by_exposure, effect.n_values]
@@ -55,12 +56,13 @@ def effectivity_rows(cell: Cell, found: Measured | None) -> list[Row]:
 
 def _samples(found: Measured, values_RV: Array) -> Array | None:
     """The resamples among the rows; None if there are none or too few items for an interval."""
-    return values_RV[1:] if found.rows > 1 and not few(found.cell) else None
+    return values_RV[1:] if found.rows > 1 and not found.few else None
 
 
 def retention_rows(cell: Cell, found: Measured | None, lags: list[int]) -> list[Row]:
     """R_c by lag; null where the whole gain is not surely different from zero."""
-    key: Row = cell.key | {"preset": PRESET, "n_items": cell.injected.n}
+    n_items = cell.injected.n if found is None else found.n_items
+    key: Row = cell.key | {"preset": PRESET, "n_items": n_items}
     if found is None:
         empty = {"n_values": 0, "negative_denominators": 0, "reason": NO_CONTROL}
         return [key | {"lag": lag} | empty for lag in lags]
@@ -73,7 +75,7 @@ def retention_rows(cell: Cell, found: Measured | None, lags: list[int]) -> list[
     rows = []
     for at, lag in enumerate(found.lags_L.tolist()):
         surely = bottoms is None or low[at] > 0 or high[at] < 0
-        reason: str | None = "few_items" if few(cell) else None
+        reason: str | None = "few_items" if found.few else None
         fine = surely and kept.bottom_DL[0, at] != 0
         rows.append(
             key
@@ -107,9 +109,11 @@ def kernel_rows(
         key |= {"half_life_censored": True, "zero_censored": True}
         key |= {"reason": NO_CONTROL if found is None else "few_readings"}
         return [key | {"gains": name} for name in (BY_EXPOSURE, COMMON)], [], []
+    nothing = NO_GAIN if found.kernel_reason == NO_GAIN else None
     kernels = [
         _kernel_row(found, BY_EXPOSURE, own, common, found.kernel_reason),
-        _kernel_row(found, COMMON, common, own, None),
+        # What was not gained is not forgotten, whichever kernel is asked.
+        _kernel_row(found, COMMON, common, own, nothing),
     ]
     gains = [*_gain_rows(found, BY_EXPOSURE, own), *_gain_rows(found, COMMON, common)]
     forms = [] if form_draws is None else _form_rows(cell, found, own.kernel, draws, form_draws)
@@ -150,8 +154,8 @@ def _kernel_row(found: Measured, name: str, own: Fitted, other: Fitted, reason: 
         "zero_hi": zero.hi,
         "zero_censored": zero.censored,
         "observed": observed,
-        "n_items": cell.injected.n,
-        "reason": reason or ("few_items" if few(cell) else None),
+        "n_items": found.mean.n_items,
+        "reason": reason or ("few_items" if found.few else None),
     }
 
 
@@ -167,7 +171,7 @@ def _gain_rows(found: Measured, name: str, own: Fitted) -> list[Row]:
 def _form_rows(
     cell: Cell, found: Measured, kernel: Kernel, draws: ItemDraws | None, n: int
 ) -> list[Row]:
-    resamples = None if draws is None or few(cell) else draws.of_cell(cell, n)
+    resamples = None if draws is None or found.few else draws.of_cell(cell, n)
     compared = compare_forms(found.mean, kernel, resamples)
     return [
         cell.key

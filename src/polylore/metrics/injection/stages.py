@@ -17,13 +17,13 @@ from polylore.metrics.injection.number import Number
 from polylore.metrics.injection.readout import (
     OTHER,
     OWN,
+    LostShare,
     Reading,
     Readout,
     at_peak,
     decay,
     first_gain,
     gain,
-    lost_share,
 )
 from polylore.tables.injection_evidence import STAGE_CONTRAST
 
@@ -96,7 +96,7 @@ def _readings(early: Readout, late: Readout) -> Iterator[tuple[str, int | None, 
     ends = [end for end in (end_of(early), end_of(late)) if end is not None]
     if len(ends) == 2:
         lag = min(LATER, *ends)
-        yield "lost_share", lag, lost_share(lag)
+        yield "lost_share", lag, LostShare(lag)
 
 
 def _side(name: str, number: Number) -> Row:

@@ -114,6 +114,7 @@ class Superposed:
         self.y_DT, shares_DS = self.y_DT[fine], shares_DS[fine]
         # Where all items share their exposures, so do all resamples.
         self.shares_DS = shares_DS[:1] if shares_DS.shape[1] == 1 else shares_DS
+        self.weight_T = mean.weight(weights)[0]
         self.lags_SNT = since_peak(mean.lags_SNT, kernel.p)
         self.rise_SNT = ramp(mean.lags_SNT, kernel.p, kernel.r)
         self.u_U = _nodes(np.unique(self.lags_SNT[self.rise_SNT > 0]))

@@ -12,7 +12,7 @@ import polars as pl
 from polylore.metrics.injection.kernel import shape_at
 from polylore.metrics.injection.measured import Measured
 from polylore.metrics.injection.measurements import Measurements
-from polylore.metrics.injection.resample import RESAMPLES, divide, few, limits
+from polylore.metrics.injection.resample import RESAMPLES, divide, limits
 from polylore.metrics.injection.rows_published import retention_rows
 from polylore.metrics.injection.trajectories import Cell
 from polylore.tables.injection import BRACKETS, THRESHOLD
@@ -96,7 +96,7 @@ def _row(arm: Measured, small: float, rise: int) -> Row:
     left = arm.left
     a, s = (divide(part, left.weight_DL)[:, 0] for part in (left.top_DL, left.bottom_DL))
     table = np.column_stack([s, a, a - s, left.share_DL[:, 0]])
-    samples = table[1:] if arm.rows > 1 and not few(arm.cell) else None
+    samples = table[1:] if arm.rows > 1 and not arm.few else None
     lo, hi = limits(samples, 4)
     positive = lo[0] > 0
     verdict = "undetermined"
@@ -121,7 +121,7 @@ def _row(arm: Measured, small: float, rise: int) -> Row:
         "kappa_predicted": predicted(arm),
         "within_rise": (arm.interval or 0) < rise,
         "verdict": verdict,
-        "n_items": arm.cell.injected.n,
+        "n_items": arm.n_items,
     }
     return arm.cell.key | {
         k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in values.items()

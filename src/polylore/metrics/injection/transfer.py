@@ -152,9 +152,9 @@ def _values(found: Measured) -> dict[str, _Value]:
 
 
 def _value(found: Measured, rows_R: Array) -> _Value:
-    drawn = found.rows > 1 and not few(found.cell)
-    reason = "few_items" if few(found.cell) else None
-    return _Value(float(rows_R[0]), rows_R[1:] if drawn else None, found.cell.injected.n, reason)
+    drawn = found.rows > 1 and not found.few
+    reason = "few_items" if found.few else None
+    return _Value(float(rows_R[0]), rows_R[1:] if drawn else None, found.n_items, reason)
 
 
 def _decay(found: Measured) -> _Value:

@@ -282,7 +282,7 @@ def _evidence(raw: RawRuns, found: _Found) -> Evidence:
         batch if batch.height else None,
         found.frame("inject_forms").filter(run_id=main),
         found.frame("inject_brackets"),
-        _false(found.frame("inject_controls").filter(run_id=main)),
+        _false(found.frame("inject_controls").filter(run_id=main), _single(found.readouts[main])),
     )
 
 
@@ -329,16 +329,31 @@ def _ordered(
     return tuple(sorted(values.items(), key=lambda pair: pair[0])) if len(values) > 1 else ()
 
 
-def _false(controls: pl.DataFrame) -> dict[str, tuple[float, float, float, float]]:
-    """By depth, language and arm whose times controls take: their E as published and as ours."""
+def _single(readout: Readout) -> set[str]:
+    """Arms of which every item was shown once."""
+    cells = readout.pooled.cells.items()
+    more = {key[1] for key, cell in cells if cell.injected.times_JN.shape[1] > 1}
+    return {key[1] for key, _ in cells} - more
+
+
+def _false(
+    controls: pl.DataFrame, single: set[str]
+) -> dict[str, tuple[float, float, float, float]]:
+    """By depth, language and arm whose times controls take: their E as published and as ours.
+
+    Of arms with one exposure E_cf of all controls lies below zero by itself; there one half of them
+    is held against the other (`crossfit.control_effectivity`).
+    """
     found: dict[str, tuple[float, float, float, float]] = {}
-    own = controls.filter(pl.col("quantity").is_in(["paper_false", "default_false"]))
     keys = ("depth", "probe_lang", "arm")
-    for (depth, lang, arm), rows in own.group_by(keys, maintain_order=True):
+    for (depth, lang, arm), rows in controls.group_by(keys, maintain_order=True):
         by = {row["quantity"]: row for row in rows.iter_rows(named=True)}
-        if len(by) < 2 or by["paper_false"]["value"] is None:
+        halved = arm in single
+        ours = by.get("halves_false" if halved else "default_false", {})
+        paper = by.get("paper_false", {}).get("value")
+        if paper is None:
             continue
-        ours = by["default_false"]
-        ends = [float("nan") if ours[k] is None else ours[k] for k in ("value", "lo", "hi")]
-        found[f"{depth}, {lang}, at the times of {arm}"] = (by["paper_false"]["value"], *ends)
+        ends = [float("nan") if ours.get(k) is None else ours[k] for k in ("value", "lo", "hi")]
+        how = ", one half against the other" if halved else ""
+        found[f"{depth}, {lang}, at the times of {arm}{how}"] = (paper, *ends)
     return found

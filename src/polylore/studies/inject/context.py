@@ -28,6 +28,7 @@ REASONS = {
     "not_identified": "the readings do not tell how fast it is forgotten",
     "interval_crosses_the_margin": "the interval crosses the margin",
     "signs_differ_between_seeds": "seeds differ in sign",
+    "no_number_in_a_seed": "there is no number, or zero, in some seed",
     "no_form_wins": "no form wins in 90 % of resamples",
     "one_baseline_reading": "one reading before the first exposure",
     "nothing_learned_to_be_forgotten": "nothing was surely learned that could be forgotten",
