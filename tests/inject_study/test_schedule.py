@@ -125,13 +125,14 @@ def test_a_sweep_of_intervals_matches_the_last_exposure() -> None:
     assert [arm.name for arm in sweep.config.arms if not arm.n] == ["never"]
 
 
-def test_a_condition_with_another_checkpoint_differs_in_that_alone() -> None:
+def test_a_condition_that_begins_elsewhere_differs_in_that_alone() -> None:
     settings = {
         "model": "m",
         "revision": "800",
         "optimizer_state": "moments",
         "conditions": [
             {"name": "early", "set": {"revision": 400}},
+            {"name": "own place", "set": {"revision": 400, "background.first": 640}},
             {"name": "large", "set": {"model": "n"}},
             {"name": "slow", "set": {"revision": "400", "train.rate.learning_rate": 1e-5}},
         ],
@@ -145,9 +146,10 @@ def test_a_condition_with_another_checkpoint_differs_in_that_alone() -> None:
     assert places["main"] == places["sham"] == ("m", "800", "moments")
     assert places["early"] == places["slow"] == ("m", "400", None)
     assert places["large"] == ("n", None, None)
-    assert specs["early"].settings == specs["large"].settings == specs["main"].settings
+    alike = ("main", "early", "own place", "large")
+    assert len({specs[name].settings for name in alike}) == 1
     assert specs["slow"].settings != specs["main"].settings
-    assert len({specs[name].digest for name in ("main", "early", "large", "slow")}) == 4
+    assert len({specs[name].digest for name in (*alike, "slow")}) == 5
 
 
 @pytest.mark.parametrize(
