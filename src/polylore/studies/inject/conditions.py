@@ -36,7 +36,7 @@ class RunSpec:
 
     @property
     def settings(self) -> str:
-        """SHA-256 of all but seed and where a run begins: those with the same differ in these alone.
+        """SHA-256 of all but seed and where a run begins: equal ones differ in these alone.
 
         To the latter belong the checkpoint and its place in the background.
         """
