@@ -186,7 +186,8 @@ def test_built_in_studies_can_be_read() -> None:
 def test_seconds_of_other_runs_follow_from_those_of_one() -> None:
     timing = Timing(update=1.0, first_update=3.0, reading=0.5, with_extras=2.0, first_reading=4.0)
     design = SimpleNamespace(updates=11, readings=Readings((0, 2, 4, 6), frozenset({0, 4})))
-    one = {"training_flop": 110.0, "updates": 11, "probe_tokens": 50, "parameters": 7}
+    one = {"training_flop": 110.0, "updates": 11, "parameters": 7}
+    one |= {"probe_tokens": 50, "heldout_tokens": 30}
     same = timed_costs(timing, design, one, one)  # type: ignore[arg-type]
     assert (same["training_seconds"], same["reading_seconds"]) == (13.0, 4.0 + 2 * 0.5 + 2.0)
     assert not same["scaled"]
@@ -194,3 +195,5 @@ def test_seconds_of_other_runs_follow_from_those_of_one() -> None:
     other = timed_costs(timing, design, large, one)  # type: ignore[arg-type]
     assert (other["training_seconds"], other["reading_seconds"]) == (52.0, 14.0)
     assert other["scaled"]
+    more = timed_costs(timing, design, one | {"heldout_tokens": 110}, one)  # type: ignore[arg-type]
+    assert (more["training_seconds"], more["reading_seconds"]) == (13.0, 14.0)

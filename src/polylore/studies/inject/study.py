@@ -215,7 +215,8 @@ class Study:
                     progress,
                 )
         found = [
-            run_costs(one, self.designs[one.run_id], self.bases[one.run_id]) for one in self.specs
+            run_costs(one, self.designs[one.run_id], self.bases[one.run_id], self.background)
+            for one in self.specs
         ]
         if timing is not None:
             place = self.specs.index(spec)
