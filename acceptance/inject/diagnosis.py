@@ -17,7 +17,7 @@ def level(found: Found, arm: str, depth: str) -> float:
         gains, weights = measured.gains, ones(measured.cell)
         states = peaks(gains, gains.corrected(weights), weights.injected_DJ)
         items = measured.cell.injected
-        scores.append(at_states(measured.cell, items.item_means(items.y_QT)[None], states))
+        scores.append(at_states(gains.read, items.item_means(items.y_QT)[None], states))
     return float(np.exp(np.nanmean(np.concatenate(scores, axis=1))))
 
 

@@ -5,6 +5,7 @@ import polars as pl
 import pytest
 from acceptance.inject.claims import Claim, Part, claims
 from acceptance.inject.design import ARMS
+from acceptance.inject.diagnosis import fading_lines
 from acceptance.inject.page import claim_lines
 from acceptance.inject.readout import Found, joint, text
 from acceptance.inject.world import AWAY, HOME
@@ -152,6 +153,17 @@ def test_planted_effects_are_shown(planted):
     # The first exposure gives 1, later ones half of it less what has faded meanwhile.
     assert first.value is not None
     assert 0.4 < first.value < 0.8
+
+
+def test_the_page_says_from_where_gains_fade(planted):
+    rows = [
+        line for line in fading_lines(planted) if line.startswith(("| dup", "| para", "| once"))
+    ]
+    assert len(rows) == 6
+    levels = [float(row.split("|")[3]) for row in rows]
+    # From log-probabilities of -6 six exposures lead further up than one.
+    assert all(0 < level < 0.5 for level in levels)
+    assert levels[0] > levels[2]
 
 
 def test_nothing_is_shown_where_nothing_was_learned():
