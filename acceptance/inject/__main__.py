@@ -16,7 +16,7 @@ from acceptance.inject.claims import claims
 from acceptance.inject.costs import cost_lines
 from acceptance.inject.diagnosis import fading_lines
 from acceptance.inject.pictures import course, draw
-from acceptance.inject.pretrain import PretrainConfig, Pretrained, pretrain
+from acceptance.inject.pretrain import PretrainConfig, Pretrained, opened, pretrain
 from acceptance.inject.readout import Found
 from acceptance.inject.stages import run_stage, tables_of
 from acceptance.inject.world import WorldConfig
@@ -50,8 +50,8 @@ class Experiment:
 
     def model(self, names: str) -> Pretrained:
         """Stage 1 of a pair of languages."""
-        world = WorldConfig.parse({"names": names}, "the world")
-        return pretrain(self.folder, PretrainConfig(world=world))
+        config = PretrainConfig(world=WorldConfig.parse({"names": names}, "the world"))
+        return pretrain(self.folder, config) if self.train else opened(self.folder, config)
 
     def study(self, name: str, model: Pretrained, seeds: int) -> RunFolder:
         """One of the studies."""
@@ -167,7 +167,7 @@ def written(
         *later,
     ]
     if "checks" in also:
-        lines += page.check_lines(checks(model, made.folder / "checks"))
+        lines += page.check_lines(checks(model, made.folder / "checks", train=made.train))
     lines += [*cost_lines(model, run), page.LIMITS]
     shown = all(claim.verdict == SHOWN for claim in found if claim.required)
     return shown, figures, lines

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from acceptance.inject.readout import Found, control_gain, control_published, joint, swap_margin
 from polylore.metrics.injection.evidence import COMP, DUP, LATER, MEM, ONCE, PARA, SEM
-from polylore.metrics.injection.number import Number
+from polylore.metrics.injection.number import SHOWN, Number
 from polylore.metrics.injection.readout import (
     OTHER,
     OWN,
@@ -26,16 +26,37 @@ WITHIN = 5
 
 @dataclass(frozen=True)
 class Part:
-    """One number of a claim, and whether it is on the predicted side of zero."""
+    """One number of a claim, and whether it is where it was predicted to be."""
 
     label: str
     number: Number
     verdict: str
+    about_zero: bool = False
+    """Whether it is predicted to be about zero, and not above it."""
 
     @classmethod
     def positive(cls, label: str, number: Number) -> "Part":
         """A number that is predicted to be positive."""
         return cls(label, number, number.verdict)
+
+    @property
+    def why(self) -> str:
+        """What keeps it from being shown; empty if it is shown."""
+        lo, hi = self.number.limits
+        if self.verdict == SHOWN:
+            return ""
+        if lo is None or hi is None:
+            return f"there is no interval ({self.number.reason})"
+        between = f"the interval over items, [{lo:+.2f}, {hi:+.2f}],"
+        if self.about_zero:
+            return f"{between} does not lie within those bounds"
+        signs = self.number.signs
+        wrong = [f"run {n + 1}" for n, sign in enumerate(signs) if sign <= 0]
+        side = "lies above zero" if lo > 0 else "lies below zero" if hi < 0 else "holds zero"
+        told = " ".join({1: "+", -1: "-"}.get(sign, "0") for sign in signs)
+        verb = "is" if len(wrong) == 1 else "are"
+        others = f", of which {' and '.join(wrong)} {verb} not as predicted" if wrong else ""
+        return f"{between} {side}; signs of the runs {told}{others}"
 
 
 @dataclass(frozen=True)
@@ -51,6 +72,16 @@ class Claim:
     def verdict(self) -> str:
         """shown, contradicted or undetermined."""
         return joint([part.verdict for part in self.parts])
+
+    @property
+    def why(self) -> str:
+        """Which numbers keep it from being shown, and by what; empty if it is shown."""
+        lost = [part for part in self.parts if part.verdict != SHOWN]
+        if not lost:
+            return ""
+        told = "; ".join(f"{part.label}: {part.why}" for part in lost)
+        count = f"{len(lost)} of its {len(self.parts)} numbers" if len(self.parts) > 1 else "it"
+        return f"{self.id} is {self.verdict}, since {count} did not come out as predicted. {told}."
 
 
 def claims(found: Found) -> Iterator[Claim]:
@@ -152,7 +183,9 @@ def _noise(found: Found, arm: str, depth: str) -> Iterator[Part]:
     paper = control_published(found, arm, depth)
     yield Part.positive(f"{arm}, {depth}, published E", paper)
     own, margin = control_gain(found, arm, depth), paper.times(1 / WITHIN)
-    yield Part(f"{arm}, {depth}, E_cf within ±{margin.value or 0:.2f}", own, own.within(margin))
+    yield Part(
+        f"{arm}, {depth}, E_cf within ±{margin.value or 0:.2f}", own, own.within(margin), True
+    )
 
 
 def _reported(found: Found) -> Iterator[Claim]:

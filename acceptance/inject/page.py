@@ -87,13 +87,16 @@ def setting(model: Pretrained, run: RunFolder, dose: float) -> list[str]:
 
 
 def claim_lines(found: Sequence[Claim]) -> list[str]:
-    """Claims A1 to A8 and B1 to B3, part by part."""
+    """Claims A1 to A8 and B0 to B3, part by part, and why required ones are not shown."""
     rows = []
     for claim in found:
         kind = "required" if claim.required else "reported"
         rows.append((claim.id, kind, claim.statement, "", f"**{claim.verdict}**"))
         rows += [("", "", part.label, text(part.number), part.verdict) for part in claim.parts]
-    return ["## Claims", *table(("", "", "claim", "estimate", "verdict"), rows)]
+    lost = [f"- {claim.why}" for claim in found if claim.required and claim.why]
+    told = ["Required claims that are not shown, and what keeps them from it:", "", *lost, ""]
+    head = ("", "", "claim", "estimate", "verdict")
+    return ["## Claims", *table(head, rows), *(told if lost else [])]
 
 
 def paper_lines(studies: Mapping[str, Tables]) -> list[str]:
@@ -412,9 +415,3 @@ def check_lines(found: Sequence[Same]) -> list[str]:
         *table(head, rows),
         *([f"Largest difference of a score by state: {'; '.join(grown)}.", ""] if grown else []),
     ]
-
-
-def _grown(one: Same) -> str:
-    """Some five states, and how far apart a score is there at most."""
-    some = one.growth[:: max(1, len(one.growth) // 4)]
-    return ", ".join(f"{apart:.0e} at {t}" for t, apart in some)

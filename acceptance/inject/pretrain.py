@@ -7,7 +7,7 @@ import polars as pl
 
 from acceptance.inject.world import World, WorldConfig
 from polylore.config import Config, digest
-from polylore.files import read_parquet
+from polylore.files import read_json, read_parquet
 from polylore.training.config import ModelConfig, ScheduleConfig, TrainConfig
 from polylore.training.loop import train
 
@@ -74,6 +74,23 @@ def tell(done: int, total: int, what: str) -> None:
         print(f"{what}: {done} of {total}", flush=True)
 
 
+def _place(folder: Path, config: PretrainConfig) -> Path:
+    return folder / f"stage1-{digest(config.plain())[:12]}"
+
+
+def opened(folder: Path, config: PretrainConfig) -> Pretrained:
+    """A model that was trained before; nothing is trained.
+
+    Raises:
+        SystemExit: it was not.
+    """
+    run = _place(folder, config) / "run"
+    manifest = run / "manifest.json"
+    if not (manifest.is_file() and read_json(manifest).get("finished")):
+        raise SystemExit(f"{run} holds no finished training; leave out --page-only to make one")
+    return Pretrained(run, World(config.world))
+
+
 def pretrain(folder: Path, config: PretrainConfig) -> Pretrained:
     """Train the model, or open it if it was trained before with the same configuration.
 
@@ -81,7 +98,7 @@ def pretrain(folder: Path, config: PretrainConfig) -> Pretrained:
         SystemExit: the loss is not below a fifth of the first one.
     """
     world = World(config.world)
-    place = folder / f"stage1-{digest(config.plain())[:12]}"
+    place = _place(folder, config)
     world.compose(place / "corpus", config.documents, seed=0)
     world.save_tokenizer(place / "tokenizer")
     run = train(

@@ -3,13 +3,15 @@
 import numpy as np
 import polars as pl
 import pytest
-from acceptance.inject.claims import claims
+from acceptance.inject.claims import Claim, Part, claims
 from acceptance.inject.design import ARMS
+from acceptance.inject.diagnosis import fading_lines
+from acceptance.inject.page import claim_lines
 from acceptance.inject.readout import Found, joint, text
 from acceptance.inject.world import AWAY, HOME
 
 from polylore.corpus.injection import latin_square, make_schedule
-from polylore.metrics.injection.number import CONTRADICTED, SHOWN, UNDETERMINED
+from polylore.metrics.injection.number import CONTRADICTED, SHOWN, UNDETERMINED, Number
 from polylore.tables.inject import LOG, PASSAGES
 
 ITEMS = [f"i{n:02d}" for n in range(24)]
@@ -22,6 +24,35 @@ def test_a_claim_is_shown_if_all_its_parts_are():
     assert joint([SHOWN, SHOWN]) == SHOWN
     assert joint([SHOWN, UNDETERMINED]) == UNDETERMINED
     assert joint([UNDETERMINED, CONTRADICTED]) == CONTRADICTED
+
+
+def number(value, low, high, runs):
+    return Number(np.array([value, *np.linspace(low, high, 100)]), np.array(runs), 20)
+
+
+def test_the_page_says_why_a_claim_is_not_shown():
+    fine = Part.positive("duplication", number(1.0, 0.5, 1.5, [1.0, 0.8, 1.2]))
+    turned = Part.positive("paraphrase", number(0.5, 0.1, 0.9, [0.6, -0.1, 0.9]))
+    wide = Part.positive("once", number(0.2, -0.4, 0.9, [0.1, 0.2, 0.3]))
+    drawn = number(0.1, 0.02, 0.3, [0.1, 0.1])
+    noisy = Part("never, within ±0.05", drawn, UNDETERMINED, about_zero=True)
+    few = Part.positive("few", Number(np.ones(101), np.ones(3), 2))
+    assert fine.why == ""
+    assert (
+        "lies above zero; signs of the runs + - +, of which run 2 is not as predicted" in turned.why
+    )
+    assert wide.why.endswith("holds zero; signs of the runs + + +")
+    assert noisy.why.endswith("does not lie within those bounds")
+    assert few.why == "there is no interval (few_items)"
+    shown = Claim("A1", "what is shown", True, (fine,))
+    lost = Claim("A2", "what is not", True, (fine, turned, wide))
+    reported = Claim("B1", "what nobody requires", False, (wide,))
+    lines = claim_lines([shown, lost, reported])
+    (line,) = [line for line in lines if line.startswith("- ")]
+    assert line.startswith("- A2 is undetermined, since 2 of its 3 numbers did not come out")
+    assert turned.why in line
+    assert wide.why in line
+    assert not any(line.startswith("Required") for line in claim_lines([shown, reported]))
 
 
 def passages():
@@ -122,6 +153,17 @@ def test_planted_effects_are_shown(planted):
     # The first exposure gives 1, later ones half of it less what has faded meanwhile.
     assert first.value is not None
     assert 0.4 < first.value < 0.8
+
+
+def test_the_page_says_from_where_gains_fade(planted):
+    rows = [
+        line for line in fading_lines(planted) if line.startswith(("| dup", "| para", "| once"))
+    ]
+    assert len(rows) == 6
+    levels = [float(row.split("|")[3]) for row in rows]
+    # From log-probabilities of -6 six exposures lead further up than one.
+    assert all(0 < level < 0.5 for level in levels)
+    assert levels[0] > levels[2]
 
 
 def test_nothing_is_shown_where_nothing_was_learned():

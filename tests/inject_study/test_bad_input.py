@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -179,6 +180,22 @@ def test_a_run_of_other_settings_is_refused(settings: Settings, tmp_path: Path) 
     settings["conditions"][0]["set"]["train.rate.learning_rate"] = 1e-6
     with pytest.raises(RunError, match="holds a run 'slow seed 0' of other settings"):
         Study(InjectConfig.parse(settings)).open(tmp_path / "run")
+
+
+def test_growth_that_moves_held_out_rows_is_refused(settings: Settings, tmp_path: Path) -> None:
+    np.random.default_rng(0).integers(2, 600, 128 * 16 * 25, np.uint16).tofile(tmp_path / "tokens")
+    settings["background"] |= {"kind": "tokens", "source": [str(tmp_path / "tokens")]}
+    study = Study(InjectConfig.parse(settings))
+    study.prepare(study.open(tmp_path / "run"))
+    reads = study.rows
+    for updates, fits in ((reads // 16 + 2, True), (25, False)):
+        longer = {"name": "long", "set": {"train.updates": updates}}
+        grown = Study(InjectConfig.parse(settings | {"conditions": [longer]}))
+        if fits:
+            grown.open(tmp_path / "run")
+            continue
+        with pytest.raises(RunError, match="the study grew too long for it; give another folder"):
+            grown.open(tmp_path / "run")
 
 
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_log(

@@ -215,6 +215,10 @@ def test_plan_and_run_say_what_probing_costs(finished: tuple[RunFolder, InjectCo
         assert plan["training_flop"] == pytest.approx(
             6 * plan["parameters"] * 16 * 128 * plan["updates"]
         )
+        # Of both languages eight rows are held out, and read with the probes at every state.
+        assert plan["heldout_tokens"] == 2 * 8 * 128
+        plain = 2 * plan["parameters"] * (plan["probe_tokens"] + plan["heldout_tokens"])
+        assert plan["reading_flop"] > plain * plan["readings"]
 
 
 def test_background_is_searched_for_the_items(finished: tuple[RunFolder, InjectConfig]) -> None:

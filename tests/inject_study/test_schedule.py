@@ -125,13 +125,14 @@ def test_a_sweep_of_intervals_matches_the_last_exposure() -> None:
     assert [arm.name for arm in sweep.config.arms if not arm.n] == ["never"]
 
 
-def test_a_condition_with_another_checkpoint_differs_in_that_alone() -> None:
+def test_a_condition_that_begins_elsewhere_differs_in_that_alone() -> None:
     settings = {
         "model": "m",
         "revision": "800",
         "optimizer_state": "moments",
         "conditions": [
             {"name": "early", "set": {"revision": 400}},
+            {"name": "own place", "set": {"revision": 400, "background.first": 640}},
             {"name": "large", "set": {"model": "n"}},
             {"name": "slow", "set": {"revision": "400", "train.rate.learning_rate": 1e-5}},
         ],
@@ -145,9 +146,10 @@ def test_a_condition_with_another_checkpoint_differs_in_that_alone() -> None:
     assert places["main"] == places["sham"] == ("m", "800", "moments")
     assert places["early"] == places["slow"] == ("m", "400", None)
     assert places["large"] == ("n", None, None)
-    assert specs["early"].settings == specs["large"].settings == specs["main"].settings
+    alike = ("main", "early", "own place", "large")
+    assert len({specs[name].settings for name in alike}) == 1
     assert specs["slow"].settings != specs["main"].settings
-    assert len({specs[name].digest for name in ("main", "early", "large", "slow")}) == 4
+    assert len({specs[name].digest for name in (*alike, "slow")}) == 5
 
 
 @pytest.mark.parametrize(
@@ -184,7 +186,8 @@ def test_built_in_studies_can_be_read() -> None:
 def test_seconds_of_other_runs_follow_from_those_of_one() -> None:
     timing = Timing(update=1.0, first_update=3.0, reading=0.5, with_extras=2.0, first_reading=4.0)
     design = SimpleNamespace(updates=11, readings=Readings((0, 2, 4, 6), frozenset({0, 4})))
-    one = {"training_flop": 110.0, "updates": 11, "probe_tokens": 50, "parameters": 7}
+    one = {"training_flop": 110.0, "updates": 11, "parameters": 7}
+    one |= {"probe_tokens": 50, "heldout_tokens": 30}
     same = timed_costs(timing, design, one, one)  # type: ignore[arg-type]
     assert (same["training_seconds"], same["reading_seconds"]) == (13.0, 4.0 + 2 * 0.5 + 2.0)
     assert not same["scaled"]
@@ -192,3 +195,5 @@ def test_seconds_of_other_runs_follow_from_those_of_one() -> None:
     other = timed_costs(timing, design, large, one)  # type: ignore[arg-type]
     assert (other["training_seconds"], other["reading_seconds"]) == (52.0, 14.0)
     assert other["scaled"]
+    more = timed_costs(timing, design, one | {"heldout_tokens": 110}, one)  # type: ignore[arg-type]
+    assert (more["training_seconds"], more["reading_seconds"]) == (13.0, 14.0)

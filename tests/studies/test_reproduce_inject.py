@@ -103,6 +103,10 @@ def test_default_form(made, cell):
     assert found["a_kernel"] == pytest.approx(a, abs=1e-3)
     assert abs(found["effectivity"] - true_gain) < 0.01
     assert abs(found["a_kernel"] - TRUE_A[cell.partition("/")[2]]) < 0.01
+    if cell.startswith("once"):
+        assert found["a_by_exposure"] == found["a_kernel"]
+    else:
+        assert abs(found["a_by_exposure"] - TRUE_A[cell.partition("/")[2]]) < 0.001
     assert (found["r"], found["p"]) == (0.7, 9 if cell == "once/gen_hard" else 8)
 
 
@@ -135,7 +139,9 @@ def test_logs_in_the_published_format_give_the_same_numbers(made, folder, tmp_pa
     )
     assert done.exit_code == 0, done.output
     (line,) = [one for one in done.output.splitlines() if one.startswith("duplication  mem ")]
-    assert line.split() == ["duplication", "mem", "stage", "0.06096", "0.06053", "0.2202"]
+    assert line.split() == ["duplication", "mem", "stage", "0.06096", "0.06053", "0.2202", "0.2196"]
+    for label in ("kernel, one gain for all exposures", "kernel, a gain for each exposure"):
+        assert label in done.output
     written = json.loads(out.read_text(encoding="utf-8"))
     assert list(written["stages"]) == ["stage"]
     assert written["stages"]["stage"] == json.loads(json.dumps(made))

@@ -90,7 +90,7 @@ def inject(log: Path | None, published_logs: Path | None, out: Path) -> None:
 
 
 def _show_decays(rows: list[dict[str, Any]]) -> None:
-    """Decay constants in the order of the paper's main table, as published and as corrected."""
+    """Decay constants in the order of the paper's main table, as published and by both kernels."""
     import polars as pl
 
     from polylore.cli.output import show_frame
@@ -103,6 +103,7 @@ def _show_decays(rows: list[dict[str, Any]]) -> None:
             "stage",
             pl.col("iqr_1.5").alias("paper (IQR 1.5)"),
             pl.col("iqr_2.0").alias("released code (IQR 2.0)"),
-            pl.col("default").alias("corrected (kernel)"),
+            pl.col("default").alias("kernel, one gain for all exposures"),
+            pl.col("by_exposure").alias("kernel, a gain for each exposure"),
         )
     )

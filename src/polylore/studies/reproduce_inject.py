@@ -18,7 +18,8 @@ from polylore.facts.people.published import N_ITEMS, N_PROBES, SCENARIOS
 from polylore.files import sha256_file, write_json
 from polylore.metrics.index import Array
 from polylore.metrics.injection import crossfit, published
-from polylore.metrics.injection.kernel import Kernel, Mean, fit
+from polylore.metrics.injection.kernel import Mean, fit
+from polylore.metrics.injection.kernel_by_exposure import fit_by_exposure
 from polylore.metrics.injection.resample import ones
 from polylore.metrics.injection.trajectories import Cell, Items
 
@@ -66,7 +67,8 @@ def reproduce_published_logs(
     Args:
         folder: the per-step logs as JSON files; they are read state by state.
         out: JSON file to write: `stages`, and `table`, which has the decay constants in the order
-            of the paper's main table (scenario, depth, stage).
+            of the paper's main table (scenario, depth, stage): published, by the kernel with one
+            gain for all exposures, and by the one with a gain for each.
         progress: called with (done, total, what).
 
     Raises:
@@ -85,7 +87,10 @@ def reproduce_published_logs(
     table = [
         {"scenario": arm, "depth": depth, "stage": stage}
         | {name: found[name][f"{arm}/{depth}"]["decay_constant"] for name in PRESETS}
-        | {"default": found["default"][f"{arm}/{depth}"]["a_kernel"]}
+        | {
+            name: found["default"][f"{arm}/{depth}"][of]
+            for name, of in (("default", "a_kernel"), ("by_exposure", "a_by_exposure"))
+        }
         for arm in ("duplication", "paraphrase")
         for depth in DEPTHS
         for stage, found in stages.items()
@@ -246,12 +251,17 @@ def _default(cell: Cell) -> dict[str, Any]:
     effect = crossfit.effectivity(gains, weights)
     lags = np.arange(min(CURVE, published.horizon(cell, WINDOW) + 1))
     kept = crossfit.retention(gains, weights, lags)
-    kernel: Kernel | None = fit(Mean(gains, WINDOW), weights)
+    mean = Mean(gains, WINDOW)
+    kernel = fit(mean, weights)
+    own = kernel.a if kernel else None  # of one exposure both kernels are the same
+    if kernel and cell.injected.times_JN.shape[1] > 1:
+        own = float(fit_by_exposure(mean, weights, mean.curve(weights)).a_D[0])
     return {
         "effectivity": float(effect.value_D[0]),
         "by_exposure": effect.by_exposure_DN[0].tolist(),
         "retention": [None if share != share else share for share in kept.share_DL[0].tolist()],
         "a_kernel": kernel.a if kernel else None,
+        "a_by_exposure": own,
         "gain_at_peak": kernel.gain_at_peak if kernel else None,
         "p": kernel.p if kernel else None,
         "r": kernel.r if kernel else None,

@@ -154,7 +154,8 @@ RUNS = Table(
         Column(
             "settings",
             pl.String(),
-            "hash of all but checkpoint and seed: where it is equal, nothing else differs; or null",
+            "hash of all but seed, checkpoint and background.first: where it is equal, nothing "
+            "else differs; or null",
             "",
             True,
         ),

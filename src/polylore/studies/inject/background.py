@@ -6,6 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from polylore.corpus.injection import RowFormat
 from polylore.corpus.injection.format import Encode
 from polylore.errors import ConfigError, DataError
@@ -19,7 +21,7 @@ from polylore.studies.inject.documents import (
 )
 from polylore.training.continued.packs import open_rows, open_training_rows
 from polylore.training.continued.start import Start
-from polylore.training.continued.streams import PackedRows, open_memmap
+from polylore.training.continued.streams import PackedRows, content_digest, open_memmap
 from polylore.training.injection.loop import loop_format
 from polylore.training.stream import read_config
 
@@ -40,7 +42,7 @@ class Background:
     form: RowFormat
     dtype: str = "uint16"
     behind: int = 0
-    """Rows that the longest run of the study reads; those behind them are held out."""
+    """Rows that the longest run of the study reads; none of them is held out."""
 
     def stream(self, batch: int, first: int, steps: int | None = None) -> PackedRows:
         """Its rows in batches.
@@ -58,7 +60,10 @@ class Background:
         return open_rows(path, batch, first=first, steps=steps)
 
     def held_out(self, rows: int) -> dict[str, PackedRows]:
-        """Rows that no run of the study reads, by language: at most so many of each."""
+        """Rows that no run of the study reads, by language: at most so many of each.
+
+        Of rows that were made elsewhere they are the last ones, wherever the runs end.
+        """
         if not rows:
             return {}
         if self.kind == DOCUMENTS:
@@ -66,11 +71,25 @@ class Background:
                 lang: _in_parts(partial(open_rows, path), rows)
                 for lang, path in held_out_rows(self.path).items()
             }
-        left = min(rows, len(self.stream(1, 0)) - self.behind)
-        return {UNTOLD: _in_parts(self._behind, left)} if left > 0 else {}
+        there = len(self.stream(1, 0))
+        left = min(rows, there - self.behind)
+        return {UNTOLD: _in_parts(partial(self._last, there - left), left)} if left > 0 else {}
 
-    def _behind(self, batch: int, steps: int | None = None) -> PackedRows:
-        return self.stream(batch, self.behind, steps)
+    def _last(self, first: int, batch: int, steps: int | None = None) -> PackedRows:
+        return self.stream(batch, first, steps)
+
+    def held_out_digests(self, rows: int) -> dict[str, str]:
+        """SHA-256 of the same rows, by language."""
+        found = {}
+        for lang, stream in self.held_out(rows).items():
+            steps = range(stream.steps or 0)
+            parts = [stream.rows(step, range(stream.batch_size)) for step in steps]
+            tokens, labels = (
+                np.concatenate([getattr(part, name) for part in parts])
+                for name in ("tokens", "labels")
+            )
+            found[lang] = content_digest(tokens, labels)
+        return found
 
     def languages(self, first: int, rows: int) -> dict[str, int]:
         """Tokens of every language in some rows; empty where languages are not known."""

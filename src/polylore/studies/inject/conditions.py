@@ -36,10 +36,14 @@ class RunSpec:
 
     @property
     def settings(self) -> str:
-        """SHA-256 of all but checkpoint and seed: runs with the same differ in these alone."""
+        """SHA-256 of all but seed and where a run begins: equal ones differ in these alone.
+
+        To the latter belong the checkpoint and its place in the background.
+        """
         about = self.config.question()
         for key in CHECKPOINT:
             del about[key]
+        del about["background"]["first"]
         arms = [arm.plain() for arm in self.config.arms]
         return digest([about, arms, self.role, self.match, self.lr_rule, self.lr_factor])
 

@@ -56,7 +56,7 @@ class BackgroundConfig(Config):
     """Row that opens step 0; those before it are there for a burn-in."""
     heldout: int = Field(default=8, ge=0)
     """Rows that no update reads, whose loss is read beside the probes: so many of every language
-    of the items, or behind those of training; 0 for none."""
+    of the items, or the last ones of rows made elsewhere; 0 for none."""
 
     @field_validator("source", mode="before")
     @classmethod

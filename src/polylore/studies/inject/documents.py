@@ -18,7 +18,7 @@ from polylore.training.continued.packs import contents, pack_texts
 
 Progress = Callable[[int, int, str], None]
 SHARE = 16
-"""One in so many documents is held out, until its language has enough of them."""
+"""One in so many texts is held out, until its language has enough of them."""
 UNTOLD = "und"
 """Language of text that names none, as ISO 639-2 has it."""
 
@@ -34,8 +34,9 @@ def lay_out(
 ) -> None:
     """Read documents in their order and write rows of them; whole or not at all.
 
-    Which documents are held out depends on their numbers alone, so it is the same for runs of any
-    length. No more documents are read than make the rows to be trained on.
+    Which documents are held out depends on their text and on those before them, so a text is
+    either held out or trained on, however often it is repeated. No more documents are read than
+    make the rows to be trained on.
 
     Args:
         config: what is read, and how many rows of each language are held out.
@@ -122,6 +123,8 @@ class _Reading:
         self.held: dict[str, list[str]] = {}
         """Documents held out, by language."""
         self._held_tokens: Counter[str] = Counter()
+        self._drawn: dict[int, bool] = {}
+        """Texts that were drawn, by number: whether they are held out."""
 
     def __call__(self, texts: list[str]) -> list[list[int]]:
         """Encode documents of the rows and count their tokens, so that reading can end in time."""
@@ -136,14 +139,24 @@ class _Reading:
 
     def texts(self) -> Iterator[str]:
         """Documents of the rows; on the way, some others are held out."""
-        for place, (lang, text) in enumerate(self._documents()):
-            wanted = lang in self.languages and number("held out", place) % SHARE == 0
-            if wanted and self._held_tokens[lang] < self.enough_held:
-                self.held.setdefault(lang, []).append(text)
-                self._held_tokens[lang] += len(self.encode([text])[0]) + 1
+        for lang, text in self._documents():
+            if self._is_held_out(lang, text):
                 continue
             self.langs.append(lang)
             yield text
+
+    def _is_held_out(self, lang: str, text: str) -> bool:
+        """Whether it is not for the rows; a text is kept once and decided upon once."""
+        drawn = number("held out", text)
+        if drawn % SHARE or not self.enough_held:
+            return False
+        if drawn not in self._drawn:
+            held = lang in self.languages and self._held_tokens[lang] < self.enough_held
+            self._drawn[drawn] = held
+            if held:
+                self.held.setdefault(lang, []).append(text)
+                self._held_tokens[lang] += len(self.encode([text])[0]) + 1
+        return self._drawn[drawn]
 
     def _documents(self) -> Iterator[tuple[str, str]]:
         """Language and text of every document, until there are enough."""

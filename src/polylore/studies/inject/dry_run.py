@@ -37,7 +37,8 @@ def sentences(costs: list[dict[str, Any]]) -> list[str]:
         lines.append(
             f"{one['run_id']}: {one['updates']:,} updates, {_short(one['tokens'])} tokens, "
             f"{_short(one['training_flop'])}FLOP; {one['probes']:,} probes "
-            f"({one['probe_tokens']:,} tokens) at {one['readings']:,} states, "
+            f"({one['probe_tokens']:,} tokens) at {one['readings']:,} states, with "
+            f"{one['heldout_tokens']:,} tokens of held-out text, "
             f"{one['flop_share']:.1%} of the FLOP of training{taken}; {_short(one['disk_bytes'])}B "
             f"on disk; {one['injected_tokens']:,} tokens injected, at most "
             f"{one['highest_row_share']:.1%} of a step's rows and {one['highest_loss_share']:.1%} "

@@ -42,7 +42,8 @@ class Timing:
     with_extras: float
     """A reading with them; the mean."""
     first_reading: float
-    """The first one, in which probes are tokenised and engines compared, with the ceiling."""
+    """The first one, in which probes are tokenised and engines compared, with the ceiling; all of
+    them with the loss of held-out text."""
 
     def share(self, design: Design) -> float:
         """Seconds of reading per second of training in a run."""
@@ -94,7 +95,7 @@ def calibrate(
     if mode_of(train, basis.start) == "fresh_burn_in":
         train = train.model_copy(update={"optimizer": "fresh"})
     probes = swapped_probes(basis, design, spec.seed)
-    reader = make_reader(folder / "readings", spec, short, basis, probes)
+    reader = make_reader(folder, spec, short, basis, probes, background)
     stream, _ = open_stream(spec, design, background, train, basis)
     report = None
     if progress is not None:
@@ -123,10 +124,13 @@ def calibrate(
     )
 
 
-def run_costs(spec: RunSpec, design: Design, basis: Basis) -> dict[str, Any]:
+def run_costs(
+    spec: RunSpec, design: Design, basis: Basis, background: Background
+) -> dict[str, Any]:
     """What a run will cost: plain values, in FLOP and bytes.
 
-    Training takes 6 FLOP per parameter and token, reading 2 per parameter and token of a probe.
+    Training takes 6 FLOP per parameter and token, reading 2 per parameter and token of a probe or
+    of held-out text.
     """
     lm, size = basis.skeleton, basis.parameters
     batch, length = spec.config.background.batch_size, basis.form.length
@@ -135,7 +139,9 @@ def run_costs(spec: RunSpec, design: Design, basis: Basis) -> dict[str, Any]:
     tokens = sum(len(row) for row in sheet.rows)
     n, extras = len(design.readings.states), len(design.readings.extras)
     train_flop = 6.0 * size * batch * length * design.updates
-    read_flop = 2.0 * size * (tokens * n + _extra_tokens(sheet) * extras)
+    held_out = background.held_out(spec.config.background.heldout).values()
+    beside = sum(rows.batch_size * (rows.steps or 0) for rows in held_out) * length
+    read_flop = 2.0 * size * ((tokens + beside) * n + _extra_tokens(sheet) * extras)
     dose = design.dose
     return {
         "run_id": spec.run_id,
@@ -144,6 +150,7 @@ def run_costs(spec: RunSpec, design: Design, basis: Basis) -> dict[str, Any]:
         "parameters": size,
         "probes": len(sheet),
         "probe_tokens": tokens,
+        "heldout_tokens": beside,
         "readings": n,
         "with_extras": extras,
         "training_flop": train_flop,
@@ -169,10 +176,8 @@ def timed_costs(
         timed: those of the run that was timed. Where an update or a reading takes another number
             of FLOP, its seconds are scaled by that, which is rough.
     """
-    update = _ratio("training_flop", "updates", costs, timed)
-    reading = _ratio("probe_tokens", None, costs, timed) * (
-        costs["parameters"] / timed["parameters"]
-    )
+    update = _per(costs, "training_flop", "updates") / _per(timed, "training_flop", "updates")
+    reading = _read_at_once(costs) / _read_at_once(timed)
     training, probing = timing.training(design) * update, timing.probing(design) * reading
     return {
         "training_seconds": training,
@@ -182,9 +187,13 @@ def timed_costs(
     }
 
 
-def _ratio(name: str, per: str | None, one: Mapping[str, Any], other: Mapping[str, Any]) -> float:
-    top, bottom = (costs[name] / (costs[per] if per else 1) for costs in (one, other))
-    return float(top / bottom)
+def _per(costs: Mapping[str, Any], name: str, per: str) -> float:
+    return float(costs[name] / costs[per])
+
+
+def _read_at_once(costs: Mapping[str, Any]) -> float:
+    """Parameters times tokens of a reading without extras."""
+    return float(costs["parameters"] * (costs["probe_tokens"] + costs["heldout_tokens"]))
 
 
 def _extra_tokens(sheet: Sheet) -> int:

@@ -1,4 +1,4 @@
-"""Reads all probes at the states that are due, and writes each reading at once."""
+"""Reads probes and held-out text at the states that are due, and writes each reading at once."""
 
 import time
 from pathlib import Path
@@ -11,6 +11,7 @@ from polylore.models import LanguageModel, wrap
 from polylore.models.probing import ProbeText, Sheet, make_sheet, read
 from polylore.studies.inject.schedule import Readings
 from polylore.tables.inject import CEILING, LOG
+from polylore.training.continued.held_out import HeldOut
 from polylore.training.continued.readers import Moment
 
 CEILING_FILE = "ceiling.parquet"
@@ -32,6 +33,8 @@ class ProbeReader:
         begin: token in front of them, if rows of training begin with one.
         stories: tokens of the passage before each probe, for the in-context ceiling; empty without.
         token_budget: tokens of one forward pass.
+        heldout: reads the loss of held-out text at the same states, so that what a reading costs
+            is told as a whole.
     """
 
     def __init__(
@@ -46,10 +49,12 @@ class ProbeReader:
         begin: int | None,
         stories: dict[str, list[int]],
         token_budget: int,
+        heldout: HeldOut | None = None,
     ) -> None:
         self.folder, self.run_id, self.seed = folder, run_id, seed
         self.about, self.texts, self.readings = about, texts, readings
         self.begin, self.stories, self.token_budget = begin, stories, token_budget
+        self.heldout = heldout
         self._due = frozenset(readings.states)
         self._lm: LanguageModel | None = None
         self._sheet: Sheet | None = None
@@ -59,7 +64,7 @@ class ProbeReader:
         return t in self._due
 
     def read(self, moment: Moment) -> None:
-        """Read all probes; the first process writes them."""
+        """Read probes and held-out text; the first process writes what they say."""
         wait(moment.device)
         begin = time.perf_counter()
         lm = self._wrapped(moment)
@@ -69,6 +74,8 @@ class ProbeReader:
         found = read(lm, self._sheet, token_budget=self.token_budget, extras=extras)
         if moment.t == self.readings.states[0] and self.stories:
             self._read_ceiling(lm, self._sheet, moment.main)
+        if self.heldout is not None:
+            self.heldout.read(moment)
         wait(moment.device)
         seconds = time.perf_counter() - begin
         if moment.main:
@@ -79,6 +86,8 @@ class ProbeReader:
 
     def resume(self, t: int) -> None:
         """Cut what was read after state t."""
+        if self.heldout is not None:
+            self.heldout.resume(t)
         if not self.folder.is_dir():
             return
         clear_temporary(self.folder)

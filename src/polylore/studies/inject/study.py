@@ -169,6 +169,12 @@ class Study:
                     "with --out, or the old settings to go on with it."
                 )
         self.background = self.find_background(out, progress)
+        held_out = self.background.held_out_digests(self.config.background.heldout)
+        if run.manifest.get("heldout", held_out) != held_out:
+            raise RunError(
+                f"{out} has runs with other held-out text, as its background was changed or the "
+                "study grew too long for it; give another folder with --out."
+            )
         for spec in self.specs:  # rows that are missing are better known before an hour of training
             design = self.designs[spec.run_id]
             basis = self.bases[spec.run_id]
@@ -194,6 +200,8 @@ class Study:
         if self.background is not None:
             content = self.background.stream(self.config.background.batch_size, 0)
             run.annotate("background", {"digest": content.digest, "rows": len(content)})
+            kept = self.background.held_out_digests(self.config.background.heldout)
+            run.annotate("heldout", kept)
         if self.config.execution.calibrate and "plan" not in run.manifest:
             run.annotate("plan", self.costs(run.path, progress))
         if self.config.scan.enabled and not run.has_table("inject_contamination"):
@@ -215,7 +223,8 @@ class Study:
                     progress,
                 )
         found = [
-            run_costs(one, self.designs[one.run_id], self.bases[one.run_id]) for one in self.specs
+            run_costs(one, self.designs[one.run_id], self.bases[one.run_id], self.background)
+            for one in self.specs
         ]
         if timing is not None:
             place = self.specs.index(spec)

@@ -29,7 +29,7 @@ from polylore.tables.inject import BACKGROUND, EVAL_LOSS, RUNS, STEPS
 from polylore.training.continued.config import ContinueConfig
 from polylore.training.continued.held_out import HeldOut
 from polylore.training.continued.loop import continue_training, read_updates
-from polylore.training.continued.readers import Reader, at
+from polylore.training.continued.readers import at
 from polylore.training.continued.settings import mode_of
 from polylore.training.continued.streams import Injected, RowStream
 
@@ -98,25 +98,17 @@ class _Run:
         self.languages = job.background.languages(first, self.design.updates * size)
         self.probes = self._probes()
         self.reader = make_reader(
-            self.parts / "readings", self.spec, self.design, basis, self.probes
+            self.parts, self.spec, self.design, basis, self.probes, job.background
         )
-        self.heldout: HeldOut | None = None
-        sets = job.background.held_out(self.spec.config.background.heldout)
-        if sets:
-            due = at(self.design.readings.states)
-            self.heldout = HeldOut(sets, due, self.parts / HELD_OUT)
 
     def go(self, progress: Progress | None, main: bool) -> None:
         """Train, and write the unit."""
-        readers: list[Reader] = [self.reader]
-        if self.heldout is not None:
-            readers.append(self.heldout)
         continue_training(
             self.basis.start,
             self.stream,
             self.parts / "training",
             self.train,
-            readers=readers,
+            readers=[self.reader],
             progress=progress,
         )
         if main:
@@ -177,9 +169,9 @@ class _Run:
         )
 
     def _eval_loss(self) -> pl.DataFrame:
-        if self.heldout is None:
+        if self.reader.heldout is None:
             return EVAL_LOSS.empty()
-        found = read_parquet(self.heldout.path).rename({"set": "lang"})
+        found = read_parquet(self.reader.heldout.path).rename({"set": "lang"})
         return EVAL_LOSS.validate(
             found.with_columns(
                 pl.lit(self.spec.run_id).alias("run_id"),
@@ -192,7 +184,7 @@ class _Run:
         return BACKGROUND.build([{"run_id": self.spec.run_id, **row} for row in rows])
 
     def _cost(self, training: Path) -> dict[str, Any]:
-        """What probing took beside training."""
+        """What readings, of held-out text too, took beside training."""
         timed = self.reader.seconds()
         reading = sum(one["seconds"] for one in timed)
         trained = float(read_parquet(training / "speed.parquet")["seconds"].sum())
@@ -216,9 +208,14 @@ def swapped_probes(basis: Basis, design: Design, seed: int) -> pl.DataFrame:
 
 
 def make_reader(
-    folder: Path, spec: RunSpec, design: Design, basis: Basis, probes: pl.DataFrame
+    folder: Path,
+    spec: RunSpec,
+    design: Design,
+    basis: Basis,
+    probes: pl.DataFrame,
+    background: Background,
 ) -> ProbeReader:
-    """The reader of a run's probes."""
+    """The reader of a run's probes and held-out text; it writes to the folder."""
     fiction = basis.items.fiction
     about = probes.join(design.arms, on="item_id", how="left", maintain_order="left").select(
         "probe_id", "item_id", "fact_id", "arm", "inject_lang", probe_lang="lang", depth="depth"
@@ -239,8 +236,10 @@ def make_reader(
             for probe, item, lang in probes.select("probe_id", "item_id", "lang").iter_rows()
             if (item, lang) in originals
         }
+    sets = background.held_out(spec.config.background.heldout)
+    due = at(design.readings.states)
     return ProbeReader(
-        folder,
+        folder / "readings",
         spec.run_id,
         spec.seed,
         about,
@@ -249,6 +248,7 @@ def make_reader(
         begin=basis.begin(spec.config),
         stories=stories,
         token_budget=spec.config.probes.token_budget,
+        heldout=HeldOut(sets, due, folder / HELD_OUT) if sets else None,
     )
 
 
