@@ -177,6 +177,7 @@ FORMS = Table(
     "Which form of forgetting fits best, and how surely.",
     (
         *_CELL,
+        GAINS,
         Column("form", pl.String(), "log_linear, power, power_floor, exponential, ..."),
         Column("names", pl.List(pl.String()), "names of the parameters"),
         Column("params", pl.List(pl.Float64()), "their values"),
@@ -188,7 +189,7 @@ FORMS = Table(
         Column("holdout_error", pl.Float64(), "rms error on the later lags", "nats", True),
         Column("verdict", pl.String(), "winning form, undetermined; too_few_points: n_eff < 20"),
     ),
-    key=(*_KEY, "form"),
+    key=(*_KEY, "gains", "form"),
 )
 
 THRESHOLD = Table(
