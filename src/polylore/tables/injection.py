@@ -177,6 +177,7 @@ FORMS = Table(
     "Which form of forgetting fits best, and how surely.",
     (
         *_CELL,
+        GAINS,
         Column("form", pl.String(), "log_linear, power, power_floor, exponential, ..."),
         Column("names", pl.List(pl.String()), "names of the parameters"),
         Column("params", pl.List(pl.Float64()), "their values"),
@@ -193,7 +194,7 @@ FORMS = Table(
             "below 20 and one more for every further exposure",
         ),
     ),
-    key=(*_KEY, "form"),
+    key=(*_KEY, "gains", "form"),
 )
 
 THRESHOLD = Table(
@@ -254,7 +255,9 @@ TRANSFER = Table(
             "quantity",
             pl.String(),
             "effectivity, effectivity_per_byte, a_kernel, retention_<lag>, kappa, "
-            "source_normalised, target_normalised, retention_transfer, fact_specific_gain",
+            "source_normalised, target_normalised, retention_transfer, fact_specific_gain; "
+            "margin_gain, margin_at_peak: E and D of the target's margin over the best distractor, "
+            "in nats",
         ),
         Column("value", pl.Float64(), "the number; null with a reason", "", True),
         LO,
@@ -267,6 +270,14 @@ TRANSFER = Table(
         Column("name_form", pl.String(), "of the subject; null if unknown or mixed", "", True),
         Column("background_tokens_a", pl.Int64(), "background of inject_lang", "tokens", True),
         Column("background_tokens_b", pl.Int64(), "background of probe_lang", "tokens", True),
+        Column(
+            "background_loss_a",
+            pl.Float64(),
+            "held-out loss of inject_lang's background at the first reading; null if not read",
+            "nats per token",
+            True,
+        ),
+        Column("background_loss_b", pl.Float64(), "of probe_lang's", "nats per token", True),
     ),
     key=(*_KEY, "quantity"),
 )
