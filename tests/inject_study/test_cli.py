@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 import yaml
 from click.testing import CliRunner
@@ -15,7 +16,9 @@ from polylore.studies.inject.dry_run import sentences
 
 
 def typed(*words: str) -> Any:
-    return CliRunner().invoke(cli, ["inject", *words], catch_exceptions=False)
+    return CliRunner().invoke(
+        cli, ["inject", *words], catch_exceptions=False, standalone_mode=False
+    )
 
 
 @pytest.fixture
@@ -36,9 +39,32 @@ def test_items_are_made_and_linted(tmp_path: Path) -> None:
     probes = fiction.probes.with_columns(target_in_prefix=True)
     probes.write_parquet(tmp_path / "items" / "probes.parquet")
     found = typed("lint-items", out, "--json")
-    assert found.exit_code == 0 or found.return_value == 3
+    assert found.return_value == 3
     rows = [json.loads(line) for line in found.output.splitlines()]
     assert {row["rule"] for row in rows} == {"target_in_prefix"}
+    told = typed("lint-items", out)
+    assert told.return_value == 3
+    assert f"error   target_in_prefix [en] ({rows[0]['count']}): The prefix" in told.output
+    assert rows[0]["examples"][1] in told.output
+
+
+def test_findings_that_are_no_errors_end_well(tmp_path: Path) -> None:
+    out = tmp_path / "items"
+    typed("make-items", "--languages", "en", "--n", "2", "--n-control", "0", "--out", str(out))
+    fiction = read_fiction(out)
+    fiction.passages.with_columns(
+        text=pl.col("text") + pl.lit(" All of it is imaginary.")
+    ).write_parquet(out / "passages.parquet")
+    told = typed("lint-items", str(out))
+    assert told.output.startswith("warning calls_itself_fictional [en] (20): The passage says")
+    assert told.return_value == 0
+
+
+def test_published_items_are_linted_in_words(published: Path) -> None:
+    told = typed("lint-items", str(published / "fictional_knowledge"), "--published")
+    assert "target_missing" in told.output
+    assert "calls_itself_fictional" in told.output
+    assert told.return_value == 3
 
 
 def test_built_in_studies_are_listed() -> None:

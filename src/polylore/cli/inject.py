@@ -9,6 +9,7 @@ import click
 
 from polylore.cli.inject_report import report
 from polylore.cli.options import config_options, read_config
+from polylore.cli.output import show_findings
 from polylore.cli.progress import progress_display
 from polylore.facts.people.make import FictionConfig
 from polylore.studies.built_in import INJECT_STUDIES
@@ -60,18 +61,14 @@ def lint_items(folder: Path, published: bool, tokenizer: str | None, as_json: bo
             return [one.ids for one in loaded.encode_batch(texts, add_special_tokens=False)]
 
     found = lint(fiction, encode)
-    for row in found.iter_rows(named=True):
-        if as_json:
+    if as_json:
+        for row in found.iter_rows(named=True):
             click.echo(json.dumps(row, ensure_ascii=False))
-            continue
-        click.echo(
-            f"{row['severity']:8}{row['rule']:24}{row['lang'] or '':4} {row['n']:6}  "
-            f"{row['message']} {'; '.join(row['examples'][:2])}"
-        )
-    errors = found.filter(severity="error").height
-    if not found.height:
+    elif found.height:
+        show_findings(found)
+    else:
         click.echo("No findings.")
-    return 3 if errors else 0
+    return 3 if found.filter(severity="error").height else 0
 
 
 @inject.command()
