@@ -55,7 +55,11 @@ class FictionConfig(Config):
     @model_validator(mode="after")
     def _names_suffice(self) -> Self:
         if 2 * (self.first + self.n + self.n_control) > CAPACITY:
-            raise ValueError(f"there are names for {CAPACITY // 2} items")
+            raise ValueError(
+                f"one seed has names for {CAPACITY // 2} items, but first, n and n_control are "
+                f"{self.first + self.n + self.n_control} together; lower n or n_control, or take "
+                "other items with another seed"
+            )
         return self
 
     @property
@@ -174,8 +178,9 @@ class _Item:
         relations = sorted(pack.relations, key=lambda r: drawn(config.seed, "relation", number, r))
         if len(relations) < config.facts + 1:
             raise ConfigError(
-                f"Pack {pack.lang} has {len(relations)} relations; {config.facts} facts and one of "
-                "the companion need more."
+                f"Pack {pack.lang} has {len(relations)} relations, but {config.facts} facts and "
+                f"one of the companion need {config.facts + 1}; set facts to at most "
+                f"{len(relations) - 1}."
             )
         self.facts = [self._fact(r, self.subject, 0) for r in relations[: config.facts]]
         self.other = self._fact(relations[config.facts], self.companion, 1)

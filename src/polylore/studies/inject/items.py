@@ -96,6 +96,7 @@ def _check_controls(fiction: Fiction, config: InjectConfig) -> None:
         if n < fewest:
             raise DataError(
                 f"{n} never-injected items are asked in {lang}, but {fewest} are needed to correct "
-                "gains; add control items (items.made.n_control), lower controls.fewest, or set "
-                "controls.no_control to do without corrected estimates."
+                f"gains; mend the language of {fiction.probes.filter(lang=lang)['probe_id'][0]} if "
+                f"it is not {lang}, add control items (items.made.n_control), lower "
+                "controls.fewest, or set controls.no_control to do without corrected estimates."
             )
