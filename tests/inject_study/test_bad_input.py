@@ -68,6 +68,18 @@ def test_settings_that_do_not_fit(
         raise refused(settings, tmp_path)
 
 
+def test_traces_are_refused_every_time_and_accepted_on_request(
+    settings: Settings, tmp_path: Path
+) -> None:
+    settings["scan"] = {"strict": True}
+    for _ in range(2):
+        assert "set scan.strict off" in str(refused(settings, tmp_path))
+    settings["scan"]["strict"] = False
+    _opened(settings, tmp_path, None)
+    settings["scan"]["strict"] = True
+    assert "set scan.strict off" in str(refused(settings, tmp_path))
+
+
 def test_no_model(settings: Settings, tmp_path: Path) -> None:
     assert "model" in str(refused(settings | {"model": ""}, tmp_path))
     error = refused(settings | {"model": str(tmp_path / "none")}, tmp_path)
@@ -186,7 +198,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_log(
 ) -> None:
     settings["train"]["rate"]["learning_rate"] = 1e30
     settings["probes"] |= {"extras_every": 0, "ceiling": False, "at": "every"}
-    with pytest.raises(RunError, match=r"1 of 1 runs failed.*what was read is kept in"):
+    with pytest.raises(RunError, match=r"1 of 1 runs failed.*read is kept in.*give others"):
         run_inject(InjectConfig.parse(settings), tmp_path / "run")
     parts = next((tmp_path / "run" / "unfinished").iterdir()) / "readings"
     kept = sorted(parts.glob("t-*.parquet"))

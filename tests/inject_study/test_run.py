@@ -261,7 +261,7 @@ def test_a_killed_run_gives_the_same_tables(settings: dict[str, Any], tmp_path: 
     settings["background"]["heldout"] = 4
     config = InjectConfig.parse(settings)
     whole = run_inject(config, tmp_path / "whole")
-    with pytest.raises(RunError, match="the same command goes on"):
+    with pytest.raises(RunError, match="the same command tries again"):
         run_inject(config, tmp_path / "killed", progress=_killed(9))
     parts = next((tmp_path / "killed" / "unfinished").iterdir())
     read = sorted(path.name for path in (parts / "readings").glob("t-*.parquet"))

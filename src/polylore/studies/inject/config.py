@@ -256,6 +256,7 @@ class InjectConfig(Config):
             del plain[key]
         plain["train"] = self.train.identity()
         del plain["probes"]["token_budget"]
+        del plain["scan"]["strict"]  # refuses a study or does not; changes no number
         return plain
 
 

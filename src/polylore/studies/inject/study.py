@@ -61,7 +61,7 @@ def run_inject(
         `inject`. Items, runs and traces in the background are whole tables.
 
     Raises:
-        RunError: some runs failed; all others are done, and the same command goes on with those.
+        RunError: some runs failed; all others are done, and the same command tries those again.
         PolyloreError: bad input, in one sentence, before anything starts.
     """
     study = Study(config, fiction)
@@ -196,8 +196,10 @@ class Study:
             run.annotate("background", {"digest": content.digest, "rows": len(content)})
         if self.config.execution.calibrate and "plan" not in run.manifest:
             run.annotate("plan", self.costs(run.path, progress))
-        if self.config.scan.enabled and not run.has_table("inject_contamination"):
-            self.scan(run, progress)
+        if self.config.scan.enabled:
+            if not run.has_table(CONTAMINATION.name):
+                run.write_table(CONTAMINATION.name, self.scan(progress))
+            self._refuse_traces(run.table(CONTAMINATION.name))
 
     def costs(self, folder: Path, progress: Progress | None = None) -> list[dict[str, Any]]:
         """What every run will cost; some updates and readings are timed, in a folder of its own."""
@@ -223,24 +225,20 @@ class Study:
                 costs |= timed_costs(timing, self.designs[one.run_id], costs, found[place])
         return found
 
-    def scan(self, run: RunFolder, progress: Progress | None) -> None:
-        """Search the rows that will be read for names and pieces of passages.
-
-        Raises:
-            DataError: there are traces, and `scan.strict` is set.
-        """
+    def scan(self, progress: Progress | None = None) -> pl.DataFrame:
+        """Search the rows that will be read for names and pieces of passages; CONTAMINATION."""
         if self.background is None:
-            return
+            return CONTAMINATION.empty()
         fiction, tokenizer = self.basis.items.fiction, self.basis.tokenizer
         size = self.config.background.batch_size
         stream = self.background.stream(size, 0)
         steps = min(stream.steps or 0, -(-self.rows // size))
-        blocks = ((f"row {k * size}", stream.rows(k, range(size)).tokens) for k in range(steps))
+        blocks = ((k * size, stream.rows(k, range(size)).tokens) for k in range(steps))
         passages = {
             passage: (item, self.basis.tokens[passage])
             for passage, item in fiction.passages.select("passage_id", "item_id").iter_rows()
         }
-        found = scan(
+        return scan(
             blocks,
             lambda rows: tokenizer.batch_decode(rows, skip_special_tokens=False),
             {item: sorted(set(names.values())) for item, names in subject_names(fiction).items()},
@@ -249,7 +247,13 @@ class Study:
             total=steps,
             progress=progress,
         )
-        run.write_table(CONTAMINATION.name, found)
+
+    def _refuse_traces(self, found: pl.DataFrame) -> None:
+        """Every time, not only when they are found: a refused study must not start at last.
+
+        Raises:
+            DataError: there are traces, and `scan.strict` is set.
+        """
         if self.config.scan.strict and found.height:
             first = found.row(0, named=True)
             raise DataError(
@@ -313,8 +317,9 @@ class Study:
             why = read_json(note)["why"] if note.is_file() else "it left no message"
             raise RunError(
                 f"{len(failed)} of {len(self.specs)} runs failed, the first is '{failed[0]}': "
-                f"{why} All others are done; what was read is kept in "
-                f"{unfinished(run.path, failed[0])}, and the same command goes on from there."
+                f"{why} What was read is kept in {unfinished(run.path, failed[0])}; the same "
+                "command tries again from there and leaves runs that are done alone, but where "
+                "the cause lies in the settings, give others and another folder."
             )
 
 
