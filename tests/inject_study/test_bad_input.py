@@ -138,6 +138,33 @@ def test_a_malformed_line_is_named(settings: Settings, tmp_path: Path) -> None:
         raise refused(settings, tmp_path)
 
 
+def test_items_that_cannot_show_anything_are_refused_or_reported(
+    settings: Settings, tmp_path: Path
+) -> None:
+    fiction = made()
+    open_ = Fiction(
+        fiction.items, fiction.passages, fiction.probes.with_columns(target_in_prefix=True)
+    )
+    error = str(refused(settings, tmp_path, open_))
+    assert "(target_in_prefix): The prefix names the target" in error
+    settings["items"]["lint"] = "report"
+    found = Study(InjectConfig.parse(settings), open_).findings
+    assert found.filter(severity="error")["rule"].to_list() == ["target_in_prefix"] * 2
+
+
+def test_arms_of_unequal_length_are_reported(settings: Settings) -> None:
+    settings["background"]["length"] = 256
+    fiction = made()
+    study = Study(InjectConfig.parse(settings), fiction)
+    arms = study.designs["main seed 0"].arms
+    told = arms.filter(arm="duplication")["item_id"].to_list()
+    twice = pl.col("text") + " " + pl.col("text")
+    text = pl.when(pl.col("item_id").is_in(told)).then(twice).otherwise("text").alias("text")
+    fiction = Fiction(fiction.items, fiction.passages.with_columns(text), fiction.probes)
+    assert "arm_length" not in study.findings["rule"]
+    assert "arm_length" in Study(InjectConfig.parse(settings), fiction).findings["rule"]
+
+
 def test_items_in_too_few_texts(settings: Settings, tmp_path: Path) -> None:
     fiction = made()
     few = Fiction(fiction.items, fiction.passages.filter(variant=0), fiction.probes)

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from polylore.cli.main import cli
 from polylore.errors import ConfigError
-from polylore.facts.people import read_fiction
+from polylore.facts.people import FictionConfig, load_pack, make_fiction, read_fiction
 from polylore.studies.inject.dry_run import sentences
 
 
@@ -83,6 +83,24 @@ def test_a_plan_starts_nothing(study: str, tmp_path: Path) -> None:
     assert not timed[0]["scaled"]
     assert "one after the other on this machine" in sentences(timed)[-1]
     assert [path.name for path in tmp_path.iterdir()] == ["study.yaml"]
+
+
+def test_a_plan_says_what_speaks_against_the_items(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    out = tmp_path / "items"
+    fiction = make_fiction(
+        [load_pack("en")], FictionConfig(n=4, n_control=4, facts=2, paraphrases=1)
+    )
+    fiction.export(out)
+    fiction.passages.with_columns(text=pl.col("text") + " It is imaginary.").write_parquet(
+        out / "passages.parquet"
+    )
+    settings["items"] = {"source": str(out)}
+    path = tmp_path / "study.yaml"
+    path.write_text(yaml.safe_dump(settings), encoding="utf-8")
+    said = typed("plan", str(path), "--quiet").output
+    assert "warning calls_itself_fictional [en] (16): The passage says" in said
 
 
 def test_a_run_writes_its_folder(study: str, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 
 from polylore import tables
+from polylore.config import digest
 from polylore.errors import RunError
 from polylore.facts.people import load_pack, make_fiction
 from polylore.files import read_json
@@ -215,6 +216,18 @@ def test_plan_and_run_say_what_probing_costs(finished: tuple[RunFolder, InjectCo
         assert plan["training_flop"] == pytest.approx(
             6 * plan["parameters"] * 16 * 128 * plan["updates"]
         )
+
+
+def test_the_manifest_knows_plans_and_number_formats(
+    finished: tuple[RunFolder, InjectConfig],
+) -> None:
+    run, _ = finished
+    manifest = RunFolder.load(run.path).manifest
+    assert manifest["dtype"] == dict.fromkeys(run.units(), "float32")
+    assert manifest["plans"] == {
+        unit: digest(run.read("inject_plan", [unit]).to_dicts()) for unit in run.units()
+    }
+    assert run.table("inject_lint").filter(severity="error").is_empty()
 
 
 def test_background_is_searched_for_the_items(finished: tuple[RunFolder, InjectConfig]) -> None:

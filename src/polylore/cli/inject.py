@@ -99,8 +99,15 @@ def plan(
     from polylore.studies.inject.dry_run import dry_run, sentences
 
     with progress_display(quiet or as_json) as progress:
-        costs = dry_run(config, progress)
-    click.echo(json.dumps(costs, indent=2) if as_json else "\n".join(sentences(costs)))
+        costs, findings = dry_run(config, progress)
+    if as_json:
+        click.echo(json.dumps(costs, indent=2))
+        return
+    click.echo("\n".join(sentences(costs)))
+    spoken = findings.filter(findings["severity"] != "note")
+    if spoken.height:
+        click.echo("What the linter finds in the items:")
+        show_findings(spoken)
 
 
 @inject.command()

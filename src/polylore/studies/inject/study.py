@@ -12,7 +12,7 @@ import polars as pl
 from polylore.config import digest
 from polylore.corpus.injection.contamination import scan
 from polylore.errors import DataError, RunError
-from polylore.facts.people import Fiction
+from polylore.facts.people import Fiction, lint_items
 from polylore.facts.people.swaps import subject_names, with_swaps
 from polylore.files import read_json
 from polylore.models.fingerprint import tokenizer_hash
@@ -23,7 +23,7 @@ from polylore.studies.inject.conditions import SHAM, RunSpec, runs_of
 from polylore.studies.inject.config import InjectConfig
 from polylore.studies.inject.design import Design, make_design
 from polylore.studies.inject.estimate import calibrate, first_main, run_costs, timed_costs
-from polylore.studies.inject.items import load_items
+from polylore.studies.inject.items import PUBLISHED, load_items
 from polylore.studies.inject.work import (
     Job,
     burn_in_rows,
@@ -35,7 +35,7 @@ from polylore.studies.inject.work import (
     unfinished,
     work,
 )
-from polylore.tables.inject import CONTAMINATION, RUNS
+from polylore.tables.inject import CONTAMINATION, LINT, RUNS
 
 Progress = Callable[[int, int, str], None]
 
@@ -99,6 +99,11 @@ class Study:
             for spec in self.specs
         }
         self.background: Background | None = None
+        arms = self.designs[first_main(self.specs).run_id].arms
+        self.findings = LINT.validate(lint_items(items.fiction, self.basis.encode, arms))
+        """What the linter finds in the items; contract LINT."""
+        if config.items.lint == "refuse" and not config.items.source.startswith(PUBLISHED):
+            _refuse_errors(self.findings)
 
     def _identity(self, spec: RunSpec) -> str:
         """What a run must be to be gone on with: its settings, and the weights of its checkpoint.
@@ -184,12 +189,15 @@ class Study:
             for item, control in fiction.items.select("item_id", "control").iter_rows()
         }
         run.write_table("inject_items", fiction.items)
+        run.write_table(LINT.name, self.findings)
         run.write_table("inject_passages", fiction.passages)
         run.write_table("inject_probes", with_swaps(fiction, groups))
         run.annotate(
             "runs", run.manifest.get("runs", {}) | {s.run_id: self._identity(s) for s in self.specs}
         )
         run.annotate("checkpoints", self._checkpoints())
+        plans = {name: digest(design.plan.to_dicts()) for name, design in self.designs.items()}
+        run.annotate("plans", run.manifest.get("plans", {}) | plans)
         self.write_runs(run)
         if self.background is not None:
             content = self.background.stream(self.config.background.batch_size, 0)
@@ -311,6 +319,8 @@ class Study:
             read_json(path) for path in (cost_of(run.path, u) for u in units) if path.is_file()
         ]
         run.annotate("probing", costs)
+        used = run.table(RUNS.name).drop_nulls("dtype")
+        run.annotate("dtype", dict(used.select("run_id", "dtype").iter_rows()))
         failed = [spec.run_id for spec in self.specs if not run.is_done(spec.run_id)]
         if failed:
             note = failure_of(run.path, failed[0])
@@ -321,6 +331,22 @@ class Study:
                 "command tries again from there and leaves runs that are done alone, but where "
                 "the cause lies in the settings, give others and another folder."
             )
+
+
+def _refuse_errors(findings: pl.DataFrame) -> None:
+    """Items that cannot show what they are asked for.
+
+    Raises:
+        DataError: the linter finds errors.
+    """
+    errors = findings.filter(severity="error")
+    if errors.height:
+        first = errors.row(0, named=True)
+        raise DataError(
+            f"The items have {int(errors['count'].sum())} errors, the first of {first['lang']}, "
+            f"{first['examples'][0]} ({first['rule']}): {first['message'].rstrip('.')}; see "
+            "`polylore inject lint-items`, mend the items, or set items.lint to report."
+        )
 
 
 @contextmanager

@@ -324,5 +324,6 @@ def run_row(spec: RunSpec, basis: Basis, training: Path) -> pl.DataFrame:
         "lr": updates["lr"][0] if updates.height else None,
         "optimizer": _MODES.get(settled["mode"], settled["mode"]),
         "beta1": settled["beta1"],
+        "dtype": settled["dtype"],
     }
     return RUNS.build([planned_row(spec, basis) | told])
