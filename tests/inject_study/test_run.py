@@ -140,6 +140,8 @@ def test_steps_carry_dose_and_held_out_loss(finished: tuple[RunFolder, InjectCon
     steps = run.read("inject_steps", ["main seed 0"])
     dose = run.read("inject_dose", ["main seed 0"])
     assert steps["t"].to_list() == [*range(1, 19)]
+    assert (steps["update_norm"] > 0).all()
+    assert steps["update_norm"].null_count() == 0
     told = steps.filter(pl.col("injected_rows") > 0)
     assert (told["t"] - 1).to_list() == dose["step"].to_list()
     assert told["injected_tokens"].to_list() == dose["injected_tokens"].to_list()
