@@ -48,6 +48,15 @@ def test_items_are_made_and_linted(tmp_path: Path) -> None:
     assert rows[0]["examples"][1] in told.output
 
 
+def test_made_items_are_equally_long_in_tokens(model: Path, tmp_path: Path) -> None:
+    out = str(tmp_path / "items")
+    said = ("make-items", "--languages", "de", "--n", "8", "--n-control", "0", "--out", out)
+    typed(*said)
+    assert "variant_length" in typed("lint-items", out, "--tokenizer", str(model)).output
+    typed(*said, "--tokenizer", str(model))
+    assert "variant_length" not in typed("lint-items", out, "--tokenizer", str(model)).output
+
+
 def test_findings_that_are_no_errors_end_well(tmp_path: Path) -> None:
     out = tmp_path / "items"
     typed("make-items", "--languages", "en", "--n", "2", "--n-control", "0", "--out", str(out))
