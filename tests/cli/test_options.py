@@ -107,3 +107,16 @@ def test_help_says_what_the_class_says() -> None:
     assert "Where the model lies. [required]" in text
     assert "--facts.languages STR,... Languages to ask." in text
     assert "a|b Which way. [default: a]" in text
+
+
+def test_a_fault_is_looked_for_where_it_is(tmp_path: Path) -> None:
+    study = tmp_path / "s.yaml"
+    study.write_text("facts: {limit: 3}\n")
+    wrong = CliRunner().invoke(command, [str(study), "--model", "m", "--set", "facts.colour=1"])
+    assert str(wrong.exception) == "settings: facts.colour is not a known setting."
+    study.write_text("facts: {colour: 3}\n")
+    wrong = CliRunner().invoke(command, [str(study), "--model", "m", "--set", "facts.limit=4"])
+    assert str(wrong.exception) == f"{study}: facts.colour is not a known setting."
+    study.write_text("facts: {limit: 3}\n")
+    missing = CliRunner().invoke(command, [str(study), "--set", "facts.limit=4"])
+    assert str(missing.exception) == f"{study}: model must be given."

@@ -181,6 +181,63 @@ def test_frames_for_a_language_without_pack(packs):
         frame_pack("fi", "Latn", text, relations, labels | {"food": "{x}"}, "naapuri")
 
 
+def test_variants_are_equally_long_in_what_is_counted(packs):
+    """A tokenizer that divides vowels only: characters say little about its tokens."""
+
+    def length(text):
+        return sum(letter in "aeiou" for letter in text)
+
+    def apart(fiction):
+        sizes = fiction.passages.with_columns(
+            pl.col("text").map_elements(length, return_dtype=pl.Int64).alias("n")
+        )
+        first = sizes.filter(variant=0).select("item_id", first="n")
+        both = sizes.join(first, on="item_id")
+        return ((both["n"] - both["first"]).abs() > 0.1 * both["first"]).sum()
+
+    config = FictionConfig(n=8, n_control=0)
+    usual, counted = (make_fiction(packs[3:4], config, count) for count in (len, length))
+    assert apart(usual) > 0
+    assert apart(counted) == 0
+    assert usual.digest() == make_fiction(packs[3:4], config).digest()
+    assert usual.probes.equals(counted.probes)
+    assert lint_items(counted).is_empty()
+
+
+def test_frames_are_read_from_a_file(packs, tmp_path):
+    english = packs[3]
+    text = "Nyt on se aika vuodesta, kun metsä muuttuu keltaiseksi ja lehdet putoavat maahan."
+    (tmp_path / "text.txt").write_text(text, encoding="utf-8")
+    words = {
+        "lang": "xx",
+        "script": "Latn",
+        "background": ["text.txt"],
+        "relations": {name: dict(r.objects) for name, r in english.relations.items()},
+        "labels": dict.fromkeys(english.relations, "label"),
+        "companion": "neighbour",
+    }
+    path = tmp_path / "xx.json"
+    path.write_text(json.dumps(words), encoding="utf-8")
+    pack = load_pack(str(path))
+    assert pack.frame
+    assert pack == frame_pack(
+        "xx", "Latn", [text], words["relations"], words["labels"], "neighbour"
+    )
+    path.write_text(json.dumps(words | {"background": ["none.txt"]}), encoding="utf-8")
+    with pytest.raises(DataError, match=r"none\.txt, named as background"):
+        load_pack(path)
+    path.write_text(json.dumps(words | {"colour": 1}), encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"xx\.json: colour is not a known setting"):
+        load_pack(path)
+
+
+def test_counts_that_are_too_large_say_what_counts(packs):
+    with pytest.raises(ConfigError, match="first, n and n_control are 920 together; lower n or"):
+        FictionConfig.parse({"n": 900})
+    with pytest.raises(ConfigError, match="one of the companion need 61; set facts to at most"):
+        make_fiction([packs[3]], FictionConfig(facts=60))
+
+
 def test_packs_are_checked(tmp_path):
     values = load_pack("en").plain()
     for change, message in (
@@ -287,7 +344,17 @@ def test_folders_are_read_and_checked(made, tmp_path):
     for change, message in (
         ({"target": " "}, "target of .* is empty"),
         ({"target": "e\u0301"}, "not in Unicode form NFC"),
-        ({"item_id": "nobody"}, "item nobody is not among"),
+        ({"prefix": "e\u0301"}, r"probes\.jsonl: the prefix of .* not in Unicode form NFC"),
+        ({"distractors": ["e\u0301"]}, "the distractors of .* not in Unicode form NFC"),
+        ({"item_id": "nobody"}, "item nobody of .* is not among"),
+        (
+            {"target": "Nowhereland"},
+            r"probes\.jsonl: target not found in the text: no passage of item f0000 in .* probe f0",
+        ),
+        (
+            {"probe_id": json.loads(lines[1])["probe_id"]},
+            r"probes\.jsonl, line 2: probe_id .* is also that of .*probes\.jsonl, line 1;",
+        ),
         ({"colour": 1}, r"probes\.jsonl, line 1: there is no field colour"),
         ({"prefix": None}, r"line 1: the field prefix is missing"),
     ):

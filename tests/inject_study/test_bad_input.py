@@ -69,6 +69,18 @@ def test_settings_that_do_not_fit(
         raise refused(settings, tmp_path)
 
 
+def test_traces_are_refused_every_time_and_accepted_on_request(
+    settings: Settings, tmp_path: Path
+) -> None:
+    settings["scan"] = {"strict": True}
+    for _ in range(2):
+        assert "set scan.strict off" in str(refused(settings, tmp_path))
+    settings["scan"]["strict"] = False
+    _opened(settings, tmp_path, None)
+    settings["scan"]["strict"] = True
+    assert "set scan.strict off" in str(refused(settings, tmp_path))
+
+
 def test_no_model(settings: Settings, tmp_path: Path) -> None:
     assert "model" in str(refused(settings | {"model": ""}, tmp_path))
     error = refused(settings | {"model": str(tmp_path / "none")}, tmp_path)
@@ -125,6 +137,35 @@ def test_a_malformed_line_is_named(settings: Settings, tmp_path: Path) -> None:
     settings["items"] = {"source": str(folder)}
     with pytest.raises(DataError, match=r"probes\.jsonl.*3"):
         raise refused(settings, tmp_path)
+
+
+def test_items_that_cannot_show_anything_are_refused_or_reported(
+    settings: Settings, tmp_path: Path
+) -> None:
+    fiction = made()
+    open_ = Fiction(
+        fiction.items, fiction.passages, fiction.probes.with_columns(target_in_prefix=True)
+    )
+    error = str(refused(settings, tmp_path, open_))
+    assert "(target_in_prefix): The prefix names the target" in error
+    settings["items"]["lint"] = "report"
+    found = Study(InjectConfig.parse(settings), open_).findings
+    assert found.filter(severity="error")["rule"].to_list() == ["target_in_prefix"] * 2
+
+
+def test_arms_of_unequal_length_are_reported(settings: Settings) -> None:
+    settings["background"]["length"] = 256
+    fiction = made()
+    study = Study(InjectConfig.parse(settings), fiction)
+    arms = study.designs["main seed 0"].arms
+    told = arms.filter(arm="duplication")["item_id"].to_list()
+    twice = pl.col("text") + " " + pl.col("text")
+    text = pl.when(pl.col("item_id").is_in(told)).then(twice).otherwise("text").alias("text")
+    fiction = Fiction(fiction.items, fiction.passages.with_columns(text), fiction.probes)
+    assert "arm_length" not in study.findings["rule"]
+    # Items that the study makes itself are equally long in the tokens of its model.
+    assert "variant_length" not in Study(InjectConfig.parse(settings)).findings["rule"]
+    assert "arm_length" in Study(InjectConfig.parse(settings), fiction).findings["rule"]
 
 
 def test_items_in_too_few_texts(settings: Settings, tmp_path: Path) -> None:
@@ -203,7 +244,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_log(
 ) -> None:
     settings["train"]["rate"]["learning_rate"] = 1e30
     settings["probes"] |= {"extras_every": 0, "ceiling": False, "at": "every"}
-    with pytest.raises(RunError, match=r"1 of 1 runs failed.*what was read is kept in"):
+    with pytest.raises(RunError, match=r"1 of 1 runs failed.*read is kept in.*give others"):
         run_inject(InjectConfig.parse(settings), tmp_path / "run")
     parts = next((tmp_path / "run" / "unfinished").iterdir()) / "readings"
     kept = sorted(parts.glob("t-*.parquet"))

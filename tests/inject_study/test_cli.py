@@ -4,18 +4,21 @@ import json
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 import yaml
 from click.testing import CliRunner
 
 from polylore.cli.main import cli
 from polylore.errors import ConfigError
-from polylore.facts.people import read_fiction
+from polylore.facts.people import FictionConfig, load_pack, make_fiction, read_fiction
 from polylore.studies.inject.dry_run import sentences
 
 
 def typed(*words: str) -> Any:
-    return CliRunner().invoke(cli, ["inject", *words], catch_exceptions=False)
+    return CliRunner().invoke(
+        cli, ["inject", *words], catch_exceptions=False, standalone_mode=False
+    )
 
 
 @pytest.fixture
@@ -36,9 +39,41 @@ def test_items_are_made_and_linted(tmp_path: Path) -> None:
     probes = fiction.probes.with_columns(target_in_prefix=True)
     probes.write_parquet(tmp_path / "items" / "probes.parquet")
     found = typed("lint-items", out, "--json")
-    assert found.exit_code == 0 or found.return_value == 3
+    assert found.return_value == 3
     rows = [json.loads(line) for line in found.output.splitlines()]
     assert {row["rule"] for row in rows} == {"target_in_prefix"}
+    told = typed("lint-items", out)
+    assert told.return_value == 3
+    assert f"error   target_in_prefix [en] ({rows[0]['count']}): The prefix" in told.output
+    assert rows[0]["examples"][1] in told.output
+
+
+def test_made_items_are_equally_long_in_tokens(model: Path, tmp_path: Path) -> None:
+    out = str(tmp_path / "items")
+    said = ("make-items", "--languages", "de", "--n", "8", "--n-control", "0", "--out", out)
+    typed(*said)
+    assert "variant_length" in typed("lint-items", out, "--tokenizer", str(model)).output
+    typed(*said, "--tokenizer", str(model))
+    assert "variant_length" not in typed("lint-items", out, "--tokenizer", str(model)).output
+
+
+def test_findings_that_are_no_errors_end_well(tmp_path: Path) -> None:
+    out = tmp_path / "items"
+    typed("make-items", "--languages", "en", "--n", "2", "--n-control", "0", "--out", str(out))
+    fiction = read_fiction(out)
+    fiction.passages.with_columns(
+        text=pl.col("text") + pl.lit(" All of it is imaginary.")
+    ).write_parquet(out / "passages.parquet")
+    told = typed("lint-items", str(out))
+    assert told.output.startswith("warning calls_itself_fictional [en] (20): The passage says")
+    assert told.return_value == 0
+
+
+def test_published_items_are_linted_in_words(published: Path) -> None:
+    told = typed("lint-items", str(published / "fictional_knowledge"), "--published")
+    assert "target_missing" in told.output
+    assert "calls_itself_fictional" in told.output
+    assert told.return_value == 3
 
 
 def test_built_in_studies_are_listed() -> None:
@@ -57,6 +92,24 @@ def test_a_plan_starts_nothing(study: str, tmp_path: Path) -> None:
     assert not timed[0]["scaled"]
     assert "one after the other on this machine" in sentences(timed)[-1]
     assert [path.name for path in tmp_path.iterdir()] == ["study.yaml"]
+
+
+def test_a_plan_says_what_speaks_against_the_items(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    out = tmp_path / "items"
+    fiction = make_fiction(
+        [load_pack("en")], FictionConfig(n=4, n_control=4, facts=2, paraphrases=1)
+    )
+    fiction.export(out)
+    fiction.passages.with_columns(text=pl.col("text") + " It is imaginary.").write_parquet(
+        out / "passages.parquet"
+    )
+    settings["items"] = {"source": str(out)}
+    path = tmp_path / "study.yaml"
+    path.write_text(yaml.safe_dump(settings), encoding="utf-8")
+    said = typed("plan", str(path), "--quiet").output
+    assert "warning calls_itself_fictional [en] (16): The passage says" in said
 
 
 def test_a_run_writes_its_folder(study: str, tmp_path: Path) -> None:

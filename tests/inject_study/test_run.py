@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 
 from polylore import tables
+from polylore.config import digest
 from polylore.errors import RunError
 from polylore.facts.people import load_pack, make_fiction
 from polylore.files import read_json
@@ -139,6 +140,8 @@ def test_steps_carry_dose_and_held_out_loss(finished: tuple[RunFolder, InjectCon
     steps = run.read("inject_steps", ["main seed 0"])
     dose = run.read("inject_dose", ["main seed 0"])
     assert steps["t"].to_list() == [*range(1, 19)]
+    assert (steps["update_norm"] > 0).all()
+    assert steps["update_norm"].null_count() == 0
     told = steps.filter(pl.col("injected_rows") > 0)
     assert (told["t"] - 1).to_list() == dose["step"].to_list()
     assert told["injected_tokens"].to_list() == dose["injected_tokens"].to_list()
@@ -221,6 +224,18 @@ def test_plan_and_run_say_what_probing_costs(finished: tuple[RunFolder, InjectCo
         assert plan["reading_flop"] > plain * plan["readings"]
 
 
+def test_the_manifest_knows_plans_and_number_formats(
+    finished: tuple[RunFolder, InjectConfig],
+) -> None:
+    run, _ = finished
+    manifest = RunFolder.load(run.path).manifest
+    assert manifest["dtype"] == dict.fromkeys(run.units(), "float32")
+    assert manifest["plans"] == {
+        unit: digest(run.read("inject_plan", [unit]).to_dicts()) for unit in run.units()
+    }
+    assert run.table("inject_lint").filter(severity="error").is_empty()
+
+
 def test_background_is_searched_for_the_items(finished: tuple[RunFolder, InjectConfig]) -> None:
     run, config = finished
     found = run.table("inject_contamination")
@@ -265,7 +280,7 @@ def test_a_killed_run_gives_the_same_tables(settings: dict[str, Any], tmp_path: 
     settings["background"]["heldout"] = 4
     config = InjectConfig.parse(settings)
     whole = run_inject(config, tmp_path / "whole")
-    with pytest.raises(RunError, match="the same command goes on"):
+    with pytest.raises(RunError, match="the same command tries again"):
         run_inject(config, tmp_path / "killed", progress=_killed(9))
     parts = next((tmp_path / "killed" / "unfinished").iterdir())
     read = sorted(path.name for path in (parts / "readings").glob("t-*.parquet"))

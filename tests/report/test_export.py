@@ -14,6 +14,7 @@ from polylore.report import (
     Page,
     Report,
     export_figures,
+    export_plotted,
     export_tables,
     shapes,
 )
@@ -32,6 +33,15 @@ def test_every_figure_is_written(evil_report: Report, tmp_path: Path) -> None:
         marks = [e for e in root.iter() if e.tag.endswith("path") and e.get("d")]
         # One for each language at least.
         assert len(marks) >= 4, chart.id
+
+
+def test_every_figure_has_its_numbers(evil_report: Report, tmp_path: Path) -> None:
+    written = export_plotted(evil_report, tmp_path)
+    assert [p.name for p in written] == [f"{c.id}.csv" for c in evil_report.charts()]
+    for path, chart in zip(written, evil_report.charts(), strict=True):
+        read = pl.read_csv(path, infer_schema=False)
+        assert read.height == chart.frame.height
+        assert set(read.columns) <= set(chart.frame.columns)
 
 
 def test_png_has_pixels(evil_report: Report, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import click
 
 from polylore.cli.inject_report import answers, report
 from polylore.cli.options import config_options, read_config
+from polylore.cli.output import show_findings
 from polylore.cli.progress import progress_display
 from polylore.facts.people.make import FictionConfig
 from polylore.studies.built_in import INJECT_STUDIES
@@ -25,8 +27,13 @@ def inject() -> None:
 @click.option(
     "--languages", default="en,de", show_default=True, help="Languages, or paths of packs."
 )
+@click.option(
+    "--tokenizer", help="tokenizer.json, or a folder with it: make variants equally long in tokens."
+)
 @click.option("--out", "-o", default="items", show_default=True, help="Folder to write.")
-def make_items(languages: str, out: str, settings: tuple[str, ...], **flags: Any) -> None:
+def make_items(
+    languages: str, tokenizer: str | None, out: str, settings: tuple[str, ...], **flags: Any
+) -> None:
     """Make fictional items from language packs: subjects, passages and probes."""
     config = read_config(FictionConfig, None, settings, flags)
     from polylore.facts.people import fictional_facts, load_pack, make_fiction
@@ -34,7 +41,9 @@ def make_items(languages: str, out: str, settings: tuple[str, ...], **flags: Any
     from polylore.files import write_parquet
 
     packs = [load_pack(name.strip()) for name in languages.split(",") if name.strip()]
-    fiction = make_fiction(packs, config)
+    encode = _encoder(tokenizer)
+    length = len if encode is None else lambda text: len(encode([text])[0])
+    fiction = make_fiction(packs, config, length)
     fiction.export(out)
     facts = facts_of(fiction, fictional_facts(packs, config))
     write_parquet(facts, Path(out) / "facts.parquet")
@@ -44,6 +53,20 @@ def make_items(languages: str, out: str, settings: tuple[str, ...], **flags: Any
     )
 
 
+def _encoder(tokenizer: str | None) -> Callable[[list[str]], list[list[int]]] | None:
+    """What gives texts the tokens of a tokenizer, if one is named."""
+    if tokenizer is None:
+        return None
+    from polylore.corpus.documents.tokens import load_tokenizer
+
+    loaded = load_tokenizer(tokenizer)
+
+    def encode(texts: list[str]) -> list[list[int]]:
+        return [one.ids for one in loaded.encode_batch(texts, add_special_tokens=False)]
+
+    return encode
+
+
 @inject.command("lint-items")
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--published", is_flag=True, help="The folder holds the published items (JSON).")
@@ -51,31 +74,19 @@ def make_items(languages: str, out: str, settings: tuple[str, ...], **flags: Any
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
 def lint_items(folder: Path, published: bool, tokenizer: str | None, as_json: bool) -> int:
     """Show what would make probes easier or harder than they look; exit code 3 on errors."""
-    from polylore.corpus.documents.tokens import load_tokenizer
     from polylore.facts.people import lint_items as lint
     from polylore.facts.people import read_fiction, read_published
 
     fiction = read_published(folder) if published else read_fiction(folder)
-    encode = None
-    if tokenizer is not None:
-        loaded = load_tokenizer(tokenizer)
-
-        def encode(texts: list[str]) -> list[list[int]]:
-            return [one.ids for one in loaded.encode_batch(texts, add_special_tokens=False)]
-
-    found = lint(fiction, encode)
-    for row in found.iter_rows(named=True):
-        if as_json:
+    found = lint(fiction, _encoder(tokenizer))
+    if as_json:
+        for row in found.iter_rows(named=True):
             click.echo(json.dumps(row, ensure_ascii=False))
-            continue
-        click.echo(
-            f"{row['severity']:8}{row['rule']:24}{row['lang'] or '':4} {row['n']:6}  "
-            f"{row['message']} {'; '.join(row['examples'][:2])}"
-        )
-    errors = found.filter(severity="error").height
-    if not found.height:
+    elif found.height:
+        show_findings(found)
+    else:
         click.echo("No findings.")
-    return 3 if errors else 0
+    return 3 if found.filter(severity="error").height else 0
 
 
 @inject.command()
@@ -106,8 +117,15 @@ def plan(
     from polylore.studies.inject.dry_run import dry_run, sentences
 
     with progress_display(quiet or as_json) as progress:
-        costs = dry_run(config, progress)
-    click.echo(json.dumps(costs, indent=2) if as_json else "\n".join(sentences(costs)))
+        costs, findings = dry_run(config, progress)
+    if as_json:
+        click.echo(json.dumps(costs, indent=2))
+        return
+    click.echo("\n".join(sentences(costs)))
+    spoken = findings.filter(findings["severity"] != "note")
+    if spoken.height:
+        click.echo("What the linter finds in the items:")
+        show_findings(spoken)
 
 
 @inject.command()

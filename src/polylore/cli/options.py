@@ -7,11 +7,13 @@ and a line of help. Later wins: defaults, then the YAML file, then flags, then `
 import types
 import typing
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 import yaml
+from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
@@ -88,8 +90,10 @@ def read_config(
     """
     values: dict[str, Any] = dict(base or {})
     where = "settings"
+    written: dict[str, Any] = {}
     if study is not None and study.endswith((".yaml", ".yml")):
         values, where = _read_yaml(Path(study)), study
+        written = deepcopy(values)
     elif study is not None and positional is not None:
         _assign(values, positional, study)
     elif study is not None:
@@ -105,7 +109,23 @@ def read_config(
             raise ConfigError(f"--set {setting}: write KEY=VALUE, such as facts.limit=100.")
         name = key.strip().replace("-", "_")
         _assign(values, name, _value(name, text, name in lists))
-    return model.parse(values, where)
+    try:
+        return model.parse(values, where)
+    except ConfigError:
+        # A flag that is at fault must not be searched for in the file.
+        if not _faults(model, values) & _faults(model, written):
+            where = "settings"
+        return model.parse(values, where)
+
+
+def _faults(model: type[Config], values: dict[str, Any]) -> set[tuple[str, str]]:
+    """Place and kind of all that is wrong with some values."""
+    try:
+        model.model_validate(values)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False)
+        return {(".".join(map(str, one["loc"])), one["msg"]) for one in found}
+    return set()
 
 
 def _leaves(model: type[Config], prefix: str = "") -> typing.Iterator[tuple[str, FieldInfo]]:

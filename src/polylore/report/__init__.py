@@ -1,6 +1,6 @@
 """Reports: one self-contained HTML file, figures as SVG and PNG, tables as Parquet, CSV, LaTeX."""
 
-from polylore.report.export import export_figures, export_tables
+from polylore.report.export import export_figures, export_plotted, export_tables
 from polylore.report.html import render, write_html
 from polylore.report.latex import export_latex
 from polylore.report.model import (
@@ -34,6 +34,7 @@ __all__ = [
     "Verdict",
     "export_figures",
     "export_latex",
+    "export_plotted",
     "export_tables",
     "interval",
     "judge",

@@ -49,6 +49,17 @@ def export_figures(
     return written
 
 
+def export_plotted(report: Report, folder: str | Path) -> list[Path]:
+    """Write what every figure shows as `<folder>/<chart id>.csv`; returns the files, in order."""
+    written = []
+    for chart in report.charts():
+        path = Path(folder) / f"{safe_name(chart.id)}.csv"
+        with atomic_path(path) as temporary:
+            plotted(chart.frame).write_csv(temporary)
+        written.append(path)
+    return written
+
+
 def figure(chart: Chart) -> dict[str, Any]:
     """The whole Vega-Lite specification of a figure, data and title included."""
     spec = dict(chart.spec)

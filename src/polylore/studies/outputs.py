@@ -7,7 +7,14 @@ from pathlib import Path
 import polars as pl
 
 from polylore.files import atomic_path
-from polylore.report import Report, export_figures, export_latex, export_tables, write_html
+from polylore.report import (
+    Report,
+    export_figures,
+    export_latex,
+    export_plotted,
+    export_tables,
+    write_html,
+)
 from polylore.runs import RunFolder
 
 Progress = Callable[[int, int, str], None]
@@ -24,7 +31,7 @@ def write_outputs(
     *,
     latex: bool = False,
 ) -> Path:
-    """Write `report.html`, `figures/` and `tables/`; returns the report's path.
+    """Write `report.html`, `figures/` with their numbers, and `tables/`; the report's path.
 
     Args:
         run: the folder to write into.
@@ -47,6 +54,7 @@ def write_outputs(
     with atomic_path(run.path / "figures") as folder:
         shutil.rmtree(folder, ignore_errors=True)
         export_figures(report, folder)
+        export_plotted(report, folder)
         folder.mkdir(exist_ok=True)
     if latex:
         with atomic_path(run.path / "latex") as folder:

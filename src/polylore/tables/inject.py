@@ -3,12 +3,13 @@
 Item files: inject_items, inject_passages, inject_probes. The plan, in two layers: inject_arms and
 inject_schedule say who is shown what and when, inject_plan also in which row of the batch. What a
 run observed: inject_runs, inject_dose, inject_steps, inject_log, inject_ceiling,
-inject_contamination.
+inject_contamination. What speaks against the items: inject_lint.
 """
 
 import polars as pl
 
 from polylore.tables.contract import Column, Table
+from polylore.tables.quality import LINT as QUALITY_LINT
 from polylore.tables.raw import FACT_ID, LANG, STRINGS
 
 ITEM = Column("item_id", pl.String(), "identity of the item, equal in all languages")
@@ -173,6 +174,7 @@ RUNS = Table(
         Column("lr_schedule", pl.String(), "constant, cosine, ...; null if unknown", "", True),
         Column("optimizer", pl.String(), "restored, fresh or fresh_burn_in"),
         Column("beta1", pl.Float64(), "momentum; 0 for none"),
+        Column("dtype", pl.String(), "number format of the forward pass; null: not yet", "", True),
     ),
     key=("run_id",),
     raw=True,
@@ -297,6 +299,13 @@ CEILING = Table(
         Column("greedy_exact", pl.Boolean(), "whether the model says the target", "", True),
     ),
     key=("run_id", "probe_id"),
+    raw=True,
+)
+
+LINT = Table(
+    "inject_lint",
+    "What the linter finds in the items of a study, with its arms and tokenizer.",
+    QUALITY_LINT.columns,
     raw=True,
 )
 

@@ -23,7 +23,7 @@ Hashes = npt.NDArray[np.uint64]
 
 
 def scan(
-    blocks: Iterable[tuple[str, Tokens]],
+    blocks: Iterable[tuple[int, Tokens]],
     decode: Decode,
     names: Mapping[str, Sequence[str]],
     passages: Mapping[str, tuple[str, Tokens]],
@@ -35,7 +35,7 @@ def scan(
     """Search rows of the background.
 
     Args:
-        blocks: a name of the place, and rows (B, L) of tokens.
+        blocks: number of the first row, and rows (B, L) of tokens.
         decode: texts of rows.
         names: names of each item's subject.
         passages: item and tokens of each passage.
@@ -51,21 +51,22 @@ def scan(
     rows: list[dict[str, str]] = []
     seen: dict[tuple[str, str], set[str]] = {}
 
-    def note(item: str, kind: str, text: str, place: str) -> None:
+    def note(item: str, kind: str, text: str, row: int) -> None:
         told = seen.setdefault((item, kind), set())
         if len(told) < EXAMPLES and text not in told:
             told.add(text)
+            place = f"row {row}"
             rows.append({"item_id": item, "kind": kind, "text": text, "place": place})
 
-    for done, (place, tokens_BL) in enumerate(blocks):
-        for item, gram in finder.find(tokens_BL):
+    for done, (start, tokens_BL) in enumerate(blocks):
+        for item, gram, row in finder.find(tokens_BL):
             if len(seen.get((item, "ngram"), ())) < EXAMPLES:
-                note(item, "ngram", decode([list(gram)])[0], place)
+                note(item, "ngram", decode([list(gram)])[0], start + row)
         if known:
             texts = pl.Series(decode(tokens_BL.tolist()))
-            for text in texts.filter(texts.str.contains_any(list(known))):
-                for name in (name for name in known if name in text):
-                    note(known[name], "name", name, place)
+            for row in texts.str.contains_any(list(known)).arg_true():
+                for name in (name for name in known if name in texts[row]):
+                    note(known[name], "name", name, start + row)
         if progress:
             progress(done + 1, total, "searching the background")
     rows.sort(key=lambda row: (row["item_id"], row["kind"]))
@@ -87,8 +88,8 @@ class _Ngrams:
             np.unique(self._hashed(grams)[:, 0]) if len(grams) else np.zeros(0, np.uint64)
         )
 
-    def find(self, tokens_BL: Tokens) -> list[tuple[str, tuple[int, ...]]]:
-        """(item, piece) of every piece that stands in some rows."""
+    def find(self, tokens_BL: Tokens) -> list[tuple[str, tuple[int, ...], int]]:
+        """(item, piece, row) of every piece that stands in some rows."""
         if not len(self.hashes) or tokens_BL.shape[1] < self.n:
             return []
         hashed = self._hashed(tokens_BL)
@@ -96,7 +97,7 @@ class _Ngrams:
         found = []
         for row, start in np.argwhere(self.hashes[places] == hashed).tolist():
             gram = tuple(tokens_BL[row, start : start + self.n].tolist())
-            found += [(item, gram) for item in sorted(self.items.get(gram, ()))]
+            found += [(item, gram, row) for item in sorted(self.items.get(gram, ()))]
         return found
 
     def _hashed(self, tokens_BL: Tokens) -> Hashes:

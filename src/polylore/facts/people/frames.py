@@ -6,7 +6,9 @@ It needs a text in the language, the names of relations, and their objects. What
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
+from polylore.config import Config
 from polylore.errors import DataError
 from polylore.facts.people.names import drawn
 from polylore.facts.people.pack import SYLLABLES, Pack
@@ -21,6 +23,51 @@ FRAMES = (
     "{r} / {s}: {o}.",
 )
 """The last one is held out for semantic probes."""
+
+
+class Frames(Config):
+    """What a pack of frames is made from, as a JSON file holds it."""
+
+    lang: str
+    """Language code."""
+    script: str
+    """Its script (ISO 15924)."""
+    background: list[str]
+    """Text files of the language (UTF-8), from which syllables of names are learned; relative
+    paths begin at the JSON file."""
+    relations: dict[str, dict[str, str]]
+    """Relation -> concept -> word; concepts are parallel over languages."""
+    labels: dict[str, str]
+    """Relation -> its name in the language."""
+    companion: str
+    """What the language calls a neighbour, or any other companion."""
+    seed: int = 0
+    """Which syllable stands for which."""
+
+    def pack(self, folder: Path) -> Pack:
+        """Read the texts and make the pack.
+
+        Raises:
+            ConfigError, DataError: as for `frame_pack`, or a text cannot be read.
+        """
+        return frame_pack(
+            self.lang,
+            self.script,
+            (_text(folder / name) for name in self.background),
+            self.relations,
+            self.labels,
+            self.companion,
+            seed=self.seed,
+        )
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"{path}, named as background of a pack, is no readable UTF-8 text; mend its path."
+        ) from error
 
 
 def frame_pack(

@@ -168,6 +168,8 @@ def shipped() -> list[str]:
 def load_pack(name: str | Path) -> Pack:
     """Open the pack of a language, or a pack from a JSON file.
 
+    A file with the key `background` holds words to make a pack of frames from (`frames.Frames`).
+
     Raises:
         ConfigError: there is no pack for the language, or the pack is incomplete.
         DataError: the file is missing or is not JSON.
@@ -181,8 +183,13 @@ def load_pack(name: str | Path) -> Pack:
     else:
         raise ConfigError(
             f"There is no language pack for {name}; there are {', '.join(shipped())}. Give the "
-            "path of a pack of your own, or make one of key-value frames."
+            "path of a JSON file instead: a pack of your own, or a text and a list of words to "
+            "make key-value frames from (docs/inject.md)."
         )
     if not isinstance(values, dict):
         raise DataError(f"{where} must be a JSON object.")
+    if "background" in values:
+        from polylore.facts.people.frames import Frames
+
+        return Frames.parse(values, where).pack(Path(where).parent)
     return Pack.parse(values, where)

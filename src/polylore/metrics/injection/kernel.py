@@ -73,7 +73,7 @@ class Mean:
         self.gains = gains
         self.rises = range(1, min(LONGEST_RISE, window(gains.items.times_JN, length)) + 1)
         known_JT = gains.read.known_JT
-        self.used_J = known_JT.any(axis=1)
+        self.used_J: Array = np.asarray(known_JT.any(axis=1))
         names, run_J = np.unique(np.array(gains.items.runs), return_inverse=True)
         seen_RT = _seen(known_JT, run_J, self.used_J)
         self.seen_T = seen_RT.any(axis=0)

@@ -25,6 +25,9 @@ class ItemsConfig(Config):
     """With `made`: which items."""
     sham: str | None = None
     """Folder of other items that the sham run injects; `made` makes them itself."""
+    lint: Literal["refuse", "report"] = "refuse"
+    """Refuse items in which `lint-items` finds errors, or only report them, as is always done of
+    published items."""
 
 
 class BackgroundConfig(Config):
@@ -256,6 +259,7 @@ class InjectConfig(Config):
             del plain[key]
         plain["train"] = self.train.identity()
         del plain["probes"]["token_budget"]
+        del plain["scan"]["strict"], plain["items"]["lint"]  # refuse a study, and change no number
         return plain
 
 

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from polylore.studies.inject.config import InjectConfig
 from polylore.studies.inject.study import Study
 
@@ -12,15 +14,17 @@ Progress = Callable[[int, int, str], None]
 _UNITS = ("", "k", "M", "G", "T", "P", "E")
 
 
-def dry_run(config: InjectConfig, progress: Progress | None = None) -> list[dict[str, Any]]:
-    """Costs of every run, as `estimate.run_costs` gives them.
+def dry_run(
+    config: InjectConfig, progress: Progress | None = None
+) -> tuple[list[dict[str, Any]], pl.DataFrame]:
+    """Costs of every run, as `estimate.run_costs` gives them, and findings in the items (LINT).
 
     Raises:
         PolyloreError: bad input, in one sentence; the same as a run would give.
     """
     study = Study(config)
     with tempfile.TemporaryDirectory(prefix="polylore-inject-") as folder:
-        return study.costs(Path(folder), progress)
+        return study.costs(Path(folder), progress), study.findings
 
 
 def sentences(costs: list[dict[str, Any]]) -> list[str]:

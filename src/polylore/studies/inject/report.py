@@ -60,14 +60,15 @@ def noted(raw: RawRuns) -> InjectAnalyseConfig:
 
 
 def _beside(raw: RawRuns) -> Tables:
-    """Raw tables that pages show as they are: runs, contamination, and doses of one seed each."""
+    """Raw tables that pages show as they are, and doses of one seed each."""
     first = raw.runs.unique("condition", keep="first", maintain_order=True)["run_id"]
     made = {
         "inject_runs": raw.runs,
         "inject_dose": raw.told("inject_dose", first.to_list()),
     }
-    if raw.folder.has_table("inject_contamination"):
-        made["inject_contamination"] = raw.folder.table("inject_contamination")
+    for name in ("inject_contamination", "inject_lint"):
+        if raw.folder.has_table(name):
+            made[name] = raw.folder.table(name)
     return made
 
 

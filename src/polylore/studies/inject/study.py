@@ -12,18 +12,25 @@ import polars as pl
 from polylore.config import digest
 from polylore.corpus.injection.contamination import scan
 from polylore.errors import DataError, RunError
-from polylore.facts.people import Fiction
+from polylore.facts.people import Fiction, lint_items
 from polylore.facts.people.swaps import subject_names, with_swaps
 from polylore.files import read_json
 from polylore.models.fingerprint import tokenizer_hash
 from polylore.runs import RunFolder, run_batches
 from polylore.studies.inject.background import Background, open_background
-from polylore.studies.inject.basis import ROWS, Basis, bases_of, make_basis, save_items
+from polylore.studies.inject.basis import (
+    ROWS,
+    Basis,
+    bases_of,
+    make_basis,
+    open_checkpoint,
+    save_items,
+)
 from polylore.studies.inject.conditions import SHAM, RunSpec, runs_of
 from polylore.studies.inject.config import InjectConfig
 from polylore.studies.inject.design import Design, make_design
 from polylore.studies.inject.estimate import calibrate, first_main, run_costs, timed_costs
-from polylore.studies.inject.items import item_facts, load_items
+from polylore.studies.inject.items import PUBLISHED, item_facts, load_items
 from polylore.studies.inject.work import (
     Job,
     burn_in_rows,
@@ -35,7 +42,7 @@ from polylore.studies.inject.work import (
     unfinished,
     work,
 )
-from polylore.tables.inject import CONTAMINATION, RUNS
+from polylore.tables.inject import CONTAMINATION, LINT, RUNS
 
 Progress = Callable[[int, int, str], None]
 
@@ -61,7 +68,7 @@ def run_inject(
         `inject`. Items, runs and traces in the background are whole tables.
 
     Raises:
-        RunError: some runs failed; all others are done, and the same command goes on with those.
+        RunError: some runs failed; all others are done, and the same command tries those again.
         PolyloreError: bad input, in one sentence, before anything starts.
     """
     study = Study(config, fiction)
@@ -88,18 +95,24 @@ class Study:
     def __init__(self, config: InjectConfig, fiction: Fiction | None = None) -> None:
         self.config = config
         self.specs = runs_of(config)
-        items = load_items(config, fiction)
+        opened = open_checkpoint(config)
+        items = load_items(config, fiction, opened.length)
         self.facts = item_facts(config.items, items.fiction, given=fiction is not None)
         if items.sham is None:
             # Items that are given and not made have no others unless the user gives some.
             self.specs = [spec for spec in self.specs if spec.role != SHAM]
-        self.basis: Basis = make_basis(config, items)
+        self.basis: Basis = make_basis(config, items, opened=opened)
         self.bases = bases_of(self.specs, config, self.basis)
         self.designs: dict[str, Design] = {
             spec.run_id: make_design(spec, items, self.basis.tokens, self.basis.form)
             for spec in self.specs
         }
         self.background: Background | None = None
+        arms = self.designs[first_main(self.specs).run_id].arms
+        self.findings = LINT.validate(lint_items(items.fiction, self.basis.encode, arms))
+        """What the linter finds in the items; contract LINT."""
+        if config.items.lint == "refuse" and not config.items.source.startswith(PUBLISHED):
+            _refuse_errors(self.findings)
 
     def _identity(self, spec: RunSpec) -> str:
         """What a run must be to be gone on with: its settings, and the weights of its checkpoint.
@@ -192,12 +205,15 @@ class Study:
         }
         run.write_table("inject_items", fiction.items)
         run.write_table("facts", self.facts)
+        run.write_table(LINT.name, self.findings)
         run.write_table("inject_passages", fiction.passages)
         run.write_table("inject_probes", with_swaps(fiction, groups))
         run.annotate(
             "runs", run.manifest.get("runs", {}) | {s.run_id: self._identity(s) for s in self.specs}
         )
         run.annotate("checkpoints", self._checkpoints())
+        plans = {name: digest(design.plan.to_dicts()) for name, design in self.designs.items()}
+        run.annotate("plans", run.manifest.get("plans", {}) | plans)
         self.write_runs(run)
         if self.background is not None:
             content = self.background.stream(self.config.background.batch_size, 0)
@@ -206,8 +222,10 @@ class Study:
             run.annotate("heldout", kept)
         if self.config.execution.calibrate and "plan" not in run.manifest:
             run.annotate("plan", self.costs(run.path, progress))
-        if self.config.scan.enabled and not run.has_table("inject_contamination"):
-            self.scan(run, progress)
+        if self.config.scan.enabled:
+            if not run.has_table(CONTAMINATION.name):
+                run.write_table(CONTAMINATION.name, self.scan(progress))
+            self._refuse_traces(run.table(CONTAMINATION.name))
 
     def costs(self, folder: Path, progress: Progress | None = None) -> list[dict[str, Any]]:
         """What every run will cost; some updates and readings are timed, in a folder of its own."""
@@ -234,24 +252,20 @@ class Study:
                 costs |= timed_costs(timing, self.designs[one.run_id], costs, found[place])
         return found
 
-    def scan(self, run: RunFolder, progress: Progress | None) -> None:
-        """Search the rows that will be read for names and pieces of passages.
-
-        Raises:
-            DataError: there are traces, and `scan.strict` is set.
-        """
+    def scan(self, progress: Progress | None = None) -> pl.DataFrame:
+        """Search the rows that will be read for names and pieces of passages; CONTAMINATION."""
         if self.background is None:
-            return
+            return CONTAMINATION.empty()
         fiction, tokenizer = self.basis.items.fiction, self.basis.tokenizer
         size = self.config.background.batch_size
         stream = self.background.stream(size, 0)
         steps = min(stream.steps or 0, -(-self.rows // size))
-        blocks = ((f"row {k * size}", stream.rows(k, range(size)).tokens) for k in range(steps))
+        blocks = ((k * size, stream.rows(k, range(size)).tokens) for k in range(steps))
         passages = {
             passage: (item, self.basis.tokens[passage])
             for passage, item in fiction.passages.select("passage_id", "item_id").iter_rows()
         }
-        found = scan(
+        return scan(
             blocks,
             lambda rows: tokenizer.batch_decode(rows, skip_special_tokens=False),
             {item: sorted(set(names.values())) for item, names in subject_names(fiction).items()},
@@ -260,7 +274,13 @@ class Study:
             total=steps,
             progress=progress,
         )
-        run.write_table(CONTAMINATION.name, found)
+
+    def _refuse_traces(self, found: pl.DataFrame) -> None:
+        """Every time, not only when they are found: a refused study must not start at last.
+
+        Raises:
+            DataError: there are traces, and `scan.strict` is set.
+        """
         if self.config.scan.strict and found.height:
             first = found.row(0, named=True)
             raise DataError(
@@ -318,15 +338,34 @@ class Study:
             read_json(path) for path in (cost_of(run.path, u) for u in units) if path.is_file()
         ]
         run.annotate("probing", costs)
+        used = run.table(RUNS.name).drop_nulls("dtype")
+        run.annotate("dtype", dict(used.select("run_id", "dtype").iter_rows()))
         failed = [spec.run_id for spec in self.specs if not run.is_done(spec.run_id)]
         if failed:
             note = failure_of(run.path, failed[0])
             why = read_json(note)["why"] if note.is_file() else "it left no message"
             raise RunError(
                 f"{len(failed)} of {len(self.specs)} runs failed, the first is '{failed[0]}': "
-                f"{why} All others are done; what was read is kept in "
-                f"{unfinished(run.path, failed[0])}, and the same command goes on from there."
+                f"{why} What was read is kept in {unfinished(run.path, failed[0])}; the same "
+                "command tries again from there and leaves runs that are done alone, but where "
+                "the cause lies in the settings, give others and another folder."
             )
+
+
+def _refuse_errors(findings: pl.DataFrame) -> None:
+    """Items that cannot show what they are asked for.
+
+    Raises:
+        DataError: the linter finds errors.
+    """
+    errors = findings.filter(severity="error")
+    if errors.height:
+        first = errors.row(0, named=True)
+        raise DataError(
+            f"The items have {int(errors['count'].sum())} errors, the first of {first['lang']}, "
+            f"{first['examples'][0]} ({first['rule']}): {first['message'].rstrip('.')}; see "
+            "`polylore inject lint-items`, mend the items, or set items.lint to report."
+        )
 
 
 @contextmanager

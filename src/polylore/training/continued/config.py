@@ -31,8 +31,9 @@ class ExecutionConfig(Config):
     """Spread weights and optimizer over the processes (FSDP), for models that fit on none."""
     state_every: int = Field(default=200, ge=1)
     """Updates between states to resume from; every checkpoint saves one too."""
-    update_norm_every: int = Field(default=0, ge=0)
-    """Updates between readings of how far the weights moved; 0 for none."""
+    update_norm_every: int | None = Field(default=None, ge=0)
+    """Updates between readings of how far the weights moved, which take a copy of them; 0 for none;
+    if not given, `inject` reads every one of models below a billion parameters, others none."""
     adapter: Literal["merged", "adapter"] = "merged"
     """Checkpoints of a model with an adapter: an ordinary model, or the adapter alone."""
 

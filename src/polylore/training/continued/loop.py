@@ -225,7 +225,7 @@ class _Run:
 
     def _update(self) -> None:
         begun, lr = time.perf_counter(), self._rate(self.t + 1)
-        often = self.config.execution.update_norm_every
+        often = self.config.execution.update_norm_every or 0
         try:
             step = self.updater.update(
                 self.t, lr, read_norm=bool(often) and (self.t + 1) % often == 0

@@ -110,8 +110,9 @@ class Updater:
         self.optimizer.zero_grad(set_to_none=True)
         moved = None
         if read_norm:
-            moves = [new.detach() - old for new, old in zip(weights, before, strict=True)]
-            moved = float(whole(torch.nn.utils.get_total_norm(moves)))
+            for old, new in zip(before, weights, strict=True):
+                old.sub_(new.detach())
+            moved = float(whole(torch.nn.utils.get_total_norm(before)))
         return Step(loss, norm, moved, tokens, labelled)
 
     def _parts(self, step: int) -> list[Rows]:

@@ -34,7 +34,7 @@ def trust_page(context: InjectContext) -> Page:
     """Always there."""
     made = (_cautions(context), _false_gains(context), _single(context), _by_schedule(context),
             _controls(context), _margins(context), _not_learned(context), _permuted(context),
-            _dose(context), _losses(context), _contamination(context),
+            _dose(context), _losses(context), _contamination(context), _lint(context),
             _missing(context))  # fmt: skip
     blocks: list[Block] = [b for b in made if b is not None]
     lead = (
@@ -384,6 +384,21 @@ def _contamination(context: InjectContext) -> Block | None:
         table,
         {"item_id": "Item", "kind": "Kind", "text": "Found", "place": "Where"},
     )
+
+
+def _lint(context: InjectContext) -> TableView | None:
+    table = context.tables.get("inject_lint")
+    if table is None or not table.height:
+        return None
+    return TableView(
+        "inject-lint",
+        "What the linter finds in the items",
+        "What makes a probe easier or harder than it looks, with the arms of the first run.",
+        table.with_columns(pl.col("examples").list.join("; ")),
+        {"severity": "Severity", "rule": "Rule", "lang": "Language", "count": "Places",
+         "message": "What it means", "examples": "For example"},
+        {"lang": "lang"},
+    )  # fmt: skip
 
 
 def _missing(context: InjectContext) -> TableView | None:
