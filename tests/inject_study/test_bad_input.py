@@ -114,7 +114,7 @@ def written(fiction: Fiction, folder: Path, name: str, change: Settings) -> Path
     ("name", "change", "message"),
     [
         ("passages", {"text": " "}, "the text of f0000/en/0 is empty"),
-        ("passages", {"item_id": "f9999"}, "item f9999 is not among the items"),
+        ("passages", {"item_id": "f9999"}, "item f9999 of f0000/en/0 is not among the items"),
         ("passages", {"text": "Cafe\u0301."}, "not in Unicode form NFC"),
         ("probes", {"target": ""}, "the target of .* is empty"),
         ("probes", {"colour": 1}, "no field colour"),

@@ -127,8 +127,15 @@ CONDUCTIVITY = Table(
         _number("cd_lo", "lower end of its 95 % interval (bootstrap over subjects)"),
         _number("cd_hi", "upper end"),
         _number("cd_rank", "the same with the best-scored answer; null if not ranked"),
-        Column("known", pl.Int64(), "facts right in the source, on which cd rests", "facts"),
-        Column("note", pl.String(), "few_items where they are fewer than ten", "", True),
+        Column("known", pl.Int64(), "facts right in the source, on which cd rests", "facts", True),
+        Column(
+            "note",
+            pl.String(),
+            "few_items where they are fewer than ten; no_capitals where the published scoring "
+            "cannot find names, and all is null",
+            "",
+            True,
+        ),
         _share("p_h1", "names translated from target to source"),
         _share("p_h2", "facts right in the source"),
         _share("p_h3", "answers translated from source to target"),

@@ -8,7 +8,7 @@ import polars as pl
 
 from polylore.errors import DataError
 from polylore.metrics.align.gates import TRAINED, gates, passed
-from polylore.metrics.align.hops import Graded, books, grade, hop_columns
+from polylore.metrics.align.hops import Book, Graded, books, grade, hop_columns
 from polylore.metrics.bootstrap import divide, interval
 from polylore.metrics.index import Array
 from polylore.tables.fiction import CONDUCTIVITY, RUN_KEY
@@ -16,6 +16,8 @@ from polylore.tables.fiction import CONDUCTIVITY, RUN_KEY
 FEWEST = 10
 """Facts known in the source below which conductivity has a note."""
 SCORINGS = ("default", "paper")
+NO_CAPITALS = "no_capitals: all names have one, and no answer of the model does"
+"""Note where the published scoring, which compares letter by letter, can find nothing."""
 Row = dict[str, Any]
 
 
@@ -56,18 +58,26 @@ def conductivity(
         own = valid.filter(
             (pl.col("source") == run["source"]) & (pl.col("target") == run["target"])
         )
+        book = find(run["source"], run["target"])
         for scoring in SCORINGS:
-            graded = grade(group, find(run["source"], run["target"]), scoring)
+            graded = grade(group, book, scoring)
+            lost = scoring == "paper" and _without_capitals(group, book)
             for subset in ("all", "valid"):
                 kept = graded if subset == "all" else graded.only(set(own["fact_id"]))
-                rows.append(
-                    run
-                    | {"subset": subset, "scoring": scoring}
-                    | _forms(kept, draws, seed)
-                    | hop_columns(kept)
-                    | judged
-                )
+                about = run | {"subset": subset, "scoring": scoring} | judged
+                if lost:
+                    size = {"n": len(kept.right_s), "chance": kept.chance}
+                    rows.append(about | size | {"note": NO_CAPITALS})
+                else:
+                    rows.append(about | _forms(kept, draws, seed) | hop_columns(kept))
     return CONDUCTIVITY.build(rows)
+
+
+def _without_capitals(answers: pl.DataFrame, book: Book) -> bool:
+    """Whether names have capital letters that this model, or its tokenizer, never writes."""
+    said = "".join(answers["raw_output"].drop_nulls())
+    capital = all(name != name.lower() for name in book.objects.values())
+    return capital and said.strip() != "" and said == said.lower()
 
 
 def _forms(graded: Graded, draws: int, seed: int) -> Row:
@@ -123,6 +133,8 @@ def cd_draws(graded: Graded, draws: int, seed: int) -> Array:
     Runs with the same number of facts share their draws, so their differences keep the pairing.
     """
     n = len(graded.right_s)
+    if not n:  # no valid facts: there is nothing to conduct
+        return np.full(1 + draws, np.nan)
     generator = np.random.default_rng(seed)
     weights = generator.multinomial(n, np.full(n, 1 / n), size=draws).astype(float)
     every = np.concatenate([np.ones((1, n)), weights])

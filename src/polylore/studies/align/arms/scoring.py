@@ -65,18 +65,26 @@ def score_arms(
         progress: called with (done, total, what).
     """
     show = progress or (lambda done, total, what: None)
+    own = [m["run_id"] for m in manifests]
+
+    def raw(name: str) -> pl.DataFrame:
+        """Raw rows of these trainings: the folder may hold some of arms that were taken out."""
+        frame = run.read(name)
+        key = "run_id" if "run_id" in frame.columns else "model"
+        return frame.filter(pl.col(key).is_in(own))
+
     made = {
         "align_arms": arms_table(manifests),
         "align_budgets": budgets_table(manifests),
         "align_siblings": siblings_table(pairs, manifests),
-        "align_loss": run.read("align_loss"),
-        "align_exposure": run.read("align_exposure"),
+        "align_loss": raw("align_loss"),
+        "align_exposure": raw("align_exposure"),
     }
     compared = list(comparisons(pairs, made["align_siblings"], manifests, allow_confounded))
     rows: list[dict[str, Any]] = []
     if sets is not None:
         show(0, 3, "scoring the sets")
-        made |= _set_tables(run, config, sets, progress)
+        made |= _set_tables(raw, config, sets, progress)
         answered = _layouts(made, sets.items)
         scored = [_scores(layout, config) for layout in answered]
         seeds = _systems(answered, manifests)
@@ -86,7 +94,7 @@ def score_arms(
         )
         show(1, 3, "judging claims")
         rows += _claims(scored, seeds, compared, config)
-    answers = run.read("fiction_answers")
+    answers = raw("fiction_answers")
     if answers.height:
         show(2, 3, "scoring invented facts")
         trained = {m["run_id"]: _trained(m) for m in manifests if m["kind"] == "inject"} | {
@@ -131,7 +139,7 @@ def effects_of(
 
 
 def _set_tables(
-    run: RunFolder, config: ArmsConfig, sets: Sets, progress: Progress | None
+    raw: Callable[[str], pl.DataFrame], config: ArmsConfig, sets: Sets, progress: Progress | None
 ) -> dict[str, pl.DataFrame]:
     languages = sets.questions["lang"].unique(maintain_order=True).to_list()
     rules = Rules(
@@ -142,13 +150,13 @@ def _set_tables(
         seed=config.score.seed,
     )
     return align_tables(
-        run.read("align_answers"),
+        raw("align_answers"),
         sets.items,
         sets.questions,
-        run.read("align_option_scores"),
+        raw("align_option_scores"),
         facts=sets.facts,
         # What an earlier training told is only known where the start model was trained here.
-        exposure=None if config.start.fresh is None else seen(run.read("align_exposure"), sets),
+        exposure=None if config.start.fresh is None else seen(raw("align_exposure"), sets),
         rules=rules,
         progress=progress,
     )

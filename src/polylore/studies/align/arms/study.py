@@ -203,13 +203,16 @@ def open_arms_run(
 
 
 def manifests(run: RunFolder) -> list[dict[str, Any]]:
-    """Manifests of all finished trainings, in the order of their names."""
+    """Manifests of all finished trainings of the configuration, in its order.
+
+    Arms and seeds that were taken out of it keep their folders, but are no part of any table.
+    """
+    order = list(run.manifest.get("nodes", []))
+    seeds = run.manifest.get("arms", {}).get("train", {}).get("seeds", [])
     paths = sorted((run.path / ARMS).glob("*/seed-*/arm.json"))
     found = [read_manifest(path.parent) for path in paths]
-    order = list(run.manifest.get("nodes", []))
-    return sorted(
-        found, key=lambda m: (order.index(m["arm"]) if m["arm"] in order else -1, m["seed"])
-    )
+    asked = [m for m in found if m["arm"] in order and m["seed"] in seeds]
+    return sorted(asked, key=lambda m: (order.index(m["arm"]), m["seed"]))
 
 
 def pairs(config: ArmsConfig, found: Sequence[Manifest]) -> list[Pair]:
