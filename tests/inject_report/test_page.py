@@ -123,3 +123,58 @@ def test_verdicts_over_cases():
     assert found.text == "An exposure raises y."
     assert "of 2 cases: 1 shown, 1 undetermined" in found.detail
     assert "c0 0.500 [0.100, 0.900]" in found.detail
+
+
+def test_a_claim_without_a_number_says_its_reason_once_and_counts_what_is_left_out():
+    told = claims(*["undetermined"] * 8).with_columns(
+        estimate=pl.lit(None, pl.Float64), reason=pl.lit("nothing_learned_to_be_forgotten")
+    )
+    (found,) = findings(InjectContext({"inject_claims": told}, "main"))
+    why = "nothing was surely learned that could be forgotten"
+    assert found.detail.count(why) == 6
+    assert f"c0 undetermined: {why}; c1" in found.detail
+    assert found.detail.endswith("; 2 more on the page of claims.")
+
+
+def gains(*rows):
+    """Pooled gains of one arm: pair of languages, estimate, interval, reason."""
+    return pl.DataFrame(
+        [
+            {"run_id": "main", "arm": "once", "depth": "memorization", "inject_lang": lang,
+             "probe_lang": lang, "exposure": None, "preset": "default", "estimate": value,
+             "lo": lo, "hi": hi, "reason": None if lo is not None else "few_items"}
+            for lang, value, lo, hi in rows
+        ],
+        schema_overrides={"exposure": pl.Int32, "lo": pl.Float64, "hi": pl.Float64},
+    )  # fmt: skip
+
+
+def headline(gained, halves=0.02):
+    false = pl.DataFrame(
+        {"run_id": "main", "depth": "memorization", "quantity": ["halves_false", "paper_false"],
+         "value": [halves, 0.4]}
+    )  # fmt: skip
+    tables = {"inject_effectivity": gained, "inject_controls": false}
+    return findings(InjectContext(tables, "main"))[0]
+
+
+def test_the_headline_says_no_more_than_intervals_bear():
+    few = headline(gains(("de", 0.01, None, None), ("en", 0.02, None, None)))
+    assert few.text == (
+        "Whether one exposure adds anything is undetermined: none of 2 cells has an interval "
+        "(fewer than ten items)."
+    )
+    unsure = headline(gains(("de", 0.5, -0.1, 1.1), ("en", 0.1, 0.01, 0.2)))
+    assert unsure.text == (
+        "No gain per exposure is surely above what items never injected show: of 2 cells none has "
+        "its interval there."
+    )
+    sure = headline(gains(("de", 0.9, 0.01, 1.8), ("en", 0.5, 0.4, 0.6)))
+    assert sure.text.startswith(
+        "One exposure adds 0.50 [0.40, 0.60] nats per token where it is surest (once, "
+        "memorization, told and asked in en); 1 of 2 cells"
+    )
+    many = headline(gains(*((f"l{k}", 0.5, 0.4, 0.6) for k in range(9))))
+    assert "; 3 more on the page of gains." in many.detail
+    assert "once (l5 → l5) 0.500" in many.detail
+    assert "l6" not in many.detail

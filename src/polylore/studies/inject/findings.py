@@ -7,7 +7,7 @@ import polars as pl
 
 from polylore.report import Finding, Verdict
 from polylore.studies.inject.context import REASONS, InjectContext, own, plural
-from polylore.studies.inject.sections.thresholds import bracket_words
+from polylore.studies.inject.sections.thresholds import UNDETERMINED, bracket_words
 
 _ORDER = ("C1", "1a", "1c", "1b", "T1", "T2", "T3", "T4")
 """Claims that come first; the others follow in their own order."""
@@ -35,31 +35,80 @@ def _headline(context: InjectContext) -> Iterator[Finding]:
             "; ".join(REASONS.get(r, r) for r in table["reason"].drop_nulls().unique()) + ".",
         )
         return
-    parts = []
-    for arm in context.arms:
-        for row in rows.filter(arm=arm).sort("probe_lang").iter_rows(named=True):
-            where = f" ({row['probe_lang']})" if len(context.langs) > 1 else ""
-            parts.append(f"{arm}{where} {_number(row)}")
-    controls = context.pooled("inject_controls")
-    beside = ""
-    if controls is not None:
-        false = controls.filter(depth=context.depths[0]).drop_nulls("value")
-        said = {
-            name: false.filter(quantity=name)["value"].to_list()
-            for name in ("halves_false", "paper_false")
-        }
-        if all(said.values()):
-            beside = (
-                f" Items never injected, at the same times: {_range(said['halves_false'])} "
-                "corrected (one half of them held against the other), "
-                f"{_range(said['paper_false'])} in the published form."
-            )
-    best = rows.sort("estimate", descending=True).row(0, named=True)
+    whole = pl.concat([rows.filter(arm=arm).sort("inject_lang", "probe_lang")
+                       for arm in context.arms])  # fmt: skip
+    parts = [
+        f"{_place(context, row)} {_number(row)}"
+        + (f" ({REASONS.get(row['reason'], row['reason'])})" if row["reason"] else "")
+        for row in whole.head(_CASES).iter_rows(named=True)
+    ]
+    more = _left_out(whole.height - _CASES, "on the page of gains")
+    false = _false(context)
     yield Finding(
-        f"One exposure adds up to {best['estimate']:.2f} nats per token "
-        f"({best['arm']}, {context.depths[0]}).",
+        _gained(context, whole, false),
         None,
-        f"Corrected gain per exposure, mean over exposures: {'; '.join(parts[:8])}.{beside}",
+        f"Corrected gain per exposure, mean over exposures: {'; '.join(parts)}{more}."
+        + _beside(false),
+    )
+
+
+def _gained(context: InjectContext, rows: pl.DataFrame, false: pl.DataFrame | None) -> str:
+    """What the intervals of gains bear: the cell whose lower end is highest, or that none does."""
+    depth, cells = context.depths[0], f"{rows.height} {plural(rows.height, 'cell')}"
+    known = rows.drop_nulls("lo")
+    if not known.height:
+        why = "; ".join(REASONS.get(r, r) for r in rows["reason"].drop_nulls().unique().sort())
+        said = f"has an interval ({why})" if why else "has an interval"
+        return f"Whether one exposure adds anything is undetermined: none of {cells} {said}."
+    halves = None if false is None else false.filter(quantity="halves_false")["value"].max()
+    bar = max(0.0, float(halves)) if isinstance(halves, float) else 0.0
+    sure = known.filter(pl.col("lo") > bar)
+    if not sure.height:
+        what = "0" if bar == 0 else "what items never injected show"
+        return (
+            f"No gain per exposure is surely above {what}: of {cells} none has its interval there."
+        )
+    best = sure.sort("lo", descending=True).row(0, named=True)
+    lang = best["inject_lang"]
+    told = f"told and asked in {lang}" if lang == best["probe_lang"] else (
+        f"told in turning languages, asked in {best['probe_lang']}")  # fmt: skip
+    return (
+        f"One exposure adds {best['estimate']:.2f} [{best['lo']:.2f}, {best['hi']:.2f}] nats per "
+        f"token where it is surest ({best['arm']}, {depth}, {told}); "
+        f"{sure.height} of {cells} {'is' if rows.height == 1 else 'are'} surely above what items "
+        "never injected show."
+    ).replace("-", "−")
+
+
+def _place(context: InjectContext, row: dict[str, Any]) -> str:
+    """Arm of a cell, with its languages where there are several."""
+    if len(context.langs) < 2:
+        return str(row["arm"])
+    return f"{row['arm']} ({row['inject_lang']} → {row['probe_lang']})"
+
+
+def _left_out(n: int, where: str) -> str:
+    return f"; {n} more {where}" if n > 0 else ""
+
+
+def _false(context: InjectContext) -> pl.DataFrame | None:
+    """Gains of items never injected, corrected (halves) and as published."""
+    controls = context.pooled("inject_controls")
+    if controls is None:
+        return None
+    false = controls.filter(depth=context.depths[0]).drop_nulls("value")
+    return false.filter(pl.col("quantity").is_in(["halves_false", "paper_false"]))
+
+
+def _beside(false: pl.DataFrame | None) -> str:
+    """What items never injected show, in words; empty if it is not known."""
+    if false is None or false["quantity"].n_unique() < 2:
+        return ""
+    said = {name[0]: rows["value"].to_list() for name, rows in false.group_by("quantity")}
+    return (
+        f" Items never injected, at the same times: {_range(said['halves_false'])} "
+        "corrected (one half of them held against the other), "
+        f"{_range(said['paper_false'])} in the published form."
     )
 
 
@@ -105,11 +154,8 @@ def _finding(rows: pl.DataFrame) -> Finding:
     first = rows.row(0, named=True)
     counts = {v: rows.filter(verdict=v).height for v in ("shown", "undetermined", "contradicted")}
     tally = ", ".join(f"{n} {v}" for v, n in counts.items() if n)
-    cases = [
-        f"{row['case']} {_number(row)}" + ("" if row["verdict"] == "shown" else f" ({_why(row)})")
-        for row in rows.head(_CASES).iter_rows(named=True)
-    ]
-    more = "; …" if rows.height > _CASES else ""
+    cases = [f"{row['case']} {_judged(row)}" for row in rows.head(_CASES).iter_rows(named=True)]
+    more = _left_out(rows.height - _CASES, "on the page of claims")
     measure = f"{first['measure'][:1].upper()}{first['measure'][1:]}"
     of = f"{rows.height} {plural(rows.height, 'case')}"
     return Finding(
@@ -117,6 +163,13 @@ def _finding(rows: pl.DataFrame) -> Finding:
         verdict_of(rows),
         f"{measure}; of {of}: {tally}. {'; '.join(cases)}{more}.",
     )
+
+
+def _judged(row: dict[str, Any]) -> str:
+    """The number of a case with its verdict, unless it is shown; the reason in a number's place."""
+    if row["estimate"] is None:
+        return _why(row)
+    return _number(row) + ("" if row["verdict"] == "shown" else f" ({_why(row)})")
 
 
 def _why(row: dict[str, Any]) -> str:
@@ -136,9 +189,17 @@ def _threshold(context: InjectContext) -> Iterator[Finding]:
         + ("" if row["x_intercept"] is None else f" (x-intercept {row['x_intercept']:,.0f})")
         for row in rows.sort("inject_lang").iter_rows(named=True)
     ]
+    known = rows.filter(pl.col("bracket") != UNDETERMINED).sort("inject_lang")
+    if known.height:
+        first = known.row(0, named=True)
+        text = (
+            f"Exposures stop accumulating at an interval of {first['bracket']} steps "
+            f"({first['inject_lang']})."
+        )
+    else:
+        text = "At which interval exposures stop accumulating is undetermined."
     yield Finding(
-        f"Exposures stop accumulating at an interval of {rows['bracket'][0]} steps "
-        f"({rows['inject_lang'][0]}).",
+        text,
         None,
         f"Measured by the sweep of intervals, {context.depths[0]} probes: {'; '.join(said)}.",
     )

@@ -9,6 +9,7 @@ from polylore.report.numbers import number_axis
 from polylore.studies.inject.context import SHOWN, InjectContext, order, own, pair
 
 MEASURED, PREDICTED = "measured", "by the kernel"
+UNDETERMINED = "undetermined"
 
 
 def threshold_page(context: InjectContext) -> Page | None:
@@ -79,7 +80,7 @@ def bracket_words() -> pl.Expr:
         .then(pl.format("> {}", lo))
         .when(pl.col("censored") == "left")
         .then(pl.format("< {}", hi))
-        .otherwise(pl.lit("undetermined"))
+        .otherwise(pl.lit(UNDETERMINED))
         .alias("bracket")
     )
 
