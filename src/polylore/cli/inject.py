@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from polylore.cli.inject_report import report
+from polylore.cli.inject_report import answers, report
 from polylore.cli.options import config_options, read_config
 from polylore.cli.progress import progress_display
 from polylore.facts.people.make import FictionConfig
@@ -29,11 +29,15 @@ def inject() -> None:
 def make_items(languages: str, out: str, settings: tuple[str, ...], **flags: Any) -> None:
     """Make fictional items from language packs: subjects, passages and probes."""
     config = read_config(FictionConfig, None, settings, flags)
-    from polylore.facts.people import load_pack, make_fiction
+    from polylore.facts.people import fictional_facts, load_pack, make_fiction
+    from polylore.facts.people.facts import facts_of
+    from polylore.files import write_parquet
 
     packs = [load_pack(name.strip()) for name in languages.split(",") if name.strip()]
     fiction = make_fiction(packs, config)
     fiction.export(out)
+    facts = facts_of(fiction, fictional_facts(packs, config))
+    write_parquet(facts, Path(out) / "facts.parquet")
     click.echo(
         f"Items: {out} ({fiction.items.height} items, {fiction.passages.height} passages, "
         f"{fiction.probes.height} probes; {fiction.digest()[:12]})"
@@ -142,3 +146,4 @@ def run(
 
 
 inject.add_command(report)
+inject.add_command(answers)

@@ -30,3 +30,15 @@ def report(
     with raw.folder.lock(), progress_display(quiet) as progress:
         path = write_report(folder, config, progress=progress)
     click.echo(f"Report: {path}")
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--out", "-o", default="answers", show_default=True, help="Folder to write.")
+def answers(folder: Path, out: str) -> None:
+    """Write readings of a run as facts, checkpoints and answers, as `trace` has them."""
+    from polylore.studies.inject.answers import export_answers
+    from polylore.studies.inject.raw import open_inject
+
+    for path in export_answers(open_inject(folder), out):
+        click.echo(f"Table: {path}")

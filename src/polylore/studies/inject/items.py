@@ -7,11 +7,13 @@ import polars as pl
 from polylore.errors import ConfigError, DataError
 from polylore.facts.people import (
     Fiction,
+    fictional_facts,
     load_pack,
     make_fiction,
     read_fiction,
     read_published,
 )
+from polylore.facts.people.facts import facts_of
 from polylore.studies.inject.config import InjectConfig, ItemsConfig
 
 PUBLISHED = "published:"
@@ -42,6 +44,20 @@ def load_items(config: InjectConfig, fiction: Fiction | None = None) -> Items:
     found = replace(found, probes=_asked(found.probes, config))
     _check_controls(found, config)
     return Items(found, sham)
+
+
+def item_facts(config: ItemsConfig, fiction: Fiction, *, given: bool) -> pl.DataFrame:
+    """The facts behind the items; contract `tables.raw.FACTS`.
+
+    Args:
+        config: where items come from.
+        fiction: the items.
+        given: they were handed over in memory, whatever `config` says.
+    """
+    if given or config.source != "made":
+        return facts_of(fiction)
+    packs = [load_pack(name) for name in config.languages]
+    return facts_of(fiction, fictional_facts(packs, config.made))
 
 
 def _source(config: ItemsConfig) -> Fiction:

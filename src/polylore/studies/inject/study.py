@@ -23,7 +23,7 @@ from polylore.studies.inject.conditions import SHAM, RunSpec, runs_of
 from polylore.studies.inject.config import InjectConfig
 from polylore.studies.inject.design import Design, make_design
 from polylore.studies.inject.estimate import calibrate, first_main, run_costs, timed_costs
-from polylore.studies.inject.items import load_items
+from polylore.studies.inject.items import item_facts, load_items
 from polylore.studies.inject.work import (
     Job,
     burn_in_rows,
@@ -89,6 +89,7 @@ class Study:
         self.config = config
         self.specs = runs_of(config)
         items = load_items(config, fiction)
+        self.facts = item_facts(config.items, items.fiction, given=fiction is not None)
         if items.sham is None:
             # Items that are given and not made have no others unless the user gives some.
             self.specs = [spec for spec in self.specs if spec.role != SHAM]
@@ -190,6 +191,7 @@ class Study:
             for item, control in fiction.items.select("item_id", "control").iter_rows()
         }
         run.write_table("inject_items", fiction.items)
+        run.write_table("facts", self.facts)
         run.write_table("inject_passages", fiction.passages)
         run.write_table("inject_probes", with_swaps(fiction, groups))
         run.annotate(
