@@ -134,7 +134,9 @@ CONTROLS = Table(
             pl.String(),
             "noise_sd, expected_false, paper_false, default_false, halves_false: one half of the "
             "never-injected items held against the other; not_learned, not_learned_control, "
-            "not_finite, start, ceiling, ceiling_exact, sham_drift, background_drift",
+            "not_finite, start, ceiling, ceiling_exact, sham_drift, background_drift; "
+            "bridge_known, bridge_unknown: two-hop probes that rest on a fact of the background "
+            "that was right, or not, before injection (the latter are left out)",
         ),
         Column("value", pl.Float64(), "the number; null with a reason", "", True),
         LO,

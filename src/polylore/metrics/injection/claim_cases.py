@@ -16,6 +16,7 @@ from polylore.metrics.injection.evidence import (
     ONCE,
     PARA,
     SEM,
+    TWO_HOP,
     Evidence,
 )
 from polylore.metrics.injection.number import CONTRADICTED, SHOWN, UNDETERMINED, Number
@@ -244,12 +245,13 @@ def straight(e: Evidence) -> Iterator[Row]:
 
 def slowest(e: Evidence) -> Iterator[Row]:
     for arm in (DUP, PARA, ONCE):
-        comp = _read(e, decay, arm, COMP)
-        for depth in (MEM, SEM):
-            other = _read(e, decay, arm, depth)
-            if comp is not None and other is not None:
-                case = f"{arm}: {depth} minus compositional"
-                yield _row(case, "difference of a_kernel", other - comp)
+        for hops in (COMP, TWO_HOP):
+            comp = _read(e, decay, arm, hops)
+            for depth in (MEM, SEM):
+                other = _read(e, decay, arm, depth)
+                if comp is not None and other is not None:
+                    case = f"{arm}: {depth} minus {hops}"
+                    yield _row(case, "difference of a_kernel", other - comp)
 
 
 def batches(e: Evidence, quantity: str, sign: int) -> Iterator[Row]:

@@ -7,12 +7,13 @@ claims are directions.
 """
 
 from collections.abc import Iterator
+from itertools import chain
 
 import polars as pl
 
 from polylore.metrics.injection import claim_cases as cases
 from polylore.metrics.injection.claim_cases import Row
-from polylore.metrics.injection.evidence import COMP, DUP, LEVEL_AT, MEM, SEM, Evidence
+from polylore.metrics.injection.evidence import COMP, DUP, LEVEL_AT, MEM, SEM, TWO_HOP, Evidence
 from polylore.metrics.injection.readout import decay, gain
 from polylore.tables.injection_evidence import CLAIMS
 
@@ -52,7 +53,8 @@ def _of_the_paper(e: Evidence) -> Iterator[Claim]:
     yield "1c", "Small acquisitions accumulate over exposures.", cases.accumulate(e), _ARMS
     found = cases.between_depths(e, DUP, MEM, SEM)
     yield "2a", "Memorization gains more than semantic probes, under duplication.", found, _ARMS
-    found = cases.between_depths(e, None, SEM, COMP)
+    hops = (cases.between_depths(e, None, SEM, depth) for depth in (COMP, TWO_HOP))
+    found = chain.from_iterable(hops)
     yield "2b", "Semantic probes gain more than compositional ones.", found, _ARMS
     words = "Paraphrase closes the gap between memorization and semantic probes."
     yield "2c", words, cases.gaps(e), _ARMS

@@ -22,7 +22,7 @@ from polylore.metrics.injection.readout import (
 )
 from polylore.tables.injection_evidence import DEDUP_CONTRAST, MIXED_CONTRAST
 
-DEPTHS = ("memorization", "semantic", "compositional")
+DEPTHS = ("memorization", "semantic", "compositional", "two_hop_background")
 MIXED = "mixed_language"
 TOLERANCE = 0.10
 """Doses count as equal up to this share."""

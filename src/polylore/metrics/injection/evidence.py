@@ -8,7 +8,7 @@ import polars as pl
 from polylore.metrics.injection.contrasts import DEPTHS, end_of
 from polylore.metrics.injection.readout import Readout
 
-MEM, SEM, COMP = DEPTHS
+MEM, SEM, COMP, TWO_HOP = DEPTHS
 DUP, PARA, ONCE = "duplication", "paraphrase", "once"
 EPSILON = 0.1
 """Share of the mean gain within which two numbers count as equal."""
