@@ -6,7 +6,9 @@ import pytest
 from polylore.errors import DataError, RunError
 from polylore.runs import RunFolder
 from polylore.studies.inject.analyse import DERIVED, analyse
+from polylore.studies.inject.factors import pair_factors
 from polylore.studies.inject.raw import open_inject
+from polylore.tables import ALL
 
 
 @pytest.fixture(scope="module")
@@ -175,3 +177,32 @@ def test_other_folders_are_refused(tmp_path):
     RunFolder.open(tmp_path / "b", "inject", {}, {})
     with pytest.raises(RunError, match="no finished training run"):
         open_inject(tmp_path / "b")
+
+
+def test_margins_over_distractors_gain_like_the_fact(tables):
+    found = tables["inject_transfer"].filter(run_id="main", arm="once", depth="memorization")
+    for target in ("en", "de"):
+        own = found.filter(inject_lang="en", probe_lang=target)
+        margin, whole = (one(own, quantity=q) for q in ("margin_gain", "effectivity"))
+        # The simulated margin is y + 5: controls' drift, which is in both, is taken off.
+        assert margin["value"] == pytest.approx(whole["value"])
+        assert [margin["lo"], margin["hi"]] == pytest.approx([whole["lo"], whole["hi"]], rel=0.1)
+        assert one(own, quantity="margin_at_peak")["lo"] > 0
+
+
+def test_losses_of_the_background_are_factors_of_a_pair(tmp_path, made, quick):
+    run = made.write(tmp_path / "run", made.small(seeds=1, facts=1, states=60, per_arm=3))
+    rows = [
+        {"run_id": "main seed 0", "seed": 0, "t": t, "lang": lang, "n_tokens": 9, "loss": loss + t}
+        for lang, loss in (("en", 2.0), ("de", 3.0))
+        for t in (4, 0)
+    ]
+    raw = open_inject(run.path)
+    read = raw.table
+    told = ALL["inject_eval_loss"].build(rows)
+    object.__setattr__(
+        raw, "table", lambda name, runs: told if name == "inject_eval_loss" else read(name, runs)
+    )
+    found = pair_factors(raw, ["main seed 0"], raw.log(["main seed 0"]))
+    pair = one(found, inject_lang="en", probe_lang="de")
+    assert (pair["background_loss_a"], pair["background_loss_b"]) == (2.0, 3.0)

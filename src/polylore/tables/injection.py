@@ -254,7 +254,9 @@ TRANSFER = Table(
             "quantity",
             pl.String(),
             "effectivity, effectivity_per_byte, a_kernel, retention_<lag>, kappa, "
-            "source_normalised, target_normalised, retention_transfer, fact_specific_gain",
+            "source_normalised, target_normalised, retention_transfer, fact_specific_gain; "
+            "margin_gain, margin_at_peak: E and D of the target's margin over the best distractor, "
+            "in nats",
         ),
         Column("value", pl.Float64(), "the number; null with a reason", "", True),
         LO,
@@ -267,6 +269,14 @@ TRANSFER = Table(
         Column("name_form", pl.String(), "of the subject; null if unknown or mixed", "", True),
         Column("background_tokens_a", pl.Int64(), "background of inject_lang", "tokens", True),
         Column("background_tokens_b", pl.Int64(), "background of probe_lang", "tokens", True),
+        Column(
+            "background_loss_a",
+            pl.Float64(),
+            "held-out loss of inject_lang's background at the first reading; null if not read",
+            "nats per token",
+            True,
+        ),
+        Column("background_loss_b", pl.Float64(), "of probe_lang's", "nats per token", True),
     ),
     key=(*_KEY, "quantity"),
 )

@@ -28,9 +28,12 @@ from polylore.tables.injection import TRANSFER
 LAGS = (10, 100, 1000)
 CHUNK = 100
 """Resamples that are computed together."""
-FACTORS = ("same_script", "name_form", "background_tokens_a", "background_tokens_b")
+FACTORS = ("same_script", "name_form", "background_tokens_a", "background_tokens_b",
+           "background_loss_a", "background_loss_b")  # fmt: skip
 PER_BYTE = pl.col("sum_logprob") / pl.col("n_target_bytes")
 SWAP_MARGIN = pl.col("mean_logprob") - pl.col("swap_mean_logprob")
+MARGIN = pl.col("margin")
+"""Of the target over the best distractor, in nats, both with the suffix where one is scored."""
 Row = dict[str, Any]
 
 
@@ -62,7 +65,7 @@ def transfer(
 
     Args:
         log: contract `tables.inject.LOG`. Values per byte need sum_logprob and n_target_bytes,
-            the fact-specific gain needs swap_mean_logprob.
+            the fact-specific gain needs swap_mean_logprob, margins need margin.
         exposures: run_id, item_id, exposure and step of every exposure.
         window: steps in which a gain may peak.
         resamples: bootstrap resamples of items.
@@ -80,19 +83,23 @@ def transfer(
     found = Measurements.of(
         log, exposures, window=window, resamples=resamples, seed=seed, pool=pool
     )
-    swapped = log.filter(SWAP_MARGIN.is_not_null())
-    swaps = None
-    if swapped.height:
-        swaps = Measurements.of(
-            swapped,
+
+    def scored(score: pl.Expr) -> Measurements | None:
+        rows = log.filter(score.is_not_null())
+        if not rows.height:
+            return None
+        return Measurements.of(
+            rows,
             exposures,
             window=window,
             draws=found.draws,
             pool=pool,
-            score=SWAP_MARGIN,
+            score=score,
             kernels=False,
         )
-    return transfer_table(found, factors, swaps=swaps)
+
+    margins = scored(MARGIN) if "margin" in log.columns else None
+    return transfer_table(found, factors, swaps=scored(SWAP_MARGIN), margins=margins)
 
 
 def transfer_table(
@@ -100,6 +107,7 @@ def transfer_table(
     factors: pl.DataFrame | None = None,
     *,
     swaps: Measurements | None = None,
+    margins: Measurements | None = None,
 ) -> pl.DataFrame:
     """The table of `transfer`, from a log that was measured already.
 
@@ -107,12 +115,15 @@ def transfer_table(
         found: the log, measured.
         factors: as in `transfer`.
         swaps: the same log measured by `SWAP_MARGIN`; None if swapped subjects were not read.
+        margins: the same by `MARGIN`; None if distractors were not read.
     """
     values = {key: _values(one) for key, one in found.measured.items()}
     for key, one in _by_byte(found):
         values[key]["effectivity_per_byte"] = one
     for key, measured in swaps.measured.items() if swaps else ():
         values[key]["fact_specific_gain"] = _value(measured, measured.effect.value_D)
+    for key, measured in margins.measured.items() if margins else ():
+        values[key] |= _margins(measured)
     for key, own in values.items():
         run, arm, depth, source, target = key
         own |= _compared(
@@ -149,6 +160,16 @@ def _values(found: Measured) -> dict[str, _Value]:
             share = _value(found, found.kept.share_DL[:, at])
             values[f"retention_{lag}"] = _if_positive(share, whole)
     return values
+
+
+def _margins(found: Measured) -> dict[str, _Value]:
+    """E and D at the last peak of the margin over distractors."""
+    made = {"margin_gain": _value(found, found.effect.value_D)}
+    at = found.at(0)
+    if at is not None:
+        whole, weight = found.kept.bottom_DL[:, at], found.kept.weight_DL[:, at]
+        made["margin_at_peak"] = _value(found, divide(whole, weight))
+    return made
 
 
 def _value(found: Measured, rows_R: Array) -> _Value:

@@ -6,30 +6,29 @@ from typing import Any
 
 import polars as pl
 
-from polylore.corpus.documents.languages import canonical
-from polylore.errors import ConfigError
 from polylore.metrics.injection import window_of
 from polylore.metrics.injection.analysis import arm_tables
 from polylore.metrics.injection.answers import answer_transfer
 from polylore.metrics.injection.batches import BatchRuns, batch_contrast
+from polylore.metrics.injection.bridges import bridge_rows, bridges_of, over_known_bridges
 from polylore.metrics.injection.claims import claims
 from polylore.metrics.injection.clocks import Clock
 from polylore.metrics.injection.contrasts import dedup_contrast, mixed_contrast
 from polylore.metrics.injection.controls import control_rows, drift_rows
 from polylore.metrics.injection.curves import curve_rows, kernel_curves
 from polylore.metrics.injection.evidence import Evidence
+from polylore.metrics.injection.measurements import Measurements
 from polylore.metrics.injection.permuted import permuted_plan
 from polylore.metrics.injection.readout import Readout
 from polylore.metrics.injection.resample import ItemDraws
 from polylore.metrics.injection.stages import StageRuns, stage_contrast
 from polylore.metrics.injection.sweep import threshold_tables
 from polylore.metrics.injection.trajectories import CONTROL, SCORE
-from polylore.metrics.injection.transfer import SWAP_MARGIN, transfer_table
+from polylore.metrics.injection.transfer import MARGIN, SWAP_MARGIN, transfer_table
 from polylore.studies.inject.analysis_config import InjectAnalyseConfig
-from polylore.studies.inject.documents import UNTOLD
+from polylore.studies.inject.factors import pair_factors
 from polylore.studies.inject.raw import BACKGROUND, MAIN, SHAM, RawRuns
 from polylore.tables import ALL
-from polylore.text.languages import language
 
 Progress = Callable[[int, int, str], None]
 Tables = dict[str, pl.DataFrame]
@@ -133,6 +132,8 @@ def _condition(
 ) -> None:
     runs = raw.of(condition)
     log, exposures = raw.log(runs), raw.exposures(runs)
+    bridges = bridges_of(log, exposures)
+    log = over_known_bridges(log, bridges)
     about = raw.runs.filter(condition=condition).row(0, named=True)
     length = window(config, about["beta1"])
 
@@ -163,10 +164,19 @@ def _condition(
     swaps = measured(swapped, SWAP_MARGIN, kernels=False) if swapped.height else None
     if swaps is not None:
         found.swaps[condition] = swaps.without_log()
+    apart = log.filter(MARGIN.is_not_null())
+    margins = Measurements.of(
+        apart, exposures, window=length, draws=draws, pool=True, no_control=config.no_control,
+        score=MARGIN, kernels=False,
+    ) if apart.height else None  # fmt: skip
     pooled["inject_transfer"] = transfer_table(
-        readout.pooled, _factors(raw, runs, log), swaps=None if swaps is None else swaps.pooled
+        readout.pooled,
+        pair_factors(raw, runs, log),
+        swaps=None if swaps is None else swaps.pooled,
+        margins=margins,
     )
-    pooled["inject_controls"] = control_rows(readout.pooled, raw.ceiling(runs))
+    controls = [control_rows(readout.pooled, raw.ceiling(runs)), bridge_rows(bridges)]
+    pooled["inject_controls"] = pl.concat(controls)
     pooled["inject_permuted"] = permuted_plan(
         readout.pooled, shuffles=config.shuffles, seed=config.seed
     )
@@ -188,54 +198,6 @@ def _condition(
             found.add(name, frame)
     # Readings of one condition at a time are held.
     found.readouts[condition] = readout.without_log()
-
-
-def _factors(raw: RawRuns, runs: list[str], log: pl.DataFrame) -> pl.DataFrame:
-    """What is known of each pair of languages: script, form of the subject's name, background.
-
-    Runs of a condition read the same background.
-    """
-    forms = dict(
-        raw.probes.group_by("lang").agg(pl.col("name_form").drop_nulls().unique()).iter_rows()
-    )
-    pairs = log.filter(pl.col("arm") != CONTROL).select("inject_lang", "probe_lang").unique()
-    read = raw.folder.read("inject_background", runs[:1])
-    tokens = dict(read.select("lang", "n_tokens").iter_rows())
-    rows = []
-    for source, target in pairs.sort("inject_lang", "probe_lang").iter_rows():
-        known = forms.get(target) or []
-        rows.append(
-            {
-                "inject_lang": source,
-                "probe_lang": target,
-                "same_script": _script(source) == _script(target)
-                if None not in (_script(source), _script(target))
-                else None,
-                "name_form": known[0] if len(known) == 1 else None,
-                "background_tokens_a": _told(tokens, source),
-                "background_tokens_b": _told(tokens, target),
-            }
-        )
-    schema = {"inject_lang": pl.String, "probe_lang": pl.String, "same_script": pl.Boolean,
-              "name_form": pl.String, "background_tokens_a": pl.Int64,
-              "background_tokens_b": pl.Int64}  # fmt: skip
-    return pl.DataFrame(rows, schema=schema)
-
-
-def _told(tokens: dict[str, int], lang: str) -> int | None:
-    """Tokens of a language in the background; None where some text does not say its language."""
-    if not tokens or UNTOLD in tokens or lang == "mixed":
-        return None
-    return tokens.get(canonical(lang) or lang, 0)
-
-
-def _script(code: str) -> str | None:
-    """ISO code of a language's script; None if unknown, as of `mixed`."""
-    try:
-        found = language(code).script
-    except ConfigError:  # a made-up language, or `mixed`
-        return None
-    return None if found == "Zzzz" else found
 
 
 def _batches(raw: RawRuns, found: _Found) -> list[BatchRuns]:

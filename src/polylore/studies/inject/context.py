@@ -8,7 +8,7 @@ import polars as pl
 
 from polylore.tables.inject import RUNS
 
-DEPTHS = ("memorization", "semantic", "compositional")
+DEPTHS = ("memorization", "semantic", "compositional", "two_hop_background", "bridge")
 _ARMS = ("duplication", "paraphrase", "once", "mixed_language")
 SHOWN = 6
 """Series of one panel that can be told apart."""

@@ -29,6 +29,8 @@ QUANTITIES = {
     "effectivity": "E, nats per token", "effectivity_per_byte": "E, nats per byte",
     "a_kernel": "a", "kappa": "κ", "source_normalised": "T_src", "target_normalised": "T_tgt",
     "retention_transfer": "a[A→B] − a[A→A]", "fact_specific_gain": "E of the swap margin",
+    "margin_gain": "E of the distractor margin, nats",
+    "margin_at_peak": "D of it at the last peak, nats",
     "retention_10": "R after 10", "retention_100": "R after 100", "retention_1000": "R after 1000",
 }  # fmt: skip
 
@@ -164,10 +166,27 @@ def _table(table: pl.DataFrame) -> TableView:
         "With 95 % intervals over items, all pairs resampled together. A ratio is empty unless "
         "the interval of its denominator lies above 0. E of the swap margin: the rise of y over y "
         "with the subject of another item, so that a word that became likelier after any subject "
-        "does not count.",
+        "does not count." + _unswapped(table),
         frame,
         {"arm": "Arm", "depth": "Depth", "pair": "Told → asked", "words": "Quantity",
          "value_ci": "Value", "n_items": "Items", "script": "Script", "name_form": "Names",
+         "background_loss_a": "Held-out loss, told", "background_loss_b": "Held-out loss, asked",
          "why": "Why empty"},
-        {"value_ci": "interval.number"},
+        {"value_ci": "interval.number", "background_loss_a": "number",
+         "background_loss_b": "number"},
     )  # fmt: skip
+
+
+def _unswapped(table: pl.DataFrame) -> str:
+    """In how many cells swapped subjects could be read, where that is not all of them."""
+    keys = ["arm", "depth", "inject_lang", "probe_lang"]
+    cells = table.select(keys).n_unique()
+    swapped = table.filter(quantity="fact_specific_gain").drop_nulls("value")
+    found = swapped.select(keys).n_unique() if swapped.height else 0
+    if found == cells:
+        return ""
+    return (
+        f" It is there for {found} of {cells} cells: the other probes have no partner, an item of "
+        "the same arm and language of injection that is asked the same with another answer, as "
+        "happens in small arms, or swapped subjects were not read."
+    )

@@ -23,6 +23,8 @@ _ROWS = {
     "ceiling_exact": "right with it",
     "sham_drift": "Drift, others injected",
     "background_drift": "Drift, nothing injected",
+    "bridge_known": "Bridges known",
+    "bridge_unknown": "Bridges unknown, left out",
 }
 """Controls of a depth and language, in words."""
 _WITH_INTERVAL = ("sham_drift", "background_drift")
@@ -31,8 +33,9 @@ _WITH_INTERVAL = ("sham_drift", "background_drift")
 def trust_page(context: InjectContext) -> Page:
     """Always there."""
     made = (_cautions(context), _false_gains(context), _single(context), _by_schedule(context),
-            _controls(context), _not_learned(context), _permuted(context), _dose(context),
-            _losses(context), _contamination(context), _missing(context))  # fmt: skip
+            _controls(context), _margins(context), _not_learned(context), _permuted(context),
+            _dose(context), _losses(context), _contamination(context),
+            _missing(context))  # fmt: skip
     blocks: list[Block] = [b for b in made if b is not None]
     lead = (
         "What the numbers look like where nothing was taught, how large they get by chance, and "
@@ -220,10 +223,41 @@ def _controls(context: InjectContext) -> TableView | None:
         "Noise: standard deviation of a probe's readings before the first exposure, and the gain "
         "that the published maximum makes of it. y with the passage in view is what the wording "
         "allows at best. Drifts: y at the end minus y at the start, of runs that teach none of "
-        "these items.",
+        "these items. Bridges: facts of the background that probes by way of it rest on, right or "
+        "not right when asked by themselves before the first exposure; where they were not, the "
+        "probe is left out.",
         context.ordered(frame),
         {"run_id": "Condition", "depth": "Depth", "probe_lang": "Asked in", **_ROWS},
         dict.fromkeys(_WITH_INTERVAL, "interval.number") | {"ceiling_exact": "share"},
+    )
+
+
+def _margins(context: InjectContext) -> TableView | None:
+    """Fact knowledge against likelihood of the word: swapped subjects and distractors."""
+    table = context.pooled("inject_transfer")
+    words = {"effectivity": "E", "fact_specific_gain": "E of the swap margin",
+             "margin_gain": "E of the distractor margin",
+             "margin_at_peak": "D of it at the last peak"}  # fmt: skip
+    if table is None or "margin_gain" not in set(table["quantity"]):
+        return None
+    keys = ["arm", "depth", "inject_lang", "probe_lang"]
+    frame = table.select(keys).unique(maintain_order=True)
+    for quantity in words:
+        part = table.filter(quantity=quantity).with_columns(interval("value"))
+        part = part.select(*keys, pl.col("value_ci").alias(quantity))
+        frame = frame.join(part, on=keys, how="left", maintain_order="left")
+    return TableView(
+        "inject-margins",
+        "A fact, or only a likelier word?",
+        "Beside the gain per exposure, in nats per token, the same of y over y with another item's "
+        "subject, and of the margin in nats of the target over the best of the other answers "
+        "(where the target is not the end of the sentence, all of them with the same suffix). All "
+        "corrected by never-injected items, with 95 % intervals over items. A word that became "
+        "likelier after any subject gains, its margins do not; a likelier kind of word has no "
+        "larger distractor margin.",
+        context.ordered(frame).with_columns(pair()),
+        {"arm": "Arm", "depth": "Depth", "pair": "Told → asked", **words},
+        dict.fromkeys(words, "interval.number"),
     )
 
 
