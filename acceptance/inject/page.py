@@ -239,7 +239,7 @@ def transfer_lines(tables: Tables, title: str, remark: str) -> list[str]:
 def forgetting_lines(tables: Tables) -> list[str]:
     """Kernel, published line and form of forgetting, asked in the language of the passages."""
     keys = ["run_id", "arm", "depth", "inject_lang", "probe_lang"]
-    forms = tables["inject_forms"].select(*keys, "verdict").unique()
+    forms = tables["inject_forms"].filter(gains="by_exposure").select(*keys, "verdict").unique()
     lines = tables["inject_decay"].filter(preset="paper")
     published = lines.select(*keys, "r2", paper_a="a", paper_lo="lo", paper_hi="hi")
     one_gain = tables["inject_kernels"].filter(gains="common")

@@ -41,6 +41,7 @@ def test_kernel_and_gain_are_found(world):
     assert out["inject_kernel_gains"].height == 6
     assert set(out["inject_forms"]["form"]) >= {"log_linear", "power", "two_exponentials"}
     assert out["inject_forms"]["verdict"].unique().to_list() == ["log_linear"]
+    assert set(out["inject_forms"]["gains"]) == {"by_exposure", "common"}
 
 
 def test_stagger_and_missing_readings_change_little(world):

@@ -177,6 +177,7 @@ FORMS = Table(
     "Which form of forgetting fits best, and how surely.",
     (
         *_CELL,
+        GAINS,
         Column("form", pl.String(), "log_linear, power, power_floor, exponential, ..."),
         Column("names", pl.List(pl.String()), "names of the parameters"),
         Column("params", pl.List(pl.Float64()), "their values"),
@@ -193,7 +194,7 @@ FORMS = Table(
             "below 20 and one more for every further exposure",
         ),
     ),
-    key=(*_KEY, "form"),
+    key=(*_KEY, "gains", "form"),
 )
 
 THRESHOLD = Table(

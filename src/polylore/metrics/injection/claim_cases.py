@@ -226,6 +226,7 @@ def straight(e: Evidence) -> Iterator[Row]:
         return
     own = e.forms.filter(
         (pl.col("form") == "log_linear")
+        & (pl.col("gains") == "by_exposure")
         & (pl.col("inject_lang") == pl.col("probe_lang"))
         & (pl.col("verdict") != "too_few_points")
     )

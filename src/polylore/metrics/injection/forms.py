@@ -3,9 +3,10 @@
 All forms share the rise (p, r) of the kernel and start at F(1) = 1; every exposure has a gain of
 its own, solved linearly with each form, so that gains that fall from exposure to exposure speak for
 no form. AICc counts all N gains: k = shape parameters + N + 1, which for one exposure is the
-specification's shape parameters + 2, and grows equally for all forms. AICc on the point estimate
-alone decides nothing: a form must win the item resamples. How a form is fitted to all resamples at
-once is `superposed`.
+specification's shape parameters + 2, and grows equally for all forms. With `common`, the
+specification's own variant, all exposures share one gain. AICc on the point estimate alone decides
+nothing: a form must win the item resamples. How a form is fitted to all resamples at once is
+`superposed`.
 """
 
 from dataclasses import dataclass
@@ -80,15 +81,18 @@ class Comparison:
     verdict: str
 
 
-def compare_forms(mean: Mean, kernel: Kernel, drawn: Weights | None) -> Comparison:
+def compare_forms(
+    mean: Mean, kernel: Kernel, drawn: Weights | None, *, common: bool = False
+) -> Comparison:
     """Fit all forms with the kernel's rise, on the data and on every resample.
 
     Args:
         mean: the mean curve of a cell.
-        kernel: its kernel with a gain for every exposure; p and r are kept.
+        kernel: its kernel, with as many gains; p and r are kept.
         drawn: resamples, which start from the solution on the data; None or none: no verdict.
+        common: one gain for all exposures; by default every one has its own.
     """
-    data = Superposed(mean, kernel, ones(mean.gains.cell))
+    data = Superposed(mean, kernel, ones(mean.gains.cell), common=common)
     every = np.ones(len(mean.states_T), dtype=bool)
     moments = data.moments(every)
     fits = {name: _fitted(data, form, moments, form.starts) for name, form in FORMS.items()}
@@ -101,7 +105,11 @@ def compare_forms(mean: Mean, kernel: Kernel, drawn: Weights | None) -> Comparis
         for name, f in fits.items()
         if enough
     }
-    won = _wins(mean, kernel, drawn, fits) if enough and drawn is not None and drawn.n else None
+    won = (
+        _wins(Superposed(mean, kernel, drawn, common=common), fits)
+        if enough and drawn is not None and drawn.n
+        else None
+    )
     shares: dict[str, float | None] = dict.fromkeys(FORMS)
     verdict = "undetermined" if enough else "too_few_points"
     if won is not None and len(won):
@@ -155,10 +163,9 @@ def _aicc(sse: Array, n: Array | float, form: Form, exposures: int) -> Array:
     return np.asarray(n * np.log(sse / n) + 2 * k + 2 * k * (k + 1) / (n - k - 1))
 
 
-def _wins(mean: Mean, kernel: Kernel, drawn: Weights, fits: dict[str, Fitted]) -> Array:
+def _wins(again: Superposed, fits: dict[str, Fitted]) -> Array:
     """Place of the winning form in every resample that has enough effective points."""
-    again = Superposed(mean, kernel, drawn)
-    moments = again.moments(np.ones(len(mean.states_T), dtype=bool))
+    moments = again.moments(np.ones(len(again.mean.states_T), dtype=bool))
     errors, curves = [], []
     for name, form in FORMS.items():
         begin = np.tile(fits[name].params, (moments.n, 1))

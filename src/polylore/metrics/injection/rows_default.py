@@ -116,7 +116,11 @@ def kernel_rows(
         _kernel_row(found, COMMON, common, own, nothing),
     ]
     gains = [*_gain_rows(found, BY_EXPOSURE, own), *_gain_rows(found, COMMON, common)]
-    forms = [] if form_draws is None else _form_rows(cell, found, own.kernel, draws, form_draws)
+    forms = [] if form_draws is None else [
+        row
+        for name, kernel in ((BY_EXPOSURE, own.kernel), (COMMON, common.kernel))
+        for row in _form_rows(found, name, kernel, draws, form_draws)
+    ]  # fmt: skip
     return kernels, gains, forms
 
 
@@ -169,23 +173,26 @@ def _gain_rows(found: Measured, name: str, own: Fitted) -> list[Row]:
 
 
 def _form_rows(
-    cell: Cell, found: Measured, kernel: Kernel, draws: ItemDraws | None, n: int
+    found: Measured, name: str, kernel: Kernel, draws: ItemDraws | None, n: int
 ) -> list[Row]:
+    """All forms, where every exposure has a gain of its own or all share one."""
+    cell = found.cell
     resamples = None if draws is None or found.few else draws.of_cell(cell, n)
-    compared = compare_forms(found.mean, kernel, resamples)
+    compared = compare_forms(found.mean, kernel, resamples, common=name == COMMON)
     return [
         cell.key
         | {
-            "form": name,
+            "gains": name,
+            "form": shape,
             "names": list(form.names),
-            "params": list(compared.fits[name].params),
-            "gain": float(np.mean(compared.fits[name].gains)),
-            "sse": compared.fits[name].sse,
-            "aicc": compared.aicc[name],
+            "params": list(compared.fits[shape].params),
+            "gain": float(np.mean(compared.fits[shape].gains)),
+            "sse": compared.fits[shape].sse,
+            "aicc": compared.aicc[shape],
             "n_eff": compared.n_eff,
-            "win_share": compared.win_share[name],
-            "holdout_error": compared.holdout_error[name],
+            "win_share": compared.win_share[shape],
+            "holdout_error": compared.holdout_error[shape],
             "verdict": compared.verdict,
         }
-        for name, form in FORMS.items()
+        for shape, form in FORMS.items()
     ]

@@ -71,6 +71,12 @@ class Moments:
         gram = self.gram_DNUNU if len(self.gram_DNUNU) == 1 else self.gram_DNUNU[rows]
         return Moments(self.u_U, gram, self.cross_DNU[rows], self.whole_D[rows])
 
+    def joined(self) -> "Moments":
+        """The same with one gain for all exposures: they are one."""
+        gram = self.gram_DNUNU.sum(axis=(1, 3), keepdims=True)
+        cross = self.cross_DNU.sum(axis=1, keepdims=True)
+        return Moments(self.u_U, gram, cross, self.whole_D)
+
     def repeated(self, n: int) -> "Moments":
         """The first curve, n times: one for every start."""
         cross, whole = (np.repeat(part[:1], n, axis=0) for part in (self.cross_DNU, self.whole_D))
@@ -104,10 +110,15 @@ class Moments:
 
 
 class Superposed:
-    """Mean curves of a cell under some weightings, and what a form adds up to in them."""
+    """Mean curves of a cell under some weightings, and what a form adds up to in them.
 
-    def __init__(self, mean: Mean, kernel: Kernel, weights: Weights) -> None:
-        self.mean = mean
+    With `common` all exposures share one gain: they count as one exposure, whose form is their sum.
+    """
+
+    def __init__(
+        self, mean: Mean, kernel: Kernel, weights: Weights, *, common: bool = False
+    ) -> None:
+        self.mean, self.common = mean, common
         self.y_DT = mean.curve(weights)
         shares_DS = mean.shares(weights)
         fine = ~np.isnan(self.y_DT).any(axis=1)
@@ -122,7 +133,8 @@ class Superposed:
     def columns(self, function: Function, v: Array) -> Array:
         """What every exposure adds under the first weighting, without its gain, exact; (N, T)."""
         each = self.rise_SNT * function(self.lags_SNT, v)
-        return np.asarray(np.tensordot(self.shares_DS[0], each, axes=1))
+        found = np.tensordot(self.shares_DS[0], each, axes=1)
+        return np.asarray(found.sum(axis=0, keepdims=True) if self.common else found)
 
     def _basis(self) -> Array:
         """X of every schedule: (S, N, T, U)."""
@@ -153,17 +165,19 @@ class Superposed:
             else:
                 crosses.append(y_DT @ x_DTW[0])
         shape = (exposures, nodes)
-        return Moments(
+        found = Moments(
             self.u_U,
             np.concatenate(grams).reshape(-1, *shape, *shape),
             np.concatenate(crosses).reshape(-1, *shape),
             (y_DT**2).sum(axis=1),
         )
+        return found.joined() if self.common else found
 
     def superpose(self, gf_DNU: Array) -> Array:
         """Curves of given forms times gains: (D, T)."""
         basis = self._basis()
         s, exposures, states, nodes = basis.shape
+        gf_DNU = np.broadcast_to(gf_DNU, (len(gf_DNU), exposures, nodes))
         turned = basis.transpose(1, 3, 0, 2).reshape(exposures * nodes, s, states)
         each = (gf_DNU.reshape(len(gf_DNU), -1) @ turned.reshape(len(turned), -1)).reshape(
             -1, s, states

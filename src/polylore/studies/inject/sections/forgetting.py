@@ -155,7 +155,8 @@ def _wins(context: InjectContext) -> Chart | None:
     table = context.pooled("inject_forms")
     if table is None:
         return None
-    frame = table.filter(own()).drop_nulls("win_share")
+    common = table.filter(own(), gains="common")
+    frame = table.filter(own(), gains="by_exposure").drop_nulls("win_share")
     if not frame.height:
         return None
     many = len(context.langs) > 1
@@ -186,7 +187,7 @@ def _wins(context: InjectContext) -> Chart | None:
         "Share of item resamples in which a form has the best AICc. A form counts as found only "
         "if it wins in 90 % of them; a high R² on the data proves nothing. With every form, every "
         "exposure has a gain of its own. Cells whose residuals leave fewer than 20 effective "
-        "points, and one more for every further exposure, are left out. "
+        "points, and one more for every further exposure, are left out. " + _one_gain(common)
         + context.said("language of injection"),
         "Heat map of how often each form of forgetting wins, by arm and depth.",
         spec,
@@ -260,3 +261,18 @@ def _decay_table(context: InjectContext) -> TableView | None:
          "n_items": "Items", "why": "Remark"},
         {"a_ci": "interval.number"},
     )  # fmt: skip
+
+
+def _one_gain(rows: pl.DataFrame) -> str:
+    """What the comparison with one gain for all exposures, the specification's own, finds."""
+    found = rows.unique(["arm", "depth", "inject_lang", "probe_lang"])["verdict"]
+    counts = found.value_counts(sort=True).sort("count", "verdict", descending=[True, False])
+    said = ", ".join(
+        f"{FORMS.get(verdict, verdict.replace('_', ' '))} in {n}"
+        for verdict, n in counts.iter_rows()
+    )
+    if not said:
+        return ""
+    return (
+        f"With one gain for all exposures (in the table `inject_forms`): {said} of {len(found)}. "
+    )
