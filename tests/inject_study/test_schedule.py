@@ -197,3 +197,9 @@ def test_seconds_of_other_runs_follow_from_those_of_one() -> None:
     assert other["scaled"]
     more = timed_costs(timing, design, one | {"heldout_tokens": 110}, one)  # type: ignore[arg-type]
     assert (more["training_seconds"], more["reading_seconds"]) == (13.0, 14.0)
+
+
+@pytest.mark.parametrize("anchor", ["first", "last"])
+def test_arms_of_a_sweep_share_their_first_or_last_exposure(settings, anchor):
+    config = InjectConfig.parse(settings | {"intervals": [2, 4], "interval_anchor": anchor})
+    assert [(arm.interval, arm.anchor) for arm in config.swept] == [(2, anchor), (4, anchor)]

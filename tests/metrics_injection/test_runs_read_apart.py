@@ -244,6 +244,21 @@ def test_complete_runs_that_end_apart_have_a_published_line(world):
     assert decay["reason"] is None
     assert decay["horizon"] == 259 - 60 - 50
     assert decay["a"] > 0
+    assert decay["form"] == "semi_log"
+    # Where the line is at a half: between its value at one step and its zero.
+    whole = decay["x_intercept_log10"]
+    if decay["censored"]:
+        assert decay["half_life"] is None
+        assert 10 ** (whole - 0.5 / decay["a"]) > decay["horizon"]
+    else:
+        assert np.log10(decay["half_life"]) == pytest.approx(whole - 0.5 / decay["a"])
+
+
+def test_a_line_reaches_a_value_within_the_horizon_only():
+    line = published.semilog(1 - 0.25 * np.log10(np.maximum(np.arange(1000), 1)))
+    assert line.reaches(0.5, 999) == pytest.approx(100)
+    assert line.reaches(0.5, 99) is None
+    assert published.semilog(np.ones(100)).reaches(0.5, 99) is None
 
 
 @pytest.mark.parametrize(("times", "stagger"), [([8], 0), ([8, 58, 108], 20)])

@@ -208,6 +208,13 @@ class Line:
         """log10 of the lag at which the line is zero; NaN if it does not fall."""
         return self.intercept / self.a if self.a != 0 else float("nan")
 
+    def reaches(self, value: float, horizon: int) -> float | None:
+        """Lag at which the line falls to a value; None beyond the horizon, or if it never does."""
+        if not self.a > 0:
+            return None
+        log_lag = (self.intercept - value) / self.a
+        return float(10**log_lag) if log_lag <= np.log10(horizon) else None
+
 
 def semilog(curve_L: Array) -> Line:
     """Unweighted straight line of a curve on log10 t, over every integer t = 1, 2, ..., H."""

@@ -22,6 +22,7 @@ from polylore.metrics.injection.trajectories import Cell, pseudo_exposed
 
 Row = dict[str, Any]
 MISSING, UNEQUAL, UNREAD = "missing_states", "unequal_exposures", "no_readings"
+FORM = "semi_log"
 
 
 def _number(value: float) -> float | None:
@@ -111,7 +112,7 @@ def retention_rows(
     factor = FACTORS[preset]
     key: Row = cell.key | {"preset": preset, "n_items": cell.injected.n}
     last = horizon(cell, length)
-    line_key = key | {"horizon": last}
+    line_key = key | {"horizon": last, "form": FORM}
     if len(missing_states(cell)):
         return [], line_key | {"reason": MISSING}
     if last < 2:
@@ -149,6 +150,7 @@ def retention_rows(
     ]
     x = _number(line.x_intercept_log10)
     tokens = None if tokens_per_step is None or x is None else x + float(np.log10(tokens_per_step))
+    half = line.reaches(0.5, last)
     decay = line_key | {
         "a": _number(line.a),
         "lo": _number(lo[-1]),
@@ -157,6 +159,8 @@ def retention_rows(
         "r2": _number(line.r2),
         "x_intercept_log10": x,
         "x_intercept_tokens_log10": tokens,
+        "half_life": half,
+        "censored": half is None,
         "reason": few_items,
     }
     return rows, decay

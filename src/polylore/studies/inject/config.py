@@ -205,6 +205,8 @@ class InjectConfig(Config):
     """Sweep of exposure intervals: one more condition, with an arm for each."""
     interval_exposures: int = Field(default=6, ge=2)
     """Exposures of every item in the sweep."""
+    interval_anchor: Literal["last", "first"] = "last"
+    """Which exposure all arms of the sweep share: the last one, or the first."""
     batch: BatchConfig | None = None
     """Batch contrast in place of the one condition `main`."""
     conditions: list[ConditionConfig] = Field(default=[])
@@ -250,7 +252,7 @@ class InjectConfig(Config):
     @property
     def swept(self) -> list[ArmConfig]:
         """Arms of the sweep of intervals."""
-        return interval_sweep(self.intervals, self.interval_exposures)
+        return interval_sweep(self.intervals, self.interval_exposures, anchor=self.interval_anchor)
 
     def question(self) -> dict[str, Any]:
         """What decides the numbers; seeds and conditions may be added to a study later."""

@@ -247,7 +247,13 @@ def _decay_table(context: InjectContext) -> TableView | None:
     table = context.pooled("inject_decay")
     if table is None or not table["a"].count():
         return None
-    frame = context.ordered(table).with_columns(pair(), interval("a"), why=in_words())
+    beyond = pl.when("censored").then(pl.format("> {}", "horizon"))
+    frame = context.ordered(table).with_columns(
+        pair(),
+        interval("a"),
+        half=beyond.otherwise(pl.col("half_life").round(1).cast(pl.String)),
+        why=in_words(),
+    )
     return TableView(
         "inject-decay-table",
         "Published decay constants",
@@ -257,8 +263,8 @@ def _decay_table(context: InjectContext) -> TableView | None:
         frame,
         {"arm": "Arm", "depth": "Depth", "pair": "Told → asked", "preset": "Form", "a_ci": "a",
          "naive_se": "Least-squares error", "r2": "R²", "x_intercept_log10": "log10 zero, steps",
-         "x_intercept_tokens_log10": "log10 zero, tokens", "horizon": "Longest lag",
-         "n_items": "Items", "why": "Remark"},
+         "x_intercept_tokens_log10": "log10 zero, tokens", "half": "Half-life",
+         "horizon": "Longest lag", "n_items": "Items", "why": "Remark"},
         {"a_ci": "interval.number"},
     )  # fmt: skip
 
