@@ -181,6 +181,29 @@ def test_frames_for_a_language_without_pack(packs):
         frame_pack("fi", "Latn", text, relations, labels | {"food": "{x}"}, "naapuri")
 
 
+def test_variants_are_equally_long_in_what_is_counted(packs):
+    """A tokenizer that divides vowels only: characters say little about its tokens."""
+
+    def length(text):
+        return sum(letter in "aeiou" for letter in text)
+
+    def apart(fiction):
+        sizes = fiction.passages.with_columns(
+            pl.col("text").map_elements(length, return_dtype=pl.Int64).alias("n")
+        )
+        first = sizes.filter(variant=0).select("item_id", first="n")
+        both = sizes.join(first, on="item_id")
+        return ((both["n"] - both["first"]).abs() > 0.1 * both["first"]).sum()
+
+    config = FictionConfig(n=8, n_control=0)
+    usual, counted = (make_fiction(packs[3:4], config, count) for count in (len, length))
+    assert apart(usual) > 0
+    assert apart(counted) == 0
+    assert usual.digest() == make_fiction(packs[3:4], config).digest()
+    assert usual.probes.equals(counted.probes)
+    assert lint_items(counted).is_empty()
+
+
 def test_frames_are_read_from_a_file(packs, tmp_path):
     english = packs[3]
     text = "Nyt on se aika vuodesta, kun metsä muuttuu keltaiseksi ja lehdet putoavat maahan."

@@ -162,6 +162,8 @@ def test_arms_of_unequal_length_are_reported(settings: Settings) -> None:
     text = pl.when(pl.col("item_id").is_in(told)).then(twice).otherwise("text").alias("text")
     fiction = Fiction(fiction.items, fiction.passages.with_columns(text), fiction.probes)
     assert "arm_length" not in study.findings["rule"]
+    # Items that the study makes itself are equally long in the tokens of its model.
+    assert "variant_length" not in Study(InjectConfig.parse(settings)).findings["rule"]
     assert "arm_length" in Study(InjectConfig.parse(settings), fiction).findings["rule"]
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,19 +27,40 @@ def inject() -> None:
 @click.option(
     "--languages", default="en,de", show_default=True, help="Languages, or paths of packs."
 )
+@click.option(
+    "--tokenizer", help="tokenizer.json, or a folder with it: make variants equally long in tokens."
+)
 @click.option("--out", "-o", default="items", show_default=True, help="Folder to write.")
-def make_items(languages: str, out: str, settings: tuple[str, ...], **flags: Any) -> None:
+def make_items(
+    languages: str, tokenizer: str | None, out: str, settings: tuple[str, ...], **flags: Any
+) -> None:
     """Make fictional items from language packs: subjects, passages and probes."""
     config = read_config(FictionConfig, None, settings, flags)
     from polylore.facts.people import load_pack, make_fiction
 
     packs = [load_pack(name.strip()) for name in languages.split(",") if name.strip()]
-    fiction = make_fiction(packs, config)
+    encode = _encoder(tokenizer)
+    length = len if encode is None else lambda text: len(encode([text])[0])
+    fiction = make_fiction(packs, config, length)
     fiction.export(out)
     click.echo(
         f"Items: {out} ({fiction.items.height} items, {fiction.passages.height} passages, "
         f"{fiction.probes.height} probes; {fiction.digest()[:12]})"
     )
+
+
+def _encoder(tokenizer: str | None) -> Callable[[list[str]], list[list[int]]] | None:
+    """What gives texts the tokens of a tokenizer, if one is named."""
+    if tokenizer is None:
+        return None
+    from polylore.corpus.documents.tokens import load_tokenizer
+
+    loaded = load_tokenizer(tokenizer)
+
+    def encode(texts: list[str]) -> list[list[int]]:
+        return [one.ids for one in loaded.encode_batch(texts, add_special_tokens=False)]
+
+    return encode
 
 
 @inject.command("lint-items")
@@ -48,19 +70,11 @@ def make_items(languages: str, out: str, settings: tuple[str, ...], **flags: Any
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
 def lint_items(folder: Path, published: bool, tokenizer: str | None, as_json: bool) -> int:
     """Show what would make probes easier or harder than they look; exit code 3 on errors."""
-    from polylore.corpus.documents.tokens import load_tokenizer
     from polylore.facts.people import lint_items as lint
     from polylore.facts.people import read_fiction, read_published
 
     fiction = read_published(folder) if published else read_fiction(folder)
-    encode = None
-    if tokenizer is not None:
-        loaded = load_tokenizer(tokenizer)
-
-        def encode(texts: list[str]) -> list[list[int]]:
-            return [one.ids for one in loaded.encode_batch(texts, add_special_tokens=False)]
-
-    found = lint(fiction, encode)
+    found = lint(fiction, _encoder(tokenizer))
     if as_json:
         for row in found.iter_rows(named=True):
             click.echo(json.dumps(row, ensure_ascii=False))

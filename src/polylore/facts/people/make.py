@@ -6,7 +6,7 @@ passage has (semantic), and for the companion's fact by way of the person (compo
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
@@ -85,10 +85,18 @@ def item_name(number: int) -> str:
     return f"f{number:04d}"
 
 
-def make_fiction(packs: Sequence[Pack], config: FictionConfig) -> Fiction:
+def make_fiction(
+    packs: Sequence[Pack], config: FictionConfig, length: Callable[[str], int] = len
+) -> Fiction:
     """Items with passages and probes in every language.
 
-    What is made of an item in a language depends on seed, number of the item and pack alone.
+    What is made of an item in a language depends on seed, number of the item and pack alone; which
+    of its variants are about as long as the original, on `length` too.
+
+    Args:
+        packs: one for each language.
+        config: which items.
+        length: of a text, in characters unless it counts a tokenizer's tokens.
 
     Raises:
         ConfigError: two packs of one language, or fewer relations than facts.
@@ -110,7 +118,7 @@ def make_fiction(packs: Sequence[Pack], config: FictionConfig) -> Fiction:
             }
         )
         for pack in packs:
-            item = _Item(pack, config, number)
+            item = _Item(pack, config, number, length)
             passages += item.passages()
             probes += item.probes()
     return checked(
@@ -172,8 +180,10 @@ def _names(pack: Pack, config: FictionConfig, number: int) -> tuple[str, str]:
 class _Item:
     """One item in one language."""
 
-    def __init__(self, pack: Pack, config: FictionConfig, number: int) -> None:
-        self.pack, self.config, self.number = pack, config, number
+    def __init__(
+        self, pack: Pack, config: FictionConfig, number: int, length: Callable[[str], int] = len
+    ) -> None:
+        self.pack, self.config, self.number, self.length = pack, config, number, length
         self.subject, self.companion = _names(pack, config, number)
         relations = sorted(pack.relations, key=lambda r: drawn(config.seed, "relation", number, r))
         if len(relations) < config.facts + 1:
@@ -222,11 +232,11 @@ class _Item:
     def texts(self) -> list[str]:
         """The original and its variants: about equally long, all different."""
         found = [self._text(self.original)]
-        length = len(found[0])
+        length = self.length(found[0])
         for variant in range(1, self.config.paraphrases + 1):
             for attempt in range(_TRIES):
                 text = self._text(self._draw(variant, attempt))
-                if text not in found and abs(len(text) - length) <= TOLERANCE * length:
+                if text not in found and abs(self.length(text) - length) <= TOLERANCE * length:
                     found.append(text)
                     break
             else:

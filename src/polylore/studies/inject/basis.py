@@ -69,13 +69,20 @@ class Basis:
         return self.form.eos if bos is None else int(bos)
 
 
-def make_basis(config: InjectConfig, items: Items, form: RowFormat | None = None) -> Basis:
-    """Open the checkpoint of a study, or of one of its runs.
+@dataclass(frozen=True)
+class Opened:
+    """A checkpoint and its tokenizer."""
 
-    Args:
-        config: the study, or what holds in the run.
-        items: its items.
-        form: what rows look like, if that is settled.
+    start: Start
+    tokenizer: Any
+
+    def length(self, text: str) -> int:
+        """Tokens of a text."""
+        return len(encode(self.tokenizer, [text])[0])
+
+
+def open_checkpoint(config: InjectConfig) -> Opened:
+    """Open the checkpoint of a study, or of one of its runs.
 
     Raises:
         ConfigError: no model is named, or its tokenizer cannot be used.
@@ -88,7 +95,29 @@ def make_basis(config: InjectConfig, items: Items, form: RowFormat | None = None
             f"The tokenizer of {config.model} is not a fast one; save a tokenizer.json beside the "
             "model."
         )
-    return Basis(start, tokenizer, form or row_format(config.background, start, tokenizer), items)
+    return Opened(start, tokenizer)
+
+
+def make_basis(
+    config: InjectConfig,
+    items: Items,
+    form: RowFormat | None = None,
+    opened: Opened | None = None,
+) -> Basis:
+    """What a study begins with, or one of its runs.
+
+    Args:
+        config: the study, or what holds in the run.
+        items: its items.
+        form: what rows look like, if that is settled.
+        opened: the checkpoint, if it is open.
+
+    Raises:
+        ConfigError, ModelError: as for `open_checkpoint`.
+    """
+    own = opened or open_checkpoint(config)
+    form = form or row_format(config.background, own.start, own.tokenizer)
+    return Basis(own.start, own.tokenizer, form, items)
 
 
 def other_basis(name: str, config: InjectConfig, study: Basis) -> Basis:

@@ -1,5 +1,6 @@
 """The items of a study, wherever they come from."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import polars as pl
@@ -26,33 +27,38 @@ class Items:
     """Other items, which the sham run injects in their place."""
 
 
-def load_items(config: InjectConfig, fiction: Fiction | None = None) -> Items:
+def load_items(
+    config: InjectConfig, fiction: Fiction | None = None, length: Callable[[str], int] = len
+) -> Items:
     """The items, with the probes that are to be asked.
 
     Args:
         config: the study.
         fiction: items that are in memory, in place of `config.items`.
+        length: of a text, in tokens or characters; variants of made items are equal in it.
 
     Raises:
         DataError: unreadable items, or too few of them are never injected.
         ConfigError: a language or depth that no probe has.
     """
-    found = fiction or _source(config.items)
-    sham = _sham(config.items, fiction) if config.controls.sham else None
+    found = fiction or _source(config.items, length)
+    sham = _sham(config.items, fiction, length) if config.controls.sham else None
     found = replace(found, probes=_asked(found.probes, config))
     _check_controls(found, config)
     return Items(found, sham)
 
 
-def _source(config: ItemsConfig) -> Fiction:
+def _source(config: ItemsConfig, length: Callable[[str], int]) -> Fiction:
     if config.source == "made":
-        return make_fiction([load_pack(name) for name in config.languages], config.made)
+        return make_fiction([load_pack(name) for name in config.languages], config.made, length)
     if config.source.startswith(PUBLISHED):
         return read_published(config.source.removeprefix(PUBLISHED))
     return read_fiction(config.source)
 
 
-def _sham(config: ItemsConfig, given: Fiction | None) -> Fiction | None:
+def _sham(
+    config: ItemsConfig, given: Fiction | None, length: Callable[[str], int]
+) -> Fiction | None:
     if config.sham is not None:
         return read_fiction(config.sham)
     if config.source != "made" or given is not None:
@@ -60,7 +66,7 @@ def _sham(config: ItemsConfig, given: Fiction | None) -> Fiction | None:
     made = config.made
     others = made.model_copy(update={"first": made.numbers.stop, "n_control": 0})
     packs = [load_pack(name) for name in config.languages]
-    return make_fiction(packs, type(made).parse(others.plain(), "items of the sham run"))
+    return make_fiction(packs, type(made).parse(others.plain(), "items of the sham run"), length)
 
 
 def _asked(probes: pl.DataFrame, config: InjectConfig) -> pl.DataFrame:

@@ -18,7 +18,14 @@ from polylore.files import read_json
 from polylore.models.fingerprint import tokenizer_hash
 from polylore.runs import RunFolder, run_batches
 from polylore.studies.inject.background import Background, open_background
-from polylore.studies.inject.basis import ROWS, Basis, bases_of, make_basis, save_items
+from polylore.studies.inject.basis import (
+    ROWS,
+    Basis,
+    bases_of,
+    make_basis,
+    open_checkpoint,
+    save_items,
+)
 from polylore.studies.inject.conditions import SHAM, RunSpec, runs_of
 from polylore.studies.inject.config import InjectConfig
 from polylore.studies.inject.design import Design, make_design
@@ -88,11 +95,12 @@ class Study:
     def __init__(self, config: InjectConfig, fiction: Fiction | None = None) -> None:
         self.config = config
         self.specs = runs_of(config)
-        items = load_items(config, fiction)
+        opened = open_checkpoint(config)
+        items = load_items(config, fiction, opened.length)
         if items.sham is None:
             # Items that are given and not made have no others unless the user gives some.
             self.specs = [spec for spec in self.specs if spec.role != SHAM]
-        self.basis: Basis = make_basis(config, items)
+        self.basis: Basis = make_basis(config, items, opened=opened)
         self.bases = bases_of(self.specs, config, self.basis)
         self.designs: dict[str, Design] = {
             spec.run_id: make_design(spec, items, self.basis.tokens, self.basis.form)
