@@ -207,7 +207,13 @@ def test_arms_may_be_added_but_not_changed(finished, small, tmp_path: Path) -> N
         study.run_arms(small(arms=changed), copy, report=False)
     # Nor may they be taken out and put back changed.
     others = [arm for arm in changed if arm["name"] in ("mix", "it_B")]
-    study.run_arms(small(arms=others), copy, report=False)
+    fewer = study.run_arms(small(arms=others), copy, report=False)
+    # Those taken out are in no table.
+    for name in ("align_arms", "align_conductivity", "align_loss", "align_exposure"):
+        there = {run_id.partition("/seed")[0] for run_id in fewer.table(name)["run_id"]}
+        assert there <= {"start", "none", "base_mix", "mix", "it_B"}, name
+    siblings = fewer.table("align_siblings")
+    assert not {"cpt_B", "inj/qab"} & {*siblings["arm"], *siblings["minus"]}
     with pytest.raises(RunError, match=r"another arm cpt_B \(arms.cpt_B.lang: "):
         study.run_arms(small(arms=[*others, changed[0]]), copy, report=False)
     back = study.run_arms(config, copy, report=False)
