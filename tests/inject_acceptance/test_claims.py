@@ -5,12 +5,13 @@ import polars as pl
 import pytest
 from acceptance.inject.claims import Claim, Part, claims
 from acceptance.inject.design import ARMS
-from acceptance.inject.diagnosis import fading_lines
+from acceptance.inject.diagnosis import fading_lines, level
 from acceptance.inject.page import claim_lines
 from acceptance.inject.readout import Found, joint, text
 from acceptance.inject.world import AWAY, HOME
 
 from polylore.corpus.injection import latin_square, make_schedule
+from polylore.metrics.injection.evidence import MEM
 from polylore.metrics.injection.number import CONTRADICTED, SHOWN, UNDETERMINED, Number
 from polylore.tables.inject import LOG, PASSAGES
 
@@ -160,10 +161,9 @@ def test_the_page_says_from_where_gains_fade(planted):
         line for line in fading_lines(planted) if line.startswith(("| dup", "| para", "| once"))
     ]
     assert len(rows) == 6
-    levels = [float(row.split("|")[3]) for row in rows]
+    assert all(0 <= float(row.split("|")[3]) < 0.5 for row in rows)
     # From log-probabilities of -6 six exposures lead further up than one.
-    assert all(0 < level < 0.5 for level in levels)
-    assert levels[0] > levels[2]
+    assert level(planted, "duplication", MEM) > level(planted, "once", MEM) > np.exp(-6)
 
 
 def test_nothing_is_shown_where_nothing_was_learned():
