@@ -1,10 +1,11 @@
 """Conductivity over training seeds and claims about it (`align`, 2.7 and claim P4)."""
 
+import numpy as np
 import polars as pl
 import pytest
 
 from polylore.metrics.align.carried import carried, equally_long, improved, poor
-from polylore.metrics.align.claims import family
+from polylore.metrics.align.claims import family, too_few_draws, verdicts
 from polylore.tables.fiction import FICTION_ANSWERS, FICTION_FACTS
 
 NAMES = {"qaa": ("Bidlor", "Kafmen", "Rostuv"), "qab": ("Zepgal", "Nimdor", "Vasket")}
@@ -69,7 +70,9 @@ def test_a_difference_keeps_its_pairing() -> None:
     assert row["verdict"] == "confirmed"
     assert 0.25 < row["delta"] < 0.6
     same = family(improved(found["a"], found["a"], [0.05], 0, siblings=True)).row(0, named=True)
-    assert (same["lo"], same["hi"], same["verdict"]) == (0, 0, "equivalent")
+    # Equal in every draw is no proof of equality.
+    assert (same["lo"], same["hi"], same["verdict"]) == (0, 0, "open")
+    assert (same["reason"], same["p_holm"]) == ("no variation", None)
     assert improved(found["a"], measured(answers("c", 7, 0.5))["c"], [0.0], 0, siblings=True) == []
 
 
@@ -131,3 +134,48 @@ def test_what_is_not_judged_makes_no_other_claim_stricter() -> None:
     lost = poor(measured(knowing("b", 0))["b"], [0.0], 0)
     alone, both = family(judged), family([*judged, *lost])
     assert alone["p_holm"][0] == both["p_holm"][0]
+
+
+def judged(arm: str, level: str, wrong: int, draws: int = 99) -> list[dict[str, object]]:
+    """A claim of which so many draws are on the wrong side."""
+    drawn = np.linspace(0.1, 0.2, draws) * np.where(np.arange(draws) < wrong, -1, 1)
+    about = {"claim": "c", "arm": arm, "minus": "none", "level": level, "group": "g",
+             "siblings": True}  # fmt: skip
+    return verdicts(about, 0.1, drawn, [0.0], up=True)
+
+
+def test_what_is_the_same_at_equal_updates_is_one_test() -> None:
+    rows = [*judged("a", "conductivity", 0), *judged("b", "conductivity", 9)]
+    again = judged("a", "conductivity at equal updates", 0)
+    twice = family([*rows, *again])
+    assert twice["p_holm"].to_list() == [0.02, 0.1, 0.02]
+    other = judged("a", "conductivity at equal updates", 2)
+    assert family([*rows, *other])["p_holm"].to_list() == pytest.approx([0.03, 0.1, 0.06])
+
+
+def test_a_confirmed_claim_that_does_not_outlive_holm_is_noted() -> None:
+    many = [row for n in range(6) for row in judged(f"a{n}", "conductivity", 0)]
+    few, all_of_them = family(many[:5]), family(many)
+    assert set(few["verdict"]) == set(all_of_them["verdict"]) == {"confirmed"}
+    assert few["note"].null_count() == 5
+    assert set(all_of_them["note"]) == {"not after Holm"}
+    assert too_few_draws(few, 99) is None
+    said = too_few_draws(all_of_them, 99)
+    assert said is not None
+    assert "99 draws are too few for 6 claims" in said
+    assert "at least 119" in said
+
+
+def test_a_difference_that_every_draw_shows_beyond_the_margin_is_judged() -> None:
+    about = {"claim": "c", "arm": "a", "minus": "b", "level": "facts", "group": "pivot",
+             "siblings": True}  # fmt: skip
+    found = {
+        value: family(verdicts(about, value, np.full(50, value), [0.05], up=True)).row(
+            0, named=True
+        )
+        for value in (0.0, 0.04, 1.0, -1.0)
+    }
+    assert {value: row["verdict"] for value, row in found.items()} == {
+        0.0: "open", 0.04: "open", 1.0: "confirmed", -1.0: "contradicted",
+    }  # fmt: skip
+    assert found[0.04]["reason"] == "no variation"

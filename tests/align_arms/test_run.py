@@ -102,6 +102,12 @@ def test_models_are_asked_sets_facts_and_held_out_text(finished) -> None:
     assert never["acc_t"].max() <= 0.35  # six facts: chance is a third
     gates = run.table("align_gates").filter(arm="inj", component="translate_st")
     assert not gates["trained"].any()
+    told = run.table("align_gates").drop_nulls("value")
+    assert told.select(
+        ((pl.col("lo") <= pl.col("value")) & (pl.col("value") <= pl.col("hi"))).all()
+    ).item()
+    assert (told["hi"] - told["lo"]).min() > 0
+    assert set(run.table("align_arms")["left_out"]) == {0}
 
 
 def test_consistency_is_split_by_what_training_told(finished) -> None:
@@ -132,8 +138,10 @@ def test_effects_and_claims_are_drawn_over_seeds(finished) -> None:
     claims = run.table("align_claims")
     judged = claims.filter(~pl.col("level").str.starts_with("conductivity"))
     assert judged.height > 10
-    numbers = judged.select("delta", "lo", "hi", "verdict", "p_holm")
+    numbers = judged.select("delta", "lo", "hi", "verdict")
     assert numbers.null_count().sum_horizontal()[0] == 0
+    still = pl.col("reason").eq_missing(pl.lit("no variation"))
+    assert judged.select((pl.col("p_holm").is_null() == still).all()).item()
     assert (judged["lost"] == 0).all()
     told = claims.filter(claim="continued pretraining helps its target language")
     assert set(told["arm"]) == {"cpt_B"}

@@ -77,6 +77,7 @@ def report(folder: Path, settings: tuple[str, ...], quiet: bool, **flags: Any) -
     Settings not given stay as they were. Of a run of `align conduct` only --draws and --seed count,
     of one of `align run` --margins, too.
     """
+    from polylore.metrics.align.claims import too_few_draws
     from polylore.runs import RunFolder
     from polylore.studies.align.arms import study as arms
     from polylore.studies.align.conducting import study as conducting
@@ -108,6 +109,9 @@ def report(folder: Path, settings: tuple[str, ...], quiet: bool, **flags: Any) -
         with run.lock(), progress_display(quiet) as progress:
             arms.score(run, trained, progress=progress)
             click.echo(f"Report: {publish(run, progress)}")
+        warning = too_few_draws(run.table("align_claims"), how.draws)
+        if warning:
+            click.echo(warning, err=True)
         return
     run = open_align_run(folder)
     # The run has kept the exposure; the file that it came from may be gone.

@@ -43,6 +43,7 @@ def run(
         names = "; ".join(f"{name}: {what}" for name, what in ALIGN_RUNS.purposes())
         raise ConfigError(f"Give a YAML file of arms, or a built-in run ({names}).")
     config = read_config(ArmsConfig, ALIGN_RUNS.file(study), settings, flags)
+    from polylore.metrics.align.claims import too_few_draws
     from polylore.studies.align.arms.study import plan, prepare, run_arms
     from polylore.studies.align.arms.work import is_main
 
@@ -65,7 +66,11 @@ def run(
     apart = made.table("align_siblings").filter(~made.table("align_siblings")["siblings"])
     for arm, minus, beyond in apart.select("arm", "minus", "beyond").iter_rows():
         click.echo(f"no siblings: {arm} and {minus} ({'; '.join(beyond[:3])})", err=True)
-    click.echo(f"Report: {made.path / 'report.html'}; {arms.height} trainings.")
+    warning = too_few_draws(made.table("align_claims"), config.score.draws)
+    if warning:
+        click.echo(warning, err=True)
+    where = made.path / ("tables" if no_report else "report.html")
+    click.echo(f"{'Tables' if no_report else 'Report'}: {where}; {arms.height} trainings.")
 
 
 @click.command()

@@ -328,7 +328,10 @@ CLAIMS = Table(
         Column("verdict", pl.String(), "confirmed, contradicted, equivalent or open"),
         _number("p_holm", "bootstrap p of the claim after Holm over the family"),
         Column("lost", pl.Int64(), "draws in which it has no value, of all", "draws", True),
-        Column("reason", pl.String(), "why there is no number", "", True),
+        Column("reason", pl.String(), "why it is not judged", "", True),
+        Column(
+            "note", pl.String(), "not after Holm: confirmed, but p_holm is above 0.05", "", True
+        ),
         Column("siblings", pl.Boolean(), "whether a manifest proves that one factor changed"),
     ),
     key=("claim", "arm", "minus", "level", "group", "m"),

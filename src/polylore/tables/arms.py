@@ -58,6 +58,13 @@ ARMS = Table(
         Column("updates", pl.Int64(), "updates made", "updates"),
         Column("input_tokens", pl.Int64(), "tokens read", "tokens"),
         Column("loss_tokens", pl.Int64(), "tokens learned", "tokens"),
+        Column(
+            "left_out",
+            pl.Int64(),
+            "rows not trained on: what is learned lies beyond the end of a row",
+            "rows",
+            True,
+        ),
         Column("trainable", pl.Int64(), "trained parameters", "parameters"),
         Column("stopped", pl.String(), "end, gate (passed), or cap (never passed)"),
         Column("seconds", pl.Float64(), "wall time of training; differs by machine", "s"),

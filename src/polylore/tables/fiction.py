@@ -171,6 +171,8 @@ GATES = Table(
         ),
         Column("n", pl.Int64(), "probes", "probes"),
         _share("value", "share right; null if not asked"),
+        _share("lo", "lower end of its 95 % Wilson interval"),
+        _share("hi", "upper end"),
         Column("threshold", pl.Float64(), "share from which on it passes", "share"),
         Column("passed", pl.Boolean(), "whether it does; null if not asked", "", True),
         Column("trained", pl.Boolean(), "whether the run trained it"),

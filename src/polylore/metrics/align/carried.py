@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from polylore.metrics.align.claims import unjudged, verdicts
+from polylore.metrics.align.claims import EQUALLY, unjudged, verdicts
 from polylore.metrics.align.conduct import cd_draws
 from polylore.metrics.align.hops import books, grade
 from polylore.metrics.index import Array
@@ -19,7 +19,7 @@ Row = dict[str, Any]
 POOR = 0.5
 """Half of what a perfect carry-over would be."""
 LEVEL = "conductivity"
-EQUAL = "conductivity at equal updates"
+EQUAL = LEVEL + EQUALLY
 """Names of levels in claims: when gates passed, and at the last step of both arms."""
 
 

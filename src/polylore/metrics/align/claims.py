@@ -1,5 +1,7 @@
 """Directional claims and what the intervals say (specification of `align`, section 2.7)."""
 
+import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +22,11 @@ from polylore.tables.align import CLAIMS
 
 LOST = 0.05
 """Share of draws without a value from which on there is no interval."""
+ALPHA = 0.05
+EQUALLY = " at equal updates"
+"""End of a level whose rows may be those of the level without it."""
+NOT_AFTER_HOLM = "not after Holm"
+NO_VARIATION = "no variation"
 
 
 @dataclass(frozen=True)
@@ -84,6 +91,9 @@ def claims(
 def family(rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
     """Judged claims as one family: p after Holm over all rows with the same margin.
 
+    What is the same at equal updates as at the gate is one test. Confirmed claims whose p is above
+    0.05 then are noted as such.
+
     Returns:
         Table ALIGN_CLAIMS.
     """
@@ -91,9 +101,38 @@ def family(rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
     for m in dict.fromkeys(row["m"] for row in rows):
         # What is not judged is no test, so it makes no other one stricter.
         own = [row for row in corrected if row["m"] == m and row.get("p_holm") is not None]
-        for row, p in zip(own, _holm([row["p_holm"] for row in own]), strict=True):
-            row["p_holm"] = p
+        keys = [_test(row) for row in own]
+        tests = {key: row["p_holm"] for key, row in zip(keys, own, strict=True)}
+        after = dict(zip(tests, _holm(list(tests.values())), strict=True))
+        for key, row in zip(keys, own, strict=True):
+            row["p_holm"] = after[key]
+            if row["verdict"] == "confirmed" and row["p_holm"] > ALPHA:
+                row["note"] = NOT_AFTER_HOLM
     return CLAIMS.build(corrected)
+
+
+def _test(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What makes two rows one test."""
+    names = ("claim", "arm", "minus", "group", "m", "delta", "lo", "hi", "p_holm")
+    return (row["level"].removesuffix(EQUALLY), *(row[name] for name in names))
+
+
+def too_few_draws(table: pl.DataFrame, draws: int) -> str | None:
+    """A sentence where no p can be small after Holm; None where there are draws enough.
+
+    Args:
+        table: table ALIGN_CLAIMS.
+        draws: bootstrap draws behind it.
+    """
+    rows = table.filter(pl.col("p_holm").is_not_null()).to_dicts()
+    tests = {_test(row): row["m"] for row in rows}
+    n = max(Counter(tests.values()).values(), default=0)
+    if not draws or n / (draws + 1) <= ALPHA:
+        return None
+    return (
+        f"{draws} draws are too few for {n} claims: no p after Holm can be as low as {ALPHA}; "
+        f"give at least {math.ceil(n / ALPHA) - 1} as score.draws."
+    )
 
 
 def judged(
@@ -134,7 +173,9 @@ def verdicts(
     """Rows of ALIGN_CLAIMS about one difference, one per margin; none without draws.
 
     Draws without a value are left out and counted; if they are more than `LOST` of all, what is
-    left is no fair sample, and the interval is null.
+    left is no fair sample, and the interval is null. Where all draws are equal and the margin is
+    not passed (nobody knows anything on either side), an interval without width is no proof of
+    equality: such rows are open.
     """
     if not len(drawn_D):
         return []
@@ -147,20 +188,17 @@ def verdicts(
     if lo is None or hi is None:
         return []
     side = kept if up else -kept
-    return [
-        {
-            **about,
-            "direction": "up" if up else "down",
-            "m": m,
-            "delta": delta,
-            "lo": lo,
-            "hi": hi,
-            "verdict": verdict(lo, hi, m, up=up),
-            "p_holm": float((1 + (side <= m).sum()) / (1 + len(side))),
-            "lost": lost,
-        }
-        for m in margins
-    ]
+    still = bool((kept == kept[0]).all())
+    rows: list[dict[str, Any]] = []
+    for m in margins:
+        row = {**about, "direction": "up" if up else "down", "m": m, "delta": delta, "lo": lo,
+               "hi": hi, "verdict": verdict(lo, hi, m, up=up), "lost": lost}  # fmt: skip
+        if still and row["verdict"] in ("equivalent", "open"):
+            rows.append(row | {"verdict": "open", "reason": NO_VARIATION})
+        else:
+            p = float((1 + (side <= m).sum()) / (1 + len(side)))
+            rows.append(row | {"p_holm": p})
+    return rows
 
 
 def unjudged(

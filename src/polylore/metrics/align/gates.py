@@ -3,9 +3,11 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from polylore.metrics.align.hops import Book, books
+from polylore.metrics.align.performance import wilson
 from polylore.tables.fiction import GATES, RUN_KEY
 
 THRESHOLD = 0.9
@@ -42,12 +44,16 @@ def gates(
         own = (trained or {}).get(str(run["run_id"]), TRAINED)
         for name, hits in _components(group, find(run["source"], run["target"])).items():
             value = sum(hits) / len(hits) if hits else None
+            ends = wilson(np.array([sum(hits)]), np.array([len(hits)])) if hits else ()
+            lo, hi = (float(end[0]) for end in ends) if ends else (None, None)
             rows.append(
                 run
                 | {
                     "component": name,
                     "n": len(hits),
                     "value": value,
+                    "lo": lo,
+                    "hi": hi,
                     "threshold": threshold,
                     "passed": None if value is None else value >= threshold,
                     "trained": name in own,

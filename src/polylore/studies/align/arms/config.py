@@ -111,6 +111,12 @@ class ArmsTrainConfig(Config):
     seeds: list[int] = Field(default=[0, 1, 2], min_length=1)
     """Training seeds; every arm is trained with each."""
 
+    @model_validator(mode="after")
+    def _once(self) -> Self:
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError("every seed counts once; give different seeds")
+        return self
+
 
 class BudgetConfig(Config):
     """How long arms are trained."""

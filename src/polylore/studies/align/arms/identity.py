@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from polylore.config import difference, digest
-from polylore.errors import RunError
+from polylore.errors import DataError, RunError
 from polylore.files import read_json, write_json
 from polylore.runs import RunFolder
 from polylore.studies.align.arms.tree import Node, ancestors
@@ -40,12 +40,16 @@ def refuse_other(folder: Path, identity: dict[str, Any]) -> None:
             they are there.
 
     Raises:
-        RunError: what it was trained as differs.
+        RunError: what it was trained as differs, or is not known.
     """
     if not folder.is_dir():
         return
-    path = folder / NAME
-    known = read_json(path) if path.is_file() else {}
+    known = _known(folder)
+    if known is None:
+        raise RunError(
+            f"{folder / NAME}, which says what was trained there, is missing or damaged; delete "
+            f"{folder} to train it again."
+        )
     there = {name: known.get(name) for name in identity}
     changes = difference(there, identity)
     if changes:
@@ -54,6 +58,15 @@ def refuse_other(folder: Path, identity: dict[str, Any]) -> None:
             f"({'; '.join(changes[:5])}); give the arm another name, or choose another folder with "
             "--out."
         )
+
+
+def _known(folder: Path) -> dict[str, Any] | None:
+    """What a folder was trained as; None if nothing there says so."""
+    try:
+        known = read_json(folder / NAME)
+    except DataError:
+        return None
+    return known if isinstance(known, dict) else None
 
 
 def keep(folder: Path, identity: dict[str, Any]) -> None:

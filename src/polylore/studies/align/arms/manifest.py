@@ -123,6 +123,7 @@ def arms_table(manifests: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
                 "method": m["method"]["name"],
                 **{name: m["spent"][name] for name in (
                     "updates", "input_tokens", "loss_tokens", "trainable", "stopped", "seconds")},
+                "left_out": m["spent"].get("left_out"),
             }
             for m in manifests
         ]

@@ -64,7 +64,8 @@ def by_quota(
         raise ValueError("give documents or tokens")
     absent = [lang for lang in ratio if lang not in pools or not len(pools[lang].sizes)]
     if absent:
-        there = ", ".join(sorted(pools)) or "none"
+        known = sorted(lang for lang, pool in pools.items() if len(pool.sizes))
+        there = ", ".join(known) or "none"
         raise DataError(f"There is no text in {', '.join(absent)} to train on (there is: {there}).")
     total = sum(ratio.values())
     shares = {lang: value / total for lang, value in ratio.items()}

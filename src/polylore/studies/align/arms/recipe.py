@@ -48,7 +48,7 @@ class Kitchen:
     @cached_property
     def start_mixture(self) -> Shares:
         """The start model's own mixture."""
-        langs = list(self.part("start"))
+        langs = self.languages("start")
         ratio = self.config.start.ratio or dict.fromkeys(langs, 1.0)
         return {("start", lang): share for lang, share in _scaled(ratio, 1.0).items()}
 
@@ -108,6 +108,22 @@ class Kitchen:
             for key, share in self.start_mixture.items():
                 found[key] = found.get(key, 0.0) + arm.replay * share
         return found
+
+    def languages(self, part: str) -> list[str]:
+        """Languages that a part of the material has texts in."""
+        own = self.material.texts.filter(pl.col("part") == part)
+        return own["lang"].unique(maintain_order=True).to_list()
+
+    def read(self, node: Node) -> list[tuple[str, str]]:
+        """Parts and languages of the texts that a node reads; invented facts are none."""
+        arm = node.arm
+        if arm is not None and arm.what == "none":
+            return []
+        if arm is None or arm.what in ("cpt", "mix"):
+            return list(self.shares(arm))
+        questions = arm.lang or [] if arm.what == "itune" else []
+        replayed = list(self.start_mixture) if arm.replay else []
+        return [*(("question", lang) for lang in questions), *replayed]
 
     def part(self, name: str) -> dict[str, list[Document]]:
         """Documents of a part of the material, by language."""

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import polars as pl
 
+from polylore.errors import ConfigError
 from polylore.facts.choices.ask import build_prompts
 from polylore.facts.choices.from_facts import FREE, sets_of_facts
 from polylore.facts.factset import FactSet
@@ -113,7 +114,7 @@ def asked_sets(
     """Everything that arms are asked beside invented facts; None if nothing is.
 
     Raises:
-        PolyloreError: sets that are not there or have no pivot.
+        PolyloreError: sets that are not there, or lack the pivot or a language.
     """
     if config.sets is not None:
         sets = load_sets(config.sets, pivot)
@@ -122,11 +123,28 @@ def asked_sets(
         sets, prompts = primer_sets(primer)
     else:
         return None
+    _refuse_absent(sets.questions["lang"].unique(maintain_order=True).to_list(), config, pivot)
     if config.langs is not None:
         spoken = pl.col("lang").is_in(config.langs)
         sets = replace(sets, questions=sets.questions.filter(spoken))
         prompts = prompts.filter(spoken)
     return sets, prompts
+
+
+def _refuse_absent(there: list[str], config: ArmsEvalConfig, pivot: str) -> None:
+    """Refuse languages that the sets lack, and a pivot that is not asked in."""
+    asked = there if config.langs is None else config.langs
+    absent = [lang for lang in asked if lang not in there]
+    if absent:
+        raise ConfigError(
+            f"eval.langs has {', '.join(absent)}, in which there is nothing to ask; the sets have "
+            f"{', '.join(there)}."
+        )
+    if pivot not in asked:
+        raise ConfigError(
+            f"The pivot '{pivot}' is none of the languages that sets are asked in; choose one of "
+            f"{', '.join(asked) or ', '.join(there)} with pivot, or add it to eval.langs."
+        )
 
 
 def _asked(config: ArmsEvalConfig, sets: Sets, pivot: str) -> pl.DataFrame:

@@ -11,6 +11,7 @@ import polars as pl
 from polylore.errors import ConfigError, DataError, RunError
 from polylore.facts.fiction.world import World
 from polylore.runs import RunFolder, run_batches
+from polylore.studies.align.arms.checks import check_arms
 from polylore.studies.align.arms.config import START, ArmsConfig, ArmsScoreConfig
 from polylore.studies.align.arms.identity import identity_of, refuse_other
 from polylore.studies.align.arms.manifest import read_manifest
@@ -85,6 +86,7 @@ def plan(prepared: Prepared) -> Plan:
         PolyloreError: an arm that cannot be made.
     """
     desk = Desk(prepared.run, prepared.config)
+    check_arms(prepared.config, desk.kitchen, prepared.nodes)
     for node in prepared.nodes:
         if prepared.config.execution.shard and desk.kitchen.budget(node).gate:
             raise ConfigError(

@@ -12,7 +12,7 @@ import polars as pl
 import torch
 from accelerate import PartialState
 
-from polylore.errors import ConfigError
+from polylore.errors import ConfigError, DataError
 from polylore.files import atomic_path, read_json, write_json
 from polylore.models import LanguageModel, load_model
 from polylore.models.checking import quiet
@@ -63,7 +63,10 @@ def is_done(run: RunFolder, config: ArmsConfig, node: Node, seed: int) -> bool:
     folder = run.path / ARMS / node.folder(seed)
     if not (folder / NAME).is_file():
         return False
-    about = read_manifest(folder)
+    try:
+        about = read_manifest(folder)
+    except DataError:
+        return False  # a damaged manifest is made again, from the weights that are there
     before = run.path / ARMS / folder_of(node.parent, seed) / NAME
     if before.is_file() and read_json(before)["end"]["hash"] != about["start"]["hash"]:
         return False
@@ -193,6 +196,7 @@ class Desk:
             "updates": made,
             "input_tokens": last["tokens"],
             "loss_tokens": last["loss_tokens"],
+            "left_out": rows.left_out,
             "trainable": sizes.trainable,
             "stopped": stopped,
             "seconds": round(time.perf_counter() - begun, 1),
@@ -311,8 +315,8 @@ class Desk:
         reader.inherited = tuple(self.material.worlds)
         lm = load_model(start.folder)
         reader.ask(lm, 0, last=True)
-        cost = {"updates": 0, "input_tokens": 0, "loss_tokens": 0, "trainable": 0,
-                "stopped": "end", "seconds": 0.0}  # fmt: skip
+        cost = {"updates": 0, "input_tokens": 0, "loss_tokens": 0, "left_out": 0,
+                "trainable": 0, "stopped": "end", "seconds": 0.0}  # fmt: skip
         sizes = sizes_of(start.folder, None)
         self._write(job, budget, start, "", sizes, pl.DataFrame(), cost, folder,
                     end=_hash_of(lm, start.folder))  # fmt: skip

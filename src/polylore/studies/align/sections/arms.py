@@ -23,6 +23,13 @@ def arms_page(context: AlignContext) -> Page | None:
         cautions.append(
             f"No siblings, because more than the declared factor differs: {'; '.join(named)}."
         )
+    short = arms.filter(pl.col("left_out") > 0)
+    if short.height:
+        named = [f"{run_id} ({n})" for run_id, n in short.select("run_id", "left_out").iter_rows()]
+        cautions.append(
+            "Rows were not trained on, because what they teach lies beyond the end of a row: "
+            f"{', '.join(named)}; a longer train.context has room for them."
+        )
     if cautions:
         blocks.append(Prose(tuple(cautions), tone="caution"))
     blocks.append(
@@ -35,7 +42,8 @@ def arms_page(context: AlignContext) -> Page | None:
             {"arm": "Arm", "seed": "Seed", "kind": "Kind", "start": "Goes on from",
              "source": "Source", "target": "Target", "method": "Weights", "updates": "Updates",
              "input_tokens": "Tokens read", "loss_tokens": "Tokens learned",
-             "trainable": "Weights trained", "stopped": "Stopped", "seconds": "Seconds"},
+             "left_out": "Rows left out", "trainable": "Weights trained", "stopped": "Stopped",
+             "seconds": "Seconds"},
             {"source": "lang", "target": "lang"},
         )
     )  # fmt: skip

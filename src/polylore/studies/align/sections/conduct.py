@@ -38,16 +38,17 @@ def _gates(context: AlignContext) -> list[Block]:
         TableView(
             "align-gates",
             "What was learned",
-            "Share right of every component, and whether that passes the gate. Only what a run "
-            "trained counts for its own gate; the published gate also asks for translations into "
-            "the target, which the published rows do not teach.",
+            "Share right of every component with its Wilson interval, and whether that passes the "
+            "gate. Only what a run trained counts for its own gate; the published gate also asks "
+            "for translations into the target, which the published rows do not teach.",
             gates.with_columns(
                 pl.col("passed", "trained").replace_strict({True: "yes", False: "no"}, default=None)
             ),
             {"arm": "Arm", "seed": "Seed", "step": "Step", "source": "Source", "target": "Target",
-             "component": "Component", "n": "Probes", "value": "Right", "threshold": "Gate",
+             "component": "Component", "n": "Probes", "value": "Right", "lo": "from",
+             "hi": "to", "threshold": "Gate",
              "passed": "Passed", "trained": "Trained"},
-            {"source": "lang", "target": "lang", "value": "share"},
+            {"source": "lang", "target": "lang", "value": "share", "lo": "share", "hi": "share"},
         )
     ]  # fmt: skip
 
