@@ -27,7 +27,7 @@ def test_two_processes_train_the_same_arms_as_one(small, tmp_path: Path) -> None
              "--no-report"]  # fmt: skip
     done = subprocess.run([*launch, *words], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("Report:") == 1
+    assert done.stdout.count("Tables:") == 1
     two = RunFolder.load(tmp_path / "two")
     keys = ["run_id", "updates", "input_tokens", "loss_tokens", "stopped"]
     assert two.table("align_arms").select(keys).equals(alone.table("align_arms").select(keys))
