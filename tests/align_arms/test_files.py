@@ -84,8 +84,8 @@ def test_without_text_there_is_no_base_mix(files, tmp_path: Path) -> None:
         ({"text": {"qzz9": "nowhere.jsonl"}}, {}, ConfigError, "qzz9"),
         ({}, {"kind": "inject", "shuffled": True}, ConfigError, "other training rows"),
         ({}, {"kind": "inject", "translate": ["s>t"]}, ConfigError, "do not teach"),
-        ({}, {"kind": "cpt", "lang": "qac"}, DataError, "no text in text:qac"),
-        ({}, {"kind": "itune", "lang": "de"}, DataError, "no text in de"),
+        ({}, {"kind": "cpt", "lang": "qac"}, ConfigError, "reads .qac., but texts"),
+        ({}, {"kind": "itune", "lang": "de"}, ConfigError, "reads .de., but questions"),
     ],
 )
 def test_what_is_not_there_is_named(files, tmp_path: Path, data, arm, error, message) -> None:

@@ -8,8 +8,8 @@ from polylore.studies.align.arms.recipe import Kitchen
 from polylore.studies.align.arms.tree import Node
 
 POOLS = {
-    "text": "text to go on with (data.text)",
-    "start": "text of the start mixture (data.start_text)",
+    "text": "texts to go on with (data.text)",
+    "start": "texts of the start mixture (data.start_text)",
     "question": "questions to tune on (data.questions)",
 }
 """Parts of the material in plain words."""
@@ -37,6 +37,6 @@ def check_arms(config: ArmsConfig, kitchen: Kitchen, nodes: Sequence[Node]) -> N
             there = kitchen.languages(part)
             if lang not in there:
                 raise ConfigError(
-                    f"Arm {node.name} reads '{lang}', but there is no {POOLS[part]} in it; there "
-                    f"is some in {', '.join(there) or 'no language'}."
+                    f"Arm {node.name} reads '{lang}', but {POOLS[part]} are in "
+                    f"{', '.join(there) or 'no language'}; give such texts, or another language."
                 )
