@@ -291,9 +291,10 @@ def claimed(found: Found) -> list[str]:
         if main["lo"] is None:
             lines.append(f"| {words} | – | {_named(main['reason'])} | open | open | – |")
             continue
+        p = "–" if main["p_holm"] is None else f"{main['p_holm']:.3f}"
         lines.append(
             f"| {words} | {main['delta']:+.3f} | [{main['lo']:+.3f}, {main['hi']:+.3f}] | "
-            f"{main['verdict']} | {zero['verdict']} | {main['p_holm']:.3f} |"
+            f"{main['verdict']} | {zero['verdict']} | {p} |"
         )
     return lines
 
