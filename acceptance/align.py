@@ -294,9 +294,13 @@ def claimed(found: Found) -> list[str]:
         p = "–" if main["p_holm"] is None else f"{main['p_holm']:.3f}"
         lines.append(
             f"| {words} | {main['delta']:+.3f} | [{main['lo']:+.3f}, {main['hi']:+.3f}] | "
-            f"{main['verdict']} | {zero['verdict']} | {p} |"
+            f"{_judged(main)} | {_judged(zero)} | {p} |"
         )
     return lines
+
+
+def _judged(row: dict[str, Any]) -> str:
+    return row["verdict"] + (f" ({row['note']})" if row["note"] else "")
 
 
 def page(found: Found, spent: str) -> tuple[list[str], bool]:
