@@ -300,7 +300,7 @@ def claimed(found: Found) -> list[str]:
 
 
 def _judged(row: dict[str, Any]) -> str:
-    return row["verdict"] + (f" ({row['note']})" if row["note"] else "")
+    return f"{row['verdict']} ({row['note']})" if row["note"] else str(row["verdict"])
 
 
 def page(found: Found, spent: str) -> tuple[list[str], bool]:
