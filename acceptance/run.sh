@@ -31,6 +31,10 @@ try inject inject --folder "$work/inject" --also sweep script batch stage checks
 try training train --folder "$work/training"
 try injecting inject-cost --folder "$work/injecting"
 try align align --folder "$work/align" --jobs 2
+published=../shared/published/clika
+if [[ -d $published ]]; then
+  try rescore align-published --folder "$work/rescore" --published "$published"
+fi
 if ((${#failed[@]})); then
   echo "Not all is shown by: ${failed[*]}. Their pages say what." >&2
   exit 1

@@ -52,7 +52,7 @@ def text(number: Number | None) -> str:
     if number is None or number.value is None:
         return "–"
     lo, hi = number.limits
-    runs = ", ".join(f"{value:+.2f}" for value in number.runs_S)
+    runs = ", ".join("–" if np.isnan(value) else f"{value:+.2f}" for value in number.runs_S)
     between = "" if lo is None or hi is None else f" [{lo:+.2f}, {hi:+.2f}]"
     return f"{number.value:+.2f}{between}; runs {runs}"
 

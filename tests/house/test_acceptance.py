@@ -21,7 +21,7 @@ def test_every_module_can_be_imported(module: str, monkeypatch: pytest.MonkeyPat
 
 def test_the_script_runs_them_all() -> None:
     script = (ROOT / "acceptance" / "run.sh").read_text("utf-8")
-    called = {line.split()[1] for line in script.splitlines() if line.startswith("try ")}
+    called = {line.split()[1] for line in script.splitlines() if line.strip().startswith("try ")}
     programs = {
         path.parent.name if path.name == "__main__.py" else path.stem
         for path in (ROOT / "acceptance").rglob("*.py")
