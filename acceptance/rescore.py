@@ -87,7 +87,7 @@ def main() -> None:
     names = [frame.select(pl.col(c).n_unique()).collect().item() for c in ("model", "task", "lang")]
     lines = [
         f"{rows:,} published answers: {names[0]} models, {names[1]} sets, {names[2]} languages. "
-        f"Time is that of the whole command, start of Python, {len(tables)} tables and the report "
+        f"Time is that of the whole command, start of Python and {len(tables)} tables "
         f"included, on {os.cpu_count()} cores; memory is the peak of its largest process.",
         "",
         "| rule | measured | holds |",
