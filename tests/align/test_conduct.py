@@ -2,13 +2,15 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import polars as pl
 import pytest
 
 from polylore.errors import DataError
-from polylore.metrics.align.conduct import conductivity, matrix
+from polylore.metrics.align.conduct import NO_CAPITALS, cd_draws, conductivity, matrix
 from polylore.metrics.align.freeform import Matcher
 from polylore.metrics.align.gates import gates
+from polylore.metrics.align.hops import books, grade
 from polylore.tables.fiction import FICTION_ANSWERS, FICTION_FACTS
 
 EN = ("Avalon", "Boreas", "Celadon", "Dione")
@@ -182,6 +184,32 @@ def test_published_scoring_finds_names_in_names():
     by_scoring = {r["scoring"]: r for r in made.iter_rows(named=True)}
     assert by_scoring["default"]["acc_t"] == 0.25  # where Dion is right
     assert by_scoring["paper"]["acc_t"] == 0.5  # and where Awalon, in the name, is
+
+
+def test_published_scoring_is_left_out_where_no_answer_has_capitals():
+    told = answers(perfect)
+    small = told.with_columns(pl.col("raw_output").str.to_lowercase())
+    found = conductivity(small, world(), valid(), draws=50)
+    numbers = ["acc_s", "acc_t", "known", "xrr_a", "cd", "cd_lo", "p_all", "wrong_other"]
+    paper = found.filter(scoring="paper")
+    assert paper["note"].to_list() == [NO_CAPITALS] * 2
+    assert paper["n"].to_list() == found.filter(scoring="default")["n"].to_list()
+    assert all(paper[name].null_count() == 2 for name in numbers)
+    # The corrected scoring does not care.
+    whole = conductivity(told, world(), valid(), draws=50)
+    assert found.filter(scoring="default").equals(whole.filter(scoring="default"))
+    # One capital letter anywhere shows that the model can write them: then it was wrong.
+    first = pl.int_range(pl.len()) == 0
+    one = pl.when(first).then(pl.lit("Nothing")).otherwise("raw_output").alias("raw_output")
+    wrong = conductivity(small.with_columns(one), world(), valid(), draws=0)
+    assert wrong.filter(scoring="paper")["acc_s"].to_list() == [0.0, 0.0]
+
+
+def test_no_valid_fact_leaves_nothing_to_draw():
+    graded = grade(answers(perfect), books(world())("en", "de"), "default").only(set())
+    drawn = cd_draws(graded, 20, 0)
+    assert drawn.shape == (21,)
+    assert np.isnan(drawn).all()
 
 
 def test_gates():
