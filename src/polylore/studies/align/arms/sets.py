@@ -5,12 +5,11 @@ from dataclasses import replace
 import polars as pl
 
 from polylore.errors import ConfigError
-from polylore.facts.choices.ask import build_prompts
 from polylore.facts.choices.from_facts import FREE, sets_of_facts
 from polylore.facts.factset import FactSet
 from polylore.facts.fiction.primer import Primer
 from polylore.studies.align.arms.config import ArmsEvalConfig
-from polylore.studies.align.asking.sets import Sets, load_sets
+from polylore.studies.align.asking.sets import Sets, load_sets, prompts_of
 from polylore.tables import raw
 from polylore.tables.align import ALIGN_PROMPTS, QUESTIONS
 
@@ -118,7 +117,7 @@ def asked_sets(
     """
     if config.sets is not None:
         sets = load_sets(config.sets, pivot)
-        prompts = _asked(config, sets, pivot)
+        prompts = prompts_of(sets, config.ask, pivot)
     elif primer is not None:
         sets, prompts = primer_sets(primer)
     else:
@@ -145,19 +144,3 @@ def _refuse_absent(there: list[str], config: ArmsEvalConfig, pivot: str) -> None
             f"The pivot '{pivot}' is none of the languages that sets are asked in; choose one of "
             f"{', '.join(asked) or ', '.join(there)} with pivot, or add it to eval.langs."
         )
-
-
-def _asked(config: ArmsEvalConfig, sets: Sets, pivot: str) -> pl.DataFrame:
-    free = sets.items["n_options"] == 0
-    made = []
-    for manner in config.ask.manners():
-        for items, modes in (
-            (sets.items.filter(~free), config.ask.effective_modes()),
-            (sets.items.filter(free), config.ask.free_modes()),
-        ):
-            questions = sets.questions.join(
-                items, on=["dataset", "item"], how="semi", maintain_order="left"
-            )
-            if questions.height:
-                made.append(build_prompts(questions, items, modes, manner, pivot))
-    return ALIGN_PROMPTS.validate(pl.concat(made)) if made else ALIGN_PROMPTS.empty()

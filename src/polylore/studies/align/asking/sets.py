@@ -8,10 +8,11 @@ import polars as pl
 
 from polylore.errors import ConfigError
 from polylore.facts import FactSet, load_facts
+from polylore.facts.choices.ask import build_prompts
 from polylore.facts.choices.from_facts import sets_of_facts
 from polylore.facts.choices.sets import items_of, read_questions
 from polylore.files import read_json
-from polylore.studies.align.asking.config import AlignSetsConfig
+from polylore.studies.align.asking.config import AlignAskConfig, AlignSetsConfig
 from polylore.tables import align, raw
 
 WORLD = "world.json"
@@ -137,3 +138,20 @@ def empty_options(questions: pl.DataFrame) -> pl.DataFrame:
     """Questions with an option that says nothing; their options cannot be scored by their words."""
     blank = pl.element().str.strip_chars() == ""
     return questions.filter(pl.col("options").list.eval(blank).list.any())
+
+
+def prompts_of(sets: Sets, ask: AlignAskConfig, pivot: str) -> pl.DataFrame:
+    """Table ALIGN_PROMPTS: every set in every manner and mode that suits it; maybe nothing."""
+    free = sets.items["n_options"] == 0
+    made = []
+    for manner in ask.manners():
+        for items, modes in (
+            (sets.items.filter(~free), ask.effective_modes()),
+            (sets.items.filter(free), ask.free_modes()),
+        ):
+            questions = sets.questions.join(
+                items, on=["dataset", "item"], how="semi", maintain_order="left"
+            )
+            if questions.height:
+                made.append(build_prompts(questions, items, modes, manner, pivot))
+    return align.ALIGN_PROMPTS.validate(pl.concat(made)) if made else align.ALIGN_PROMPTS.empty()

@@ -6,12 +6,11 @@ from pathlib import Path
 import polars as pl
 
 from polylore.errors import ConfigError
-from polylore.facts.choices.ask import build_prompts
 from polylore.runs import RunFolder
 from polylore.studies.align.asking.batches import Part, plan_batches, unit_name
 from polylore.studies.align.asking.checkpoints import added, resolve_all
 from polylore.studies.align.asking.config import AlignEvaluateConfig
-from polylore.studies.align.asking.sets import Sets, empty_options, load_sets
+from polylore.studies.align.asking.sets import Sets, empty_options, load_sets, prompts_of
 from polylore.studies.align.asking.work import ask_batch
 from polylore.studies.align.rescore import KIND, score
 from polylore.studies.asking import ask_checkpoints, refuse_changed_weights, refuse_missing
@@ -98,19 +97,7 @@ def build_all(config: AlignEvaluateConfig, sets: Sets) -> pl.DataFrame:
     Raises:
         ConfigError: nothing can be asked in the modes given.
     """
-    free = sets.items["n_options"] == 0
-    made = []
-    for manner in config.ask.manners():
-        for items, modes in (
-            (sets.items.filter(~free), config.ask.effective_modes()),
-            (sets.items.filter(free), config.ask.free_modes()),
-        ):
-            questions = sets.questions.join(
-                items, on=["dataset", "item"], how="semi", maintain_order="left"
-            )
-            if questions.height:
-                made.append(build_prompts(questions, items, modes, manner, config.score.pivot))
-    prompts = pl.concat(made)
+    prompts = prompts_of(sets, config.ask, config.score.pivot)
     if not prompts.height:
         raise ConfigError(
             "No set can be asked in the modes given; letter_ll and text_ll need options, rank "
