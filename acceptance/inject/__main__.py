@@ -7,6 +7,7 @@ configuration, studies as ordinary run folders. Without further flags only stage
 import argparse
 import time
 from pathlib import Path
+from typing import Literal
 
 import polars as pl
 
@@ -37,8 +38,8 @@ SECOND_SEEDS = 2
 class Experiment:
     """Runs what is asked for and opens what is there."""
 
-    def __init__(self, folder: Path, jobs: int, *, train: bool = True) -> None:
-        self.folder, self.jobs, self.train = folder, jobs, train
+    def __init__(self, folder: Path, jobs: int, *, world: int = 0, train: bool = True) -> None:
+        self.folder, self.jobs, self.world, self.train = folder, jobs, world, train
         self._start = time.monotonic()
         self.runs: dict[str, RunFolder] = {}
 
@@ -48,9 +49,9 @@ class Experiment:
             minutes = (time.monotonic() - self._start) / 60
             print(f"{minutes:.1f} min, {what}: {done} of {total}", flush=True)
 
-    def model(self, names: str) -> Pretrained:
+    def model(self, names: Literal["shared", "transliterated"]) -> Pretrained:
         """Stage 1 of a pair of languages."""
-        config = PretrainConfig(world=WorldConfig.parse({"names": names}, "the world"))
+        config = PretrainConfig(world=WorldConfig(seed=self.world, names=names))
         return pretrain(self.folder, config) if self.train else opened(self.folder, config)
 
     def study(self, name: str, model: Pretrained, seeds: int) -> RunFolder:
@@ -91,7 +92,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, required=True, help="where everything is kept")
     parser.add_argument("--results", type=Path, required=True, help="Markdown file to write")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--world", type=int, default=0, help="seed of words, people and facts")
+    parser.add_argument("--seeds", type=int, default=3, help="runs of stage 2")
     parser.add_argument("--jobs", type=int, default=2, help="runs side by side")
     parser.add_argument(
         "--also", nargs="*", choices=PARTS, default=[], help="stage 3, the second pair, contrasts"
@@ -101,12 +103,14 @@ def main() -> None:
     )
     parser.add_argument("--remark", default="", help="sentence about the runs, for the page")
     options = parser.parse_args()
-    made = Experiment(options.folder, options.jobs, train=not options.page_only)
+    train = not options.page_only
+    made = Experiment(options.folder, options.jobs, world=options.world, train=train)
     model = made.model("shared")
     run = made.study("arms", model, options.seeds)
     required, figures, lines = written(made, model, run, options)
     command = ["python", "-m", "acceptance.inject", "--folder", "FOLDER"]
-    command += ["--seeds", str(options.seeds), "--jobs", str(options.jobs)]
+    for name in ("world", "seeds", "jobs"):
+        command += [f"--{name}", str(getattr(options, name))]
     command += ["--also", *options.also] if options.also else []
     write_results(options.results, "Facts injected into a running training", command, lines)
     draw(figures, options.results.parent.parent / "images")

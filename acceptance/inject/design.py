@@ -12,6 +12,8 @@ FIRST = 8
 """Updates on the background alone, before the first exposure."""
 TAIL = 160
 """Updates after the last exposure: an acquisition window, and 120 of forgetting."""
+ITEMS, CONTROLS = 96, 72
+"""People of stage 2. Sweep and contrasts have as many as a world has by itself, which is fewer."""
 DOCUMENTS = 36_000
 """Background documents of stage 2, enough for its longest run."""
 FRESH_DOCUMENTS = 1

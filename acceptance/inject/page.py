@@ -10,6 +10,7 @@ from acceptance.inject.claims import Claim
 from acceptance.inject.design import INTERVAL, SMALL, TAIL, N
 from acceptance.inject.pretrain import RATE, Pretrained
 from acceptance.inject.readout import Found, control_gain, text
+from acceptance.inject.stages import people
 from polylore.metrics.injection.evidence import COMP, DUP, LATER, MEM
 from polylore.metrics.injection.number import CONTRADICTED, SHOWN
 from polylore.metrics.injection.readout import LostShare, at_peak, decay, gain
@@ -60,7 +61,7 @@ def setting(model: Pretrained, run: RunFolder, dose: float) -> list[str]:
     """What was done."""
     made = run.table("inject_runs")
     first, last = model.gate
-    c = model.world.config
+    c = people("arms", model).config
     return [
         f"Stage 1: polylore trained a Llama of {int(made['parameters'][0]):,} parameters for "
         f"{model.steps:,} steps of 32 rows of 64 tokens on what {c.subjects} people are said to "

@@ -8,15 +8,18 @@ import polars as pl
 from acceptance.inject.design import (
     ARMS,
     BATCH,
+    CONTROLS,
     DOCUMENTS,
     FIRST,
     FRESH_DOCUMENTS,
+    ITEMS,
     SMALL,
     SWEEP,
     SWEEP_N,
     TAIL,
 )
 from acceptance.inject.pretrain import EARLY, RATE, Pretrained
+from acceptance.inject.world import World
 from polylore.corpus.injection import STANDARD, ArmConfig, interval_sweep
 from polylore.runs import RunFolder
 from polylore.studies.inject.config import InjectConfig
@@ -105,12 +108,21 @@ STUDIES = {
 }
 
 
+def people(name: str, model: Pretrained) -> World:
+    """The world with the people of one of the studies."""
+    if name != "arms":
+        return model.world
+    many = {"items": ITEMS, "controls": CONTROLS}
+    return World(model.world.config.model_copy(update=many))
+
+
 def run_stage(
     name: str, model: Pretrained, folder: Path, seeds: int, jobs: int, progress: Any
 ) -> RunFolder:
     """Run one of the studies, or what is left of it."""
     config = STUDIES[name](model, seeds, jobs)
-    return run_inject(config, folder / name, fiction=model.world.fiction, progress=progress)
+    fiction = people(name, model).fiction
+    return run_inject(config, folder / name, fiction=fiction, progress=progress)
 
 
 def tables_of(run: RunFolder, condition: str = "main") -> tuple[pl.DataFrame, pl.DataFrame]:
