@@ -2,5 +2,6 @@
 
 from polylore.runs.executor import run_batches
 from polylore.runs.folder import RunFolder
+from polylore.runs.latest import Latest
 
-__all__ = ["RunFolder", "run_batches"]
+__all__ = ["Latest", "RunFolder", "run_batches"]

@@ -17,7 +17,7 @@ from polylore.facts import FactSet
 from polylore.models import Generation, LanguageModel, load_model, swap_weights
 from polylore.models.store import Source, Store
 from polylore.models.weights import weight_files
-from polylore.runs import RunFolder
+from polylore.runs import Latest, RunFolder
 from polylore.studies.trace.apart import write_apart
 from polylore.studies.trace.config import AskConfig, ExecutionConfig
 from polylore.studies.trace.sheet import Sheets
@@ -70,15 +70,11 @@ def ask_batch(batch: Batch) -> int:
     return len(batch.parts)
 
 
-_DESKS: dict[tuple[str, str], "Desk"] = {}
+_DESKS: Latest["Desk"] = Latest()
 
 
 def _desk(run: str, ask: AskConfig) -> "Desk":
-    key = (run, ask.digest())
-    if key not in _DESKS:
-        _DESKS.clear()  # one run at a time: the model of the last one is not kept
-        _DESKS[key] = Desk(RunFolder.load(run), ask)
-    return _DESKS[key]
+    return _DESKS.get((run, ask.digest()), lambda: Desk(RunFolder.load(run), ask))
 
 
 class Desk:

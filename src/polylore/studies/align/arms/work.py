@@ -18,7 +18,7 @@ from polylore.models import LanguageModel, load_model
 from polylore.models.checking import quiet
 from polylore.models.fingerprint import fingerprint, fingerprint_model, weight_hash
 from polylore.models.loading import load_tokenizer
-from polylore.runs import RunFolder
+from polylore.runs import Latest, RunFolder
 from polylore.studies.align.arms.asker import Asker
 from polylore.studies.align.arms.config import START, ArmsConfig
 from polylore.studies.align.arms.identity import identity_of, keep, refuse_other
@@ -85,15 +85,12 @@ def train_job(job: Job, progress: Progress | None = None) -> int:
     return 1
 
 
-_DESKS: dict[tuple[str, str], "Desk"] = {}
+_DESKS: Latest["Desk"] = Latest()
 
 
 def _desk(job: Job) -> "Desk":
     key = (job.run, job.config.digest())
-    if key not in _DESKS:
-        _DESKS.clear()
-        _DESKS[key] = Desk(RunFolder.load(job.run), job.config)
-    return _DESKS[key]
+    return _DESKS.get(key, lambda: Desk(RunFolder.load(job.run), job.config))
 
 
 class Desk:

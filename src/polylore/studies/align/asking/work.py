@@ -3,7 +3,7 @@
 Workers read what is asked from the run folder and write each finished unit back into it.
 """
 
-from polylore.runs import RunFolder
+from polylore.runs import Latest, RunFolder
 from polylore.studies.align.asking.batches import Batch, Kept, Part, pending, unit_name
 from polylore.studies.align.asking.config import AlignAskConfig
 from polylore.studies.align.asking.sheet import Sheet, sheet_of
@@ -25,15 +25,11 @@ def ask_batch(batch: Batch[AlignAskConfig]) -> int:
     return len(batch.parts)
 
 
-_DESKS: dict[tuple[str, str], "Desk"] = {}
+_DESKS: Latest["Desk"] = Latest()
 
 
 def _desk(run: str, ask: AlignAskConfig) -> "Desk":
-    key = (run, ask.digest())
-    if key not in _DESKS:
-        _DESKS.clear()  # one run at a time: the model of the last one is not kept
-        _DESKS[key] = Desk(RunFolder.load(run), ask)
-    return _DESKS[key]
+    return _DESKS.get((run, ask.digest()), lambda: Desk(RunFolder.load(run), ask))
 
 
 class Desk:

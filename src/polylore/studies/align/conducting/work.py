@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 
 from polylore.facts.fiction.world import World
-from polylore.runs import RunFolder
+from polylore.runs import Latest, RunFolder
 from polylore.studies.align.asking.batches import Batch, Kept, Part, pending, unit_name
 from polylore.studies.align.conducting.config import ConductAskConfig
 from polylore.studies.align.conducting.sheet import ConductSheet
@@ -46,15 +46,11 @@ def conduct_batch(batch: Batch[ConductAskConfig]) -> int:
     return len(batch.parts)
 
 
-_DESKS: dict[tuple[str, str], "Desk"] = {}
+_DESKS: Latest["Desk"] = Latest()
 
 
 def _desk(run: str, ask: ConductAskConfig) -> "Desk":
-    key = (run, ask.digest())
-    if key not in _DESKS:
-        _DESKS.clear()  # one run at a time: the model of the last one is not kept
-        _DESKS[key] = Desk(RunFolder.load(run), ask)
-    return _DESKS[key]
+    return _DESKS.get((run, ask.digest()), lambda: Desk(RunFolder.load(run), ask))
 
 
 class Desk:

@@ -23,7 +23,7 @@ from polylore.models.patching import Blocks, find_blocks
 from polylore.models.skeleton import random_model
 from polylore.models.store import Source, Store
 from polylore.models.weights import weight_files
-from polylore.runs import RunFolder
+from polylore.runs import Latest, RunFolder
 from polylore.studies.patch.planning.plan import PatchPlan
 from polylore.studies.patch.planning.settings import Pair
 from polylore.studies.patch.running.config import PatchAskConfig
@@ -133,15 +133,12 @@ def ask_batch(batch: Batch) -> int:
     return len(batch.pairs)
 
 
-_DESKS: dict[tuple[str, str], "Desk"] = {}
+_DESKS: Latest["Desk"] = Latest()
 
 
 def _desk(batch: Batch) -> "Desk":
     key = (batch.run, batch.ask.digest())
-    if key not in _DESKS:
-        _DESKS.clear()  # one run at a time: the model of the last one is not kept
-        _DESKS[key] = Desk(RunFolder.load(batch.run), batch.ask)
-    return _DESKS[key]
+    return _DESKS.get(key, lambda: Desk(RunFolder.load(batch.run), batch.ask))
 
 
 class Desk:

@@ -19,7 +19,7 @@ from polylore.models.hub import UnreachableError
 from polylore.models.skeleton import random_model
 from polylore.models.store import Source, Store
 from polylore.models.weights import weight_files
-from polylore.runs import RunFolder
+from polylore.runs import Latest, RunFolder
 from polylore.studies.trace.config import ExecutionConfig
 from polylore.studies.unify.linking.config import StatesConfig
 from polylore.studies.unify.linking.prompts import LinkPrompts
@@ -90,18 +90,11 @@ def _opened(batch: Batch) -> Iterator[str]:
         yield str(folder)
 
 
-_DESKS: dict[tuple[str, str], "_Desk"] = {}
+_DESKS: Latest["_Desk"] = Latest()
 
 
 def _desk(batch: Batch) -> "_Desk":
-    key = (batch.run, batch.states.digest())
-    if key not in _DESKS:
-        _DESKS.clear()  # one run at a time: the model of the last one is not kept
-        run = RunFolder.load(batch.run)
-        factset = FactSet("run", run.table("facts"), run.table("templates"))
-        prompts = LinkPrompts(factset, batch.states, variant=batch.variant, bos=batch.bos)
-        _DESKS[key] = _Desk(run, prompts)
-    return _DESKS[key]
+    return _DESKS.get((batch.run, batch.states.digest()), lambda: _Desk.of(batch))
 
 
 class _Desk:
@@ -111,6 +104,14 @@ class _Desk:
         self.run, self.prompts = run, prompts
         self._lm: LanguageModel | None = None
         self._loaded: tuple[tuple[str, int], ...] = ()
+
+    @classmethod
+    def of(cls, batch: Batch) -> "_Desk":
+        """A desk for the run of a batch."""
+        run = RunFolder.load(batch.run)
+        factset = FactSet("run", run.table("facts"), run.table("templates"))
+        prompts = LinkPrompts(factset, batch.states, variant=batch.variant, bos=batch.bos)
+        return cls(run, prompts)
 
     def forget(self) -> None:
         """Drop a model that may have been changed by halves."""
