@@ -15,6 +15,7 @@ from acceptance.inject import page
 from acceptance.inject.checks import checks
 from acceptance.inject.claims import claims
 from acceptance.inject.costs import cost_lines
+from acceptance.inject.design import WORLD
 from acceptance.inject.diagnosis import fading_lines
 from acceptance.inject.pictures import course, draw
 from acceptance.inject.pretrain import PretrainConfig, Pretrained, opened, pretrain
@@ -38,7 +39,7 @@ SECOND_SEEDS = 2
 class Experiment:
     """Runs what is asked for and opens what is there."""
 
-    def __init__(self, folder: Path, jobs: int, *, world: int = 0, train: bool = True) -> None:
+    def __init__(self, folder: Path, jobs: int, *, world: int, train: bool = True) -> None:
         self.folder, self.jobs, self.world, self.train = folder, jobs, world, train
         self._start = time.monotonic()
         self.runs: dict[str, RunFolder] = {}
@@ -92,7 +93,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, required=True, help="where everything is kept")
     parser.add_argument("--results", type=Path, required=True, help="Markdown file to write")
-    parser.add_argument("--world", type=int, default=0, help="seed of words, people and facts")
+    parser.add_argument("--world", type=int, default=WORLD, help="seed of words, people and facts")
     parser.add_argument("--seeds", type=int, default=3, help="runs of stage 2")
     parser.add_argument("--jobs", type=int, default=2, help="runs side by side")
     parser.add_argument(

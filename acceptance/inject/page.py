@@ -7,7 +7,7 @@ import polars as pl
 
 from acceptance.inject.checks import Same
 from acceptance.inject.claims import Claim
-from acceptance.inject.design import INTERVAL, SMALL, TAIL, N
+from acceptance.inject.design import INTERVAL, PILOT, SMALL, TAIL, N
 from acceptance.inject.pretrain import RATE, Pretrained
 from acceptance.inject.readout import Found, control_gain, text
 from acceptance.inject.stages import people
@@ -26,6 +26,22 @@ LIMITS = (
     "background-only runs, spacing other than even, mixed languages and more than two languages "
     "are no part of this page."
 )
+BEFOREHAND = {
+    True: (
+        "This is the pilot: the numbers of items and of never-injected people were chosen on this "
+        "world, after a first run of it with 16 items in an arm and 24 people never injected had "
+        "left A5 undetermined. What it shows decides nothing."
+    ),
+    False: (
+        "Decided beforehand: a first run in another world (seed 0; 16 items in an arm, 24 people "
+        "never injected) had left A5 undetermined, the loss under paraphrase being +0.43 "
+        "[-0.01, +0.69] for memorization, with all runs positive. Resampling the items alone and "
+        "the never-injected people alone gave equally wide intervals, so there are more of both "
+        "now. These numbers, three runs and this world were fixed before this world was made; it "
+        "was run once. The pilot with these numbers: `inject-pilot.md`."
+    ),
+}
+"""What was known when the design was fixed: of the pilot, and of every other world."""
 QUANTITIES = {
     "effectivity": "E",
     "source_normalised": "T_src",
@@ -76,6 +92,8 @@ def setting(model: Pretrained, run: RunFolder, dose: float) -> list[str]:
         f"{c.relations} facts in {c.relations * 8} tokens. At most {dose:.1%} of the loss of a "
         f"step comes from passages. Every state is read, up to {TAIL} steps after the last "
         "exposure. The runs read the same background; each has its own plan.",
+        "",
+        BEFOREHAND[c.seed == PILOT],
         "",
         "Numbers are nats per token. Intervals are 95 % over resampled items, which move together "
         "in all runs; the values of the single runs follow. D is the rise over the mean before the "
