@@ -89,8 +89,8 @@ def setting(model: Pretrained, run: RunFolder, dose: float) -> list[str]:
         f"{c.items} others: duplication (the same passage {N} times, {INTERVAL} steps apart), "
         f"paraphrase ({N} wordings) and once, half of the items in each language, in other roles "
         f"in every run (Latin square); {c.controls} people are never injected. A passage states "
-        f"{c.relations} facts in {c.relations * 8} tokens. At most {dose:.1%} of the loss of a "
-        f"step comes from passages. Every state is read, up to {TAIL} steps after the last "
+        f"{c.relations} facts in {c.relations * 6} tokens. At most {dose:.1%} of the loss of a "
+        f"step comes from passages. Every second state is read, up to {TAIL} steps after the last "
         "exposure. The runs read the same background; each has its own plan.",
         "",
         BEFOREHAND[c.seed == PILOT],

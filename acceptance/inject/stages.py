@@ -8,11 +8,11 @@ import polars as pl
 from acceptance.inject.design import (
     ARMS,
     BATCH,
-    CONTROLS,
     DOCUMENTS,
+    FEW_CONTROLS,
+    FEW_ITEMS,
     FIRST,
     FRESH_DOCUMENTS,
-    ITEMS,
     SMALL,
     SWEEP,
     SWEEP_N,
@@ -41,7 +41,7 @@ def base(model: Pretrained, jobs: int) -> dict[str, Any]:
             "precision": "float32",
             "threads": 1,
         },
-        "probes": {"at": "every", "extras_every": 8},
+        "probes": {"at": "every:2", "extras_every": 4},
         "controls": {"sham": False, "background_only": False},
         "execution": {"jobs": jobs},
     }
@@ -75,9 +75,8 @@ def sweep_study(model: Pretrained, seeds: int, jobs: int) -> InjectConfig:
 
 
 def script_study(model: Pretrained, seeds: int, jobs: int) -> InjectConfig:
-    """The second pair: stage 2 again, read at every second state."""
+    """The second pair: stage 2 again, with fewer people."""
     settings = base(model, jobs) | {"arms": _plain(ARMS), "seeds": seeds}
-    settings["probes"] = {"at": "every:2", "extras_every": 4}
     return InjectConfig.parse(settings, "the second pair")
 
 
@@ -110,10 +109,10 @@ STUDIES = {
 
 def people(name: str, model: Pretrained) -> World:
     """The world with the people of one of the studies."""
-    if name != "arms":
+    if name == "arms":
         return model.world
-    many = {"items": ITEMS, "controls": CONTROLS}
-    return World(model.world.config.model_copy(update=many))
+    few = {"items": FEW_ITEMS, "controls": FEW_CONTROLS}
+    return World(model.world.config.model_copy(update=few))
 
 
 def run_stage(

@@ -2,7 +2,8 @@
 
 Everything is made here, so nothing in it can be known from elsewhere. Both languages say the same
 of the same people. Their words differ; names are the same strings, or written in another script.
-A sentence has eight tokens: four of a name, one of the wording, the relation, the object, the end.
+A sentence has six tokens: two of a name, one of the wording, the relation, the object, the end.
+Both words of a name belong to one person, so a stranger looks like nobody who is known.
 """
 
 import json
@@ -14,15 +15,15 @@ from typing import Any, Literal
 
 import polars as pl
 from tokenizers import Tokenizer
-from tokenizers.models import WordPiece
+from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
 from transformers import PreTrainedTokenizerFast
 
+from acceptance.inject.design import CONTROLS, ITEMS
 from polylore.config import Config, digest
 from polylore.corpus.draw import number, ordered, permutation
 from polylore.facts.people import Fiction, load_pack
 from polylore.facts.people.names import phonemes, write_name
-from polylore.facts.people.pack import SYLLABLES
 from polylore.facts.people.tables import checked
 from polylore.files import atomic_path, write_json, write_parquet
 from polylore.tables import inject, raw
@@ -54,9 +55,9 @@ class WorldConfig(Config):
     """Names are the same strings in both languages, or Cyrillic in the second one."""
     subjects: int = 200
     """People of the background."""
-    items: int = 48
+    items: int = ITEMS
     """People who take turns in the arms that are injected."""
-    controls: int = 24
+    controls: int = CONTROLS
     """People who are never injected."""
     relations: int = 4
     """Facts of every person."""
@@ -193,17 +194,16 @@ class World:
         write_json(manifest | {"digest": digest(plan)}, folder / "manifest.json")
 
     def save_tokenizer(self, folder: Path) -> None:
-        """A tokenizer with one token per word; names are divided into syllables."""
+        """A tokenizer with one token per word."""
         if folder.is_dir():
             return
         tokens = [BOUNDARY, PADDING, "[UNK]", "."]
         for words in self.lexicon.values():
             tokens += words.values()
-        packs = [None, self._pack] if self.config.names == "transliterated" else [None]
-        for pack in packs:
-            written = [s if pack is None else pack.syllables[s] for s in SYLLABLES]
-            tokens += [s.capitalize() for s in written] + [f"##{s}" for s in written]
-        model = WordPiece(
+        c = self.config
+        for person in range(c.subjects + c.items + c.controls):
+            tokens += [word for lang in (HOME, AWAY) for word in self.name(person, lang).split()]
+        model = WordLevel(
             {token: n for n, token in enumerate(dict.fromkeys(tokens))}, unk_token="[UNK]"
         )
         tokenizer = Tokenizer(model)
