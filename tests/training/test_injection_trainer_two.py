@@ -100,6 +100,13 @@ def test_other_rows_stop_both_before_the_update(found, way):
         assert not process["moved"]
 
 
+def test_a_second_epoch_stops_both_before_its_first_update(found):
+    for process in found("wrapped"):
+        assert f"Step {STEPS} should read each" in process["error"]
+        assert "read rows of step 0" in process["error"]
+        assert process["weights"] == found("mapped")[0]["weights"]
+
+
 def test_data_that_start_anew_stop_both_before_the_update(found, out):
     saved = model()
     saved.load_state_dict(load_file(out / "mapped" / "checkpoint-2" / "model.safetensors"))

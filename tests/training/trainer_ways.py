@@ -48,5 +48,6 @@ WAYS = {
     "turned": partial(_two, kind=InjectedDataset, trainer=Turned),
     "split": partial(_two, **_MAPPED, accelerator_config={"split_batches": True}),
     "too many": partial(_two, gradient_accumulation_steps=2),
+    "wrapped": partial(_two, **_MAPPED, max_steps=7),
     "restarted": partial(_two, **_MAPPED, resume="mapped/checkpoint-2", ignore_data_skip=True),
 }
