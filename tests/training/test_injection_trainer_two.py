@@ -18,7 +18,7 @@ SCRIPT = Path(__file__).parent / "trainer_two.py"
 IN_ONE_PART = ("stream", "stream read by each", "mapped", "mapped, handed out")
 IN_TWO_PARTS = ("stream in parts", "mapped in parts", "weighted")
 STOPPED = {
-    "shuffled": "sums [4, 5, 11, 4]; the data are shuffled",
+    "shuffled": "the data are shuffled",
     "undivided": "Step 0 should read each of its 4 rows once (sums [4, 6, 14, 0]), but read rows "
     "of step 0 with the sums [4, 2, 2, 0]",
     "turned": "read rows of step 4 with the sums [4, 6, 14, 4]",
