@@ -27,6 +27,28 @@ READ_EVERY = 2
 
 
 @dataclass(frozen=True)
+class Way:
+    """How the same run is made."""
+
+    precision: str = "float32"
+    per_device: int | None = None
+    """Rows read at once; all of them if not given."""
+    processes: int = 1
+
+
+PLAIN = Way()
+WAYS = {
+    "plain": PLAIN,
+    "accumulated": Way(per_device=8),
+    "two": Way(processes=2),
+    "plain64": Way("float64"),
+    "accumulated64": Way("float64", per_device=8),
+    "two64": Way("float64", processes=2),
+}
+"""Ways by the names of their folders, beside the run that is killed."""
+
+
+@dataclass(frozen=True)
 class Same:
     """How far one way of doing a run is from the plain one."""
 
@@ -71,12 +93,13 @@ class Runs:
         folder.mkdir(parents=True, exist_ok=True)
         self.settings = short_config(model, folder)
 
-    def command(self, name: str, execution: dict[str, Any], processes: int = 1) -> list[str]:
+    def command(self, name: str, way: Way) -> list[str]:
         """Command of a run, whose configuration is written."""
-        settings = self.settings | {
-            "train": self.settings["train"]
-            | {"execution": self.settings["train"]["execution"] | execution}
-        }
+        train = self.settings["train"]
+        part = {} if way.per_device is None else {"per_device": way.per_device}
+        changes = {"precision": way.precision, "execution": train["execution"] | part}
+        settings = self.settings | {"train": train | changes}
+        processes = way.processes
         config = self.folder / f"{name}.yaml"
         config.write_text(yaml.safe_dump(settings), encoding="utf-8")
         torchrun = ["torch.distributed.run", "--nproc-per-node", str(processes), "--standalone"]
@@ -84,9 +107,9 @@ class Runs:
         words = ["polylore", "inject", "run", str(config), "--out", str(self.folder / name)]
         return [sys.executable, "-m", *start, *words, "--quiet"]
 
-    def run(self, name: str, execution: dict[str, Any] | None = None, processes: int = 1) -> None:
+    def run(self, name: str, way: Way) -> None:
         """One run, to its end."""
-        command = self.command(name, execution or {}, processes)
+        command = self.command(name, way)
         with (self.folder / f"{name}.log").open("a") as log:
             done = subprocess.run(command, stdout=log, stderr=log, check=False)
         if done.returncode:
@@ -99,7 +122,7 @@ class Runs:
             seen = _states(self.folder / name)
             with (self.folder / f"{name}.log").open("a") as log:
                 process = subprocess.Popen(
-                    self.command(name, {}), stdout=log, stderr=log, start_new_session=True
+                    self.command(name, PLAIN), stdout=log, stderr=log, start_new_session=True
                 )
                 while process.poll() is None and _states(self.folder / name) < seen + 2 + kill:
                     time.sleep(0.05)
@@ -107,12 +130,12 @@ class Runs:
                     os.killpg(process.pid, signal.SIGKILL)
                     made += 1
                 process.wait()
-        self.run(name)
+        self.run(name, PLAIN)
         return made
 
-    def compare(self, way: str, name: str) -> Same:
+    def compare(self, way: str, name: str, plain: str = "plain") -> Same:
         """Hold a run against the plain one."""
-        one, two = (RunFolder.load(self.folder / n) for n in ("plain", name))
+        one, two = (RunFolder.load(self.folder / n) for n in (plain, name))
         keys = ["t", "probe_id"]
         logs = [run.read("inject_log", [UNIT]).sort(keys) for run in (one, two)]
         steps = [run.read("inject_steps", [UNIT]).sort("t") for run in (one, two)]
@@ -144,15 +167,16 @@ def checks(model: Pretrained, folder: Path, *, train: bool = True) -> list[Same]
     runs = Runs(model, folder)
     kept = folder / "kills.json"
     if train:
-        runs.run("plain")
         made = runs.killed("killed", KILLS)
         if made or not kept.is_file():  # a run that was finished before is not killed again
             write_json({"kills": made}, kept)
-        runs.run("accumulated", {"per_device": 8})
-        runs.run("two", processes=2)
+        for name, way in WAYS.items():
+            runs.run(name, way)
     times = f" {read_json(kept)['kills']} times" if kept.is_file() else ""
     return [
         runs.compare(f"killed{times} and resumed", "killed"),
         runs.compare("gradients accumulated over 4 parts", "accumulated"),
         runs.compare("two processes (gloo)", "two"),
+        runs.compare("gradients accumulated, in float64", "accumulated64", "plain64"),
+        runs.compare("two processes, in float64", "two64", "plain64"),
     ]

@@ -95,6 +95,8 @@ def test_a_plan_starts_nothing(study: str, tmp_path: Path) -> None:
     costs = json.loads(typed("plan", study, "--json").output)
     assert costs[0]["readings"] == 10
     assert "share" not in costs[0]  # calibration is off in this study
+    double = json.loads(typed("plan", study, "--json", "--train.precision", "float64").output)
+    assert double[0]["memory_bytes"] == 2 * costs[0]["memory_bytes"]
     timed = json.loads(typed("plan", study, "--json", "--execution.calibrate", "true").output)
     assert timed[0]["share"] > 0
     assert not timed[0]["scaled"]

@@ -1,8 +1,11 @@
 """A small real corpus and a tiny model, trained once for all tests that only look."""
 
+import sys
 from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 from polylore.corpus import ComposeConfig, Composed, compose
 from polylore.facts import FactSet, load

@@ -21,6 +21,7 @@ WAYS = {
         "execution": {"shard": True, "per_device": 2, "update_norm_every": 1},
     },
 }
+DOUBLE = {f"{name} in double": values | {"precision": "float64"} for name, values in WAYS.items()}
 
 
 def two_processes(folder: Path, out: Path, ways: dict, **environment: str) -> None:
@@ -51,7 +52,9 @@ def runs(folder, tmp_path_factory):
     values = WAYS["parts"] | {"execution": {"update_norm_every": 1}}
     reader = Sums(out / "alone.json")
     continue_training(folder, make_stream(), out / "alone", make_config(**values), readers=[reader])
-    two_processes(folder, out, WAYS)
+    reader, config = Sums(out / "double.json"), make_config(**values, precision="float64")
+    continue_training(folder, make_stream(), out / "double", config, readers=[reader])
+    two_processes(folder, out, WAYS | DOUBLE)
     return out
 
 
@@ -71,6 +74,19 @@ def test_two_processes_are_one(runs, way):
     assert a.keys() == b.keys()
     for name in a:
         np.testing.assert_allclose(a[name], b[name], atol=1e-3)
+
+
+@pytest.mark.parametrize("way", list(DOUBLE))
+def test_in_float64_two_processes_are_one_to_the_last_digits(runs, way):
+    one, two = read_updates(runs / "double"), read_updates(runs / way)
+    np.testing.assert_allclose(one["loss"], two["loss"], rtol=0, atol=1e-13)
+    np.testing.assert_allclose(one["grad_norm"], two["grad_norm"], rtol=1e-12)
+    readings = [json.loads((runs / f"{name}.json").read_text()) for name in ("double", way)]
+    np.testing.assert_allclose(*readings, rtol=0, atol=1e-12)
+    a, b = weights(runs / "double", 6), weights(runs / way, 6)
+    for name in a:
+        assert a[name].dtype == b[name].dtype == np.float64
+        np.testing.assert_allclose(a[name], b[name], rtol=0, atol=1e-11)
 
 
 def test_accumulation_changes_nothing(runs, folder, tmp_path):

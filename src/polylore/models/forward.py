@@ -11,6 +11,7 @@ import torch
 
 from polylore.errors import ModelError
 from polylore.models.checking import quiet
+from polylore.models.double import wide
 from polylore.models.live import sharded
 from polylore.models.masks import tree_masks
 from polylore.models.packing import Row
@@ -106,7 +107,9 @@ def head_reads(model: Any, places_K: torch.Tensor, shape: torch.Size) -> Iterato
 def target_logprobs(
     model: Any, batch: Batch, *, tree: bool, past_key_values: Any = None
 ) -> torch.Tensor:
-    """Log-probability of each target token given the tokens before it, float32, shape (P,).
+    """Log-probability of each target token given the tokens before it, shape (P,).
+
+    In float32; in float64 for a model in it.
 
     Args:
         model: a causal language model in evaluation mode.
@@ -131,5 +134,5 @@ def _pick(logits_KV: torch.Tensor, place_P: torch.Tensor, token_P: torch.Tensor)
     # In chunks: large temporaries cost page faults on CPUs and memory on accelerators.
     elements = CHUNK.get(logits_KV.device.type, CHUNK_ELSEWHERE)
     chunk = max(1, elements // logits_KV.shape[1])
-    norm_K = torch.cat([part.float().logsumexp(-1) for part in torch.split(logits_KV, chunk)])
-    return logits_KV[place_P, token_P].float() - norm_K[place_P]
+    norm_K = torch.cat([wide(part).logsumexp(-1) for part in torch.split(logits_KV, chunk)])
+    return wide(logits_KV[place_P, token_P]) - norm_K[place_P]

@@ -234,7 +234,7 @@ EVAL_LOSS = Table(
         STATE,
         Column("lang", pl.String(), "language of the rows; und if it is not known"),
         Column("n_tokens", pl.Int64(), "tokens predicted", "tokens"),
-        Column("loss", pl.Float64(), "mean cross-entropy, float32", "nats per token"),
+        Column("loss", pl.Float64(), "mean cross-entropy", "nats per token"),
     ),
     key=("run_id", "t", "lang"),
     raw=True,

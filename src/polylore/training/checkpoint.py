@@ -1,7 +1,7 @@
 """Checkpoints for others, and states for ourselves.
 
 A checkpoint is an ordinary `from_pretrained` folder with the step and tokens beside it. A state
-holds all that training needs to go on exactly: float32 weights, optimizer moments, counters and the
+holds all that training needs to go on exactly: weights, optimizer moments, counters and the
 log so far. Both appear whole or not at all.
 """
 
@@ -173,13 +173,13 @@ def set_moments(
 
 
 def spread(tensor: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    """A tensor on the device of another one, and divided among processes as that one is."""
+    """A tensor on the device, in the format and, among processes, in the parts of another one."""
     if not hasattr(like, "full_tensor"):
-        return tensor.to(like.device)
+        return tensor.to(like.device, like.dtype)
     from torch.distributed.tensor import DTensor, distribute_tensor
 
     assert isinstance(like, DTensor)
-    return distribute_tensor(tensor.to(like.device), like.device_mesh, like.placements)
+    return distribute_tensor(tensor.to(like.device, like.dtype), like.device_mesh, like.placements)
 
 
 def save_state(folder: Path, state: State) -> None:

@@ -3,6 +3,7 @@
 import torch
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from polylore.models.double import unrounded, wide
 from polylore.training.config import TrainConfig
 
 
@@ -45,14 +46,16 @@ def batch_loss(
     dtype: torch.dtype,
     weights_BT: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Sum of the cross-entropies (nats, float32) of all tokens after the first of each row.
+    """Sum of the cross-entropies (nats) of all tokens after the first of each row.
+
+    In float32; in float64 for a model in it.
 
     Args:
         model: a causal language model, possibly wrapped or compiled.
         rows_BT: [sequences, context + 1] token ids; padding stands only at the end of a row, where
             no earlier position can see it, so no attention mask is needed.
         pad: id of the padding token, which is not predicted.
-        dtype: number format of the forward pass.
+        dtype: number format of the forward pass: that of the weights, or bfloat16 by autocast.
         weights_BT: weight of each token in the sum; 1 if not given.
     """
     return labelled_loss(model, rows_BT, rows_BT, dtype, weights_BT, unlabelled=pad)
@@ -74,9 +77,10 @@ def labelled_loss(
         labels_BT: the tokens, or `unlabelled` where none is to be predicted.
         unlabelled: label of such places.
     """
-    with torch.autocast(rows_BT.device.type, dtype=dtype, enabled=dtype != torch.float32):
+    half = dtype not in (torch.float32, torch.float64)
+    with torch.autocast(rows_BT.device.type, dtype=dtype, enabled=half), unrounded(dtype):
         logits_BTV = model(input_ids=rows_BT[:, :-1], use_cache=False).logits
-    logits_NV, labels_N = logits_BTV.flatten(0, 1).float(), labels_BT[:, 1:].flatten()
+    logits_NV, labels_N = wide(logits_BTV.flatten(0, 1)), labels_BT[:, 1:].flatten()
     if weights_BT is None:
         return torch.nn.functional.cross_entropy(
             logits_NV, labels_N, ignore_index=unlabelled, reduction="sum"
@@ -84,7 +88,7 @@ def labelled_loss(
     losses_N = torch.nn.functional.cross_entropy(
         logits_NV, labels_N, ignore_index=unlabelled, reduction="none"
     )
-    return losses_N @ weights_BT[:, 1:].flatten()
+    return losses_N @ weights_BT[:, 1:].flatten().to(losses_N.dtype)
 
 
 def parameter_groups(model: torch.nn.Module, weight_decay: float) -> list[dict[str, object]]:

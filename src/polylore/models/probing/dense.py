@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from polylore.models.double import wide
 from polylore.models.forward import CHUNK, CHUNK_ELSEWHERE, head_reads
 from polylore.models.loading import LanguageModel
 from polylore.models.memory import Budget, attempt
@@ -66,14 +67,14 @@ def collate(rows: Sequence[Row], device: torch.device) -> Batch:
 def read_batch(lm: LanguageModel, rows: Sequence[Row]) -> Floats:
     """The numbers of `NAMES` for some rows: (rows, 5).
 
-    Log-softmax in float32; what is not a number stays so.
+    Log-softmax in float32 (float64 for a model in it); what is not a number stays so.
     """
     batch = collate(rows, lm.device)
     with head_reads(lm.model, batch.places_P, batch.ids_BS.shape):
         logits_PV = lm.model(input_ids=batch.ids_BS, use_cache=False).logits[0]
     chunk = max(1, CHUNK.get(lm.device.type, CHUNK_ELSEWHERE) // logits_PV.shape[1])
-    norm_P = torch.cat([part.float().logsumexp(-1) for part in torch.split(logits_PV, chunk)])
-    own_P = logits_PV.gather(1, batch.tokens_P[:, None])[:, 0].float()
+    norm_P = torch.cat([wide(part).logsumexp(-1) for part in torch.split(logits_PV, chunk)])
+    own_P = wide(logits_PV.gather(1, batch.tokens_P[:, None])[:, 0])
     logprob_P = (own_P - norm_P).double().cpu().numpy()
     target = torch.from_numpy(np.flatnonzero(batch.scored_P)).to(lm.device)
     best_T = torch.cat([logits_PV[part].argmax(-1) for part in torch.split(target, chunk)])

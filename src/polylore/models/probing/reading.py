@@ -43,7 +43,8 @@ def read(
     """Every score of every probe (specification of `inject`, sections 2.1 and 4.3).
 
     One forward gives sum, mean, first token, whole text, rank and whether greedy decoding would
-    give the target; log-softmax in float32, sums in float64. Accepted forms enter by the
+    give the target; log-softmax in float32 (float64 for a model in it), sums in
+    float64. Accepted forms enter by the
     log-sum-exp of their sums; the mean is over the tokens of the first form, the target. Scores
     that are not finite stay so and are flagged. With several processes the probes are divided among
     them, and each gets all numbers; all of them must call this together.

@@ -35,7 +35,7 @@ def answer_tables(raw: RawRuns, runs: list[str] | None = None) -> dict[str, pl.D
     return {
         "facts": _facts(raw),
         "checkpoints": _checkpoints(wanted, log),
-        "answers": _answers(raw.probes, log),
+        "answers": _answers(wanted, raw.probes, log),
     }
 
 
@@ -71,12 +71,15 @@ def _checkpoints(runs: pl.DataFrame, log: pl.DataFrame) -> pl.DataFrame:
     return CHECKPOINTS.build(told.to_dicts())
 
 
-def _answers(probes: pl.DataFrame, log: pl.DataFrame) -> pl.DataFrame:
+def _answers(runs: pl.DataFrame, probes: pl.DataFrame, log: pl.DataFrame) -> pl.DataFrame:
     wordings = probes.select(
         "probe_id",
         variant=pl.col("probe_id").rank("dense").over("fact_id", "lang").cast(pl.Int32) - 1,
     )
-    told = log.join(wordings, on="probe_id", maintain_order="left").select(
+    # Probes are read in the format of the weights, which is float32 in runs in bfloat16 too.
+    wide = runs.select("run_id", wide=pl.col("dtype") == "float64")
+    both = log.join(wordings, on="probe_id", maintain_order="left")
+    told = both.join(wide, on="run_id", maintain_order="left").select(
         _CKPT,
         "fact_id",
         pl.col("probe_lang").alias("lang"),
@@ -87,7 +90,7 @@ def _answers(probes: pl.DataFrame, log: pl.DataFrame) -> pl.DataFrame:
         pl.lit(None, pl.Int32).alias("n_new_tokens"),
         pl.lit(None, pl.String).alias("stop_reason"),
         pl.col("sum_logprob").alias("gold_logprob"),
-        pl.lit("float32").alias("dtype"),
+        pl.when("wide").then(pl.lit("float64")).otherwise(pl.lit("float32")).alias("dtype"),
         pl.lit(None, pl.String).alias("error"),
     )
     return ANSWERS.validate(told)

@@ -22,7 +22,7 @@ from polylore.training.continued.settings import mode_of
 BYTES_PER_SCORE = 12.3
 """Disk of one probe's reading with all its scores, as compressed columns (section 7)."""
 BYTES_PER_PARAMETER = 16
-"""Weights, gradients and AdamW's moments, before activations (section 7)."""
+"""Weights, gradients and AdamW's moments, before activations (section 7), in float32."""
 FEWEST, MOST, SECONDS = 9, 65, 20.0
 """States of a calibration: probes are read at every one, with extras at every other, until this
 many seconds have passed, but at so few or so many states."""
@@ -142,7 +142,7 @@ def run_costs(
     held_out = background.held_out(spec.config.background.heldout).values()
     beside = sum(rows.batch_size * (rows.steps or 0) for rows in held_out) * length
     read_flop = 2.0 * size * ((tokens + beside) * n + _extra_tokens(sheet) * extras)
-    dose = design.dose
+    dose, double = design.dose, spec.config.train.precision == "float64"
     return {
         "run_id": spec.run_id,
         "updates": design.updates,
@@ -157,7 +157,7 @@ def run_costs(
         "reading_flop": read_flop,
         "flop_share": read_flop / train_flop,
         "disk_bytes": round(BYTES_PER_SCORE * n * len(sheet)),
-        "memory_bytes": BYTES_PER_PARAMETER * size,
+        "memory_bytes": BYTES_PER_PARAMETER * size * (2 if double else 1),
         "injected_tokens": int(dose["injected_tokens"].sum()),
         "highest_row_share": float(dose["row_share"].max() or 0.0),  # type: ignore[arg-type]
         "highest_loss_share": float(dose["loss_share"].max() or 0.0),  # type: ignore[arg-type]

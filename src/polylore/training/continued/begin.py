@@ -30,14 +30,14 @@ class Adapter(Protocol):
         """An ordinary model to be saved; the one in training stays as it is."""
 
 
-def load(start: Start, adapt: Adapter | None, seed: int) -> LanguageModel:
-    """The model of a checkpoint in float32, with its adapter, ready to be trained.
+def load(start: Start, adapt: Adapter | None, seed: int, dtype: str) -> LanguageModel:
+    """The model of a checkpoint in a number format, with its adapter, ready to be trained.
 
     Raises:
         ModelError: it cannot be read.
         ConfigError: the adapter leaves nothing to be trained.
     """
-    lm = load_model(start.folder)
+    lm = load_model(start.folder, dtype=dtype)
     if adapt is not None:
         torch.manual_seed(number(seed, "adapter"))
         lm.model = adapt.adapt(lm.model)

@@ -62,8 +62,9 @@ class ContinueConfig(Config):
     """Decoupled weight decay of all matrices; a restored optimizer's own, else 0.1."""
     clip: float | None = Field(default=None, gt=0)
     """Largest gradient norm; the checkpoint's own if known, else 1.0."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Number format of the forward and backward pass; auto: bfloat16 on an accelerator."""
+    precision: Literal["auto", "float32", "bfloat16", "float64"] = "auto"
+    """Number format of the forward and backward pass; auto: bfloat16 on an accelerator. float64 is
+    for checks: weights and optimizer are float64 too, and everything is slow."""
     threads: int | None = Field(default=None, ge=1)
     """CPU threads; those of the first start if not given, which resuming keeps."""
     execution: ExecutionConfig = ExecutionConfig()

@@ -33,7 +33,7 @@ class HeldOut:
         self._rows: list[dict[str, Any]] = []
 
     def read(self, moment: Moment) -> None:
-        """Mean cross-entropy of every set, in nats per labelled token, in float32."""
+        """Mean cross-entropy of every set, in nats per labelled token and the weights' format."""
         for name, stream in self.sets.items():
             own = [self._part(moment, stream, k) for k in moment.share(range(stream.steps or 0))]
             parts = sorted(moment.gather(own))
@@ -48,7 +48,9 @@ class HeldOut:
         tokens, labels = (
             torch.from_numpy(part).to(moment.device) for part in (found.tokens, found.labels)
         )
-        loss = labelled_loss(moment.model, tokens, labels, torch.float32, unlabelled=UNLABELLED)
+        loss = labelled_loss(
+            moment.model, tokens, labels, moment.model.dtype, unlabelled=UNLABELLED
+        )
         return step, float(loss), int((found.labels[:, 1:] != UNLABELLED).sum())
 
     def resume(self, t: int) -> None:

@@ -18,6 +18,7 @@ import torch
 
 from polylore.errors import ConfigError
 from polylore.files import read_json, read_parquet, write_parquet
+from polylore.models.double import unrounded
 from polylore.models.live import undisturbed, unwrap
 from polylore.tables import raw
 from polylore.tables.continued import UPDATES
@@ -28,7 +29,7 @@ from polylore.training.continued.config import ContinueConfig
 from polylore.training.continued.processes import Processes
 from polylore.training.continued.rates import rate
 from polylore.training.continued.readers import Moment, Reader
-from polylore.training.continued.settings import Settings
+from polylore.training.continued.settings import Settings, weights_format
 from polylore.training.continued.start import Start, open_start
 from polylore.training.continued.streams import RowStream
 from polylore.training.continued.update import Diverged, Step, Updater
@@ -155,7 +156,8 @@ class _Run:
     ) -> None:
         self.start, self.stream, self.out, self.config = start, stream, out, config
         self.manifest, self.processes, self.adapt = manifest, processes, adapt
-        lm = load(start, adapt, config.seed)
+        self.format = weights_format(config, processes.device)
+        lm = load(start, adapt, config.seed, self.format)
         check_length(stream, lm, start)
         self.tokenizer = lm.tokenizer
         if processes.main and not (out / "tokenizer").is_dir():
@@ -295,7 +297,7 @@ class _Run:
             world=processes.world,
             sharded=processes.sharded,
         )
-        with undisturbed(model), torch.no_grad():
+        with undisturbed(model), torch.no_grad(), unrounded(model.dtype):
             model.eval()
             return [reader for reader in readers if reader.read(moment)]
 
@@ -325,7 +327,7 @@ class _Run:
         """The model as it is saved."""
         model = self.model
         if self.processes.sharded:
-            model = load(self.start, self.adapt, self.config.seed).model
+            model = load(self.start, self.adapt, self.config.seed, self.format).model
             with torch.no_grad():
                 for name, parameter in checkpoint.trainable(model):
                     parameter.copy_(tensors[f"weight/{name}"])

@@ -31,7 +31,7 @@ class Moments:
     """What an optimizer remembers."""
 
     tensors: Mapping[str, torch.Tensor]
-    """exp_avg/<weight> and exp_avg_sq/<weight>."""
+    """exp_avg/<weight> and exp_avg_sq/<weight>, in the format of the file."""
     made: int
     """Updates it has made."""
     recipe: Recipe
@@ -64,8 +64,7 @@ def read_moments(start: Start, model: torch.nn.Module) -> Moments:
         raise ModelError(
             f"The optimizer state {path} does not say how many updates it has made; add `step`."
         )
-    kept = {name: tensors[name].float() for name in shapes}
-    return Moments(kept, made, recipe)
+    return Moments({name: tensors[name] for name in shapes}, made, recipe)
 
 
 def _read(

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from polylore.errors import ConfigError
+from polylore.models.loading import DTYPES
 from polylore.training.continued.config import ContinueConfig
 from polylore.training.continued.start import Recipe, Start
 
@@ -28,7 +29,7 @@ class Settings:
     weight_decay: float
     clip: float
     dtype: str
-    """float32 or bfloat16."""
+    """float32, bfloat16 or float64."""
     threads: int
 
     def plain(self) -> dict[str, Any]:
@@ -38,7 +39,25 @@ class Settings:
     @property
     def torch_dtype(self) -> torch.dtype:
         """Number format of the forward pass as torch names it."""
-        return torch.bfloat16 if self.dtype == "bfloat16" else torch.float32
+        return DTYPES[self.dtype]
+
+
+def weights_format(config: ContinueConfig, device: torch.device) -> str:
+    """Number format of weights and optimizer: float32 unless training is in float64.
+
+    Raises:
+        ConfigError: the device has no float64.
+    """
+    if config.precision != "float64":
+        return "float32"
+    try:
+        torch.zeros((), dtype=torch.float64, device=device)
+    except (TypeError, RuntimeError) as error:
+        raise ConfigError(
+            f"The device {device.type} does not calculate in float64; set precision to float32, or "
+            "train on a CPU."
+        ) from error
+    return "float64"
 
 
 def mode_of(config: ContinueConfig, start: Start) -> str:
@@ -77,12 +96,12 @@ def settle(
             f"The learning rate with which {start.source} was trained is unknown; give "
             "rate.learning_rate."
         )
-    half = config.precision == "auto" and device.type != "cpu"
+    usual = "float32" if device.type == "cpu" else "bfloat16"
     return Settings(
         mode=mode,
         made=made,
         learning_rate=rate,
-        dtype="bfloat16" if half or config.precision == "bfloat16" else "float32",
+        dtype=usual if config.precision == "auto" else config.precision,
         threads=config.threads or torch.get_num_threads(),
         **chosen,
     )

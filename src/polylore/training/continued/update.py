@@ -161,7 +161,8 @@ class Updater:
     def _gradients(self, parts: list[Rows], labelled: int) -> float:
         # Gradients are averaged over processes, so each one's sum is scaled up by their number.
         scale = self.processes.world / labelled
-        total = torch.zeros((), device=self.processes.device)
+        wide = torch.promote_types(self.settings.torch_dtype, torch.float32)
+        total = torch.zeros((), dtype=wide, device=self.processes.device)
         for place, found in enumerate(parts, start=1):
             with self.processes.alone(self.call, last=place == len(parts)):
                 loss = self._part_loss(found) * scale

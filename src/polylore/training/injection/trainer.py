@@ -12,6 +12,10 @@ Trainer(
 An unmodified Trainer reads an iterable data set in its order. With the map-style one, which can be
 resumed without reading what was read, put `SequentialSampling` before Trainer:
 `class InOrder(SequentialSampling, Trainer): ...`
+
+Several processes divide a step batch by batch (`corpus.injection.stream.RowMap`), whether each of
+them reads or the first one hands out; `split_batches` of accelerate makes steps smaller, on which
+the guard stops.
 """
 
 from collections.abc import Callable, Iterator, Sequence
