@@ -15,6 +15,9 @@ from polylore.metrics.injection.published import window
 from polylore.metrics.injection.resample import Weights, divide
 from polylore.metrics.injection.trajectories import Cell, Items, Read, pseudo_exposed
 
+_EQUAL = 1e-9
+"""Sums over other items that differ by less, over the size of all values, count as equal."""
+
 
 def mean_curves(rise_KT: Array, weights_DK: Array, runs: tuple[str, ...]) -> dict[str, Array]:
     """C(t) of each run, weighted mean over its control items: (D, T)."""
@@ -156,6 +159,11 @@ def best_lags(values_DJNH: Array, weights_DJ: Array, same_JJ: Array | None = Non
     The others are all other exposures of all other items (with one exposure: all other items); an
     item of several runs is another one in none of them. All lags of an exposure are known or none.
 
+    Sums that differ by rounding alone are equal. There are such: in a resample that draws no other
+    item every lag has the sum of nothing, and two lags for which the others have one and the same
+    reading have the same sum; the item's own part, which differs from lag to lag, is taken off a
+    total, and leaves its rounding behind.
+
     Args:
         values_DJNH: d_i(j, h).
         weights_DJ: weight of each item.
@@ -165,11 +173,21 @@ def best_lags(values_DJNH: Array, weights_DJ: Array, same_JJ: Array | None = Non
     by_exposure = weighted.sum(axis=1, keepdims=True)
     own = weighted if same_JJ is None else _summed(same_JJ, weighted)
     if values_DJNH.shape[2] == 1:
-        return np.asarray((by_exposure - own).argmax(axis=3))
+        return np.asarray((by_exposure - _later(own) - own).argmax(axis=3))
     by_item = own.sum(axis=2, keepdims=True)
-    own += by_exposure.sum(axis=2, keepdims=True) - by_exposure
+    own += by_exposure.sum(axis=2, keepdims=True) - by_exposure - _later(by_item)
     own -= by_item
     return np.asarray(own.argmax(axis=3))
+
+
+def _later(parts_DJNH: Array) -> Array:
+    """What is taken off sums of these, from lag to lag more, but too little to part unequal ones.
+
+    Of the shape (D, 1, 1, H).
+    """
+    flat = parts_DJNH.reshape(len(parts_DJNH), -1)
+    size_D = np.sqrt(np.einsum("dx,dx->d", flat, flat))
+    return np.asarray(size_D[:, None, None, None] * np.linspace(0, _EQUAL, parts_DJNH.shape[3]))
 
 
 def _summed(same_JJ: Array, values_DJNH: Array) -> Array:

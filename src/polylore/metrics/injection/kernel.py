@@ -16,6 +16,8 @@ from polylore.metrics.injection.resample import Weights, divide
 
 RATES = (0.3, 0.5, 0.7, 0.8, 0.9)
 LONGEST_RISE = 20
+TIE = 1e-10
+"""Errors that differ by so little, over the square of the curve, are equal."""
 _KEPT = 500_000
 """Largest design, in numbers, that is kept from one fit to the next."""
 
@@ -205,9 +207,11 @@ def fit_all(mean: Mean, weights: Weights, curve_DT: Array) -> Fits:
         moment = moment.reshape(n, -1, 2)
         g, ga = _solved(xx, xz, zz, moment[..., 0], moment[..., 1])
         sse = whole_D[:, None] - g * moment[..., 0] - ga * moment[..., 1]
-        k = np.where(np.isnan(sse), np.inf, sse).argmin(axis=1)
-        rows = np.arange(n)
-        better = sse[rows, k] < best[:, 4]
+        sse = np.where(np.isnan(sse), np.inf, sse)
+        rows, tie_D = np.arange(n), TIE * whole_D
+        # Rates that differ by rounding alone (all of them, where p is 1) are equal.
+        k = (sse <= (sse.min(axis=1) + tie_D)[:, None]).argmax(axis=1)
+        better = sse[rows, k] < best[:, 4] - tie_D
         found = np.stack(
             [np.full(n, p), np.array(RATES)[k], g[rows, k], ga[rows, k], sse[rows, k]], axis=1
         )

@@ -14,6 +14,7 @@ import numpy as np
 from polylore.metrics.index import Array
 from polylore.metrics.injection.kernel import (
     RATES,
+    TIE,
     Fits,
     Kernel,
     Mean,
@@ -33,8 +34,8 @@ _ROUNDS, _POLISH = 2, 40
 """Steps of a at every (p, r), from where the data are best, and at the best (p, r)."""
 _LONGEST, _EXACT = 0.3, 1e-9
 """Longest step of a, and one that is none."""
-_RIDGE, _TIE = 1e-11, 1e-10
-"""Relative weight of a ridge that keeps unread exposures solvable; errors that count as equal."""
+_RIDGE = 1e-11
+"""Relative weight of a ridge that keeps unread exposures solvable."""
 _HOPELESS = 2.0
 """(p, r) whose error on the data is so many times the least are not tried on resamples."""
 _NUMBERS = 4_000_000
@@ -218,8 +219,8 @@ def _fitted(design: _Design, shapes: _Shapes) -> tuple[Array, ...]:
         a_DG, error_DG = _stepped(moments, np.tile(start, (n, 1)))
         least_D = error_DG.min(axis=1)
         # Rates that differ by rounding alone (all of them, where p is 1) are equal.
-        k = (error_DG <= least_D[:, None] + _TIE * np.abs(least_D)[:, None]).argmax(axis=1)
-        better = least_D < best_D - _TIE * np.abs(least_D)
+        k = (error_DG <= least_D[:, None] + TIE * np.abs(least_D)[:, None]).argmax(axis=1)
+        better = least_D < best_D - TIE * np.abs(least_D)
         best_D, place_D = np.where(better, least_D, best_D), np.where(better, place, place_D)
         k_D, a_D = np.where(better, k, k_D), np.where(better, a_DG[rows, k], a_D)
     gains_DN = np.zeros((n, design.mean.lags_SNT.shape[1]))
