@@ -267,6 +267,9 @@ def broken(made, **changes):
     return type(made)(**frames | {name: change(frames[name]) for name, change in changes.items()})
 
 
+STRINGS = pl.List(pl.String)
+
+
 def test_the_linter_sees_what_is_wrong(made):
     first = pl.col("probe_id") == made.probes.filter(lang="en", depth="semantic")["probe_id"][0]
     target = made.probes.filter(first)["target"][0]
@@ -288,6 +291,17 @@ def test_the_linter_sees_what_is_wrong(made):
         made, passages=lambda p: p.with_columns(pl.col("text").str.replace_all(target, "x"))
     )
     assert "target_missing" in rules(lost)
+    lone = broken(
+        made,
+        probes=lambda p: p.with_columns(
+            score_span=pl.when(first).then(pl.lit("target_suffix")).otherwise("score_span"),
+            suffix=pl.when(first).then(pl.lit(" is")).otherwise("suffix"),
+            distractors=pl.when(first)
+            .then(pl.lit([], pl.List(pl.String)))
+            .otherwise("distractors"),
+        ),
+    )
+    assert rules(lone) == {"suffix_without_distractors"}
     own = broken(
         made, passages=lambda p: p.with_columns(pl.col("text") + " All of it is fictional.")
     )
@@ -346,6 +360,8 @@ def test_folders_are_read_and_checked(made, tmp_path):
         ({"target": "e\u0301"}, "not in Unicode form NFC"),
         ({"prefix": "e\u0301"}, r"probes\.jsonl: the prefix of .* not in Unicode form NFC"),
         ({"distractors": ["e\u0301"]}, "the distractors of .* not in Unicode form NFC"),
+        ({"score_span": "all"}, "score_span of .* is 'all'; write target, or target_suffix"),
+        ({"score_span": "target_suffix", "suffix": None}, "with its suffix, but has none"),
         ({"item_id": "nobody"}, "item nobody of .* is not among"),
         (
             {"target": "Nowhereland"},

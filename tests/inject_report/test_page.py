@@ -1,12 +1,14 @@
 """The page: every figure with its data, findings with verdicts, and odd runs that read well."""
 
+import shutil
+
 import polars as pl
 import pytest
 from click.testing import CliRunner
 
 from polylore.cli.inject import inject
 from polylore.files import read_json
-from polylore.report import Chart, render
+from polylore.report import Chart, TableView, render
 from polylore.studies.inject.analyse import DERIVED, analyse, main_condition
 from polylore.studies.inject.context import InjectContext
 from polylore.studies.inject.findings import findings, verdict_of
@@ -76,6 +78,55 @@ def test_every_trajectory_holds_the_control_and_its_exposures(written):
     assert panel.drop_nulls("at")["at"].to_list() == [24.0 * k for k in range(6)]
     beside = found["inject-effectivity"].frame
     assert beside["control_estimate"].null_count() == 0
+
+
+def test_scores_of_target_and_suffix_together_are_marked(tmp_path, made, quick):
+    """All probes in German, and half of the semantic ones in English, end in a verb."""
+    study = made.small(facts=2, states=120, seeds=2)
+    run = made.write(tmp_path / "run", study)
+    ends = (pl.col("probe_lang") == "de") | (
+        (pl.col("depth") == "semantic") & pl.col("fact_id").str.ends_with("rel1")
+    )
+    for seed in range(study.seeds):
+        name, tables = made.tables_of(study, seed)
+        tables["inject_log"] = tables["inject_log"].with_columns(
+            flags=pl.when(ends).then(pl.lit(["target_suffix"])).otherwise("flags")
+        )
+        shutil.rmtree(run.unit_path(name))
+        run.write_unit(name, tables)
+    raw = open_inject(run.path)
+    found = analyse(raw, quick)
+    for name in (
+        "inject_effectivity", "inject_kernels", "inject_kernel_gains", "inject_transfer"
+    ):  # fmt: skip
+        for run_id in ("main", "main seed 1"):
+            own = found[name].filter(run_id=run_id)
+            if name == "inject_transfer" and run_id != "main":
+                continue
+            shares = {
+                (depth, lang): set(rows["suffixed"])
+                for (depth, lang), rows in own.group_by("depth", "probe_lang")
+            }
+            assert shares["memorization", "de"] == {1.0}
+            assert shares["memorization", "en"] == {0.0}
+            assert shares["semantic", "en"] == {0.5}
+    report = page(raw, found)
+    text = render(report)
+    assert "24 of 36 cells (asked in de, en) hold probes" in text
+    assert "With suffix (de, en)" in text
+    blocks = {b.id: b for p in report.pages for b in p.blocks if isinstance(b, TableView)}
+    for name in ("inject-effectivity-table", "inject-transfer-table", "inject-margins"):
+        assert blocks[name].labels["suffixed"] == "With suffix"
+        assert "distractors with the same suffix" in blocks[name].caption
+
+
+def test_nothing_is_said_of_suffixes_where_there_are_none(written):
+    raw = open_inject(written)
+    report = page(raw, {name: raw.folder.table(name) for name in DERIVED})
+    assert "With suffix (" not in render(report)
+    assert "hold probes whose target" not in render(report)
+    for block in (b for p in report.pages for b in p.blocks if isinstance(b, TableView)):
+        assert "suffixed" not in block.labels
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,15 @@ import pytest
 from polylore import tables
 from polylore.config import digest
 from polylore.errors import RunError
-from polylore.facts.people import load_pack, make_fiction
+from polylore.facts.people import FictionConfig, load_pack, make_fiction
 from polylore.files import read_json
 from polylore.metrics.injection.trajectories import read_cells
 from polylore.runs import RunFolder
 from polylore.studies.inject.answers import answer_tables
+from polylore.studies.inject.analysis_config import InjectAnalyseConfig
 from polylore.studies.inject.config import InjectConfig
 from polylore.studies.inject.raw import open_inject
-from polylore.studies.inject.report import _losses
+from polylore.studies.inject.report import _losses, report
 from polylore.studies.inject.study import run_inject
 
 UNIT_TABLES = (
@@ -61,6 +63,37 @@ def test_every_run_writes_its_tables(finished: tuple[RunFolder, InjectConfig]) -
             tables.ALL[name].validate(run.read(name, [unit]))
     assert run.table("inject_runs")["role"].to_list() == ["main", "sham", "background"]
     assert not (run.path / "unfinished").is_dir() or not any((run.path / "unfinished").iterdir())
+
+
+def test_suffixes_that_are_scored_are_marked_from_the_log_to_the_page(
+    tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    """German sentences that end in a verb: subject, object, verb."""
+    made = FictionConfig.model_validate(settings["items"]["made"])
+    fiction = make_fiction([load_pack(lang) for lang in ("en", "de")], made)
+    ends = pl.col("lang") == "de"
+    probes = fiction.probes.with_columns(
+        suffix=pl.when(ends).then(pl.lit(" ist")).otherwise("suffix"),
+        score_span=pl.when(ends).then(pl.lit("target_suffix")).otherwise("score_span"),
+    )
+    settings["probes"]["depths"] = ["memorization"]
+    run = run_inject(
+        InjectConfig.parse(settings), tmp_path / "run", fiction=replace(fiction, probes=probes)
+    )
+    log = run.read("inject_log")
+    marked = log.group_by("probe_lang").agg(
+        pl.col("flags").list.contains("target_suffix").mean().alias("share"),
+        bytes=pl.col("n_target_bytes").min(),
+        margins=pl.col("margin").count(),
+    )
+    by = marked.rows_by_key("probe_lang", named=True, unique=True)
+    assert (by["de"]["share"], by["en"]["share"]) == (1.0, 0.0)
+    assert by["de"]["margins"] == by["en"]["margins"] > 0
+    path = report(run.path, InjectAnalyseConfig(resamples=0, form_resamples=0, shuffles=1))
+    found = run.table("inject_effectivity")
+    assert set(found.filter(probe_lang="de")["suffixed"]) == {1.0}
+    assert set(found.filter(probe_lang="en")["suffixed"]) == {0.0}
+    assert "(asked in de) hold probes whose target is scored" in path.read_text(encoding="utf-8")
 
 
 def test_every_due_state_is_read_of_every_probe(finished: tuple[RunFolder, InjectConfig]) -> None:
@@ -372,6 +405,7 @@ torch.distributed.init_process_group(
     "gloo", init_method=f"file://{store}", rank=int(rank), world_size=int(world)
 )
 from polylore.files import read_json
+from polylore.studies.inject.analysis_config import InjectAnalyseConfig
 from polylore.studies.inject.config import InjectConfig
 from polylore.studies.inject.study import run_inject
 run_inject(InjectConfig.parse(read_json(config)), out)

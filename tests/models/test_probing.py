@@ -13,7 +13,7 @@ import torch
 from polylore.errors import ModelError
 from polylore.models import LanguageModel
 from polylore.models.probing import ProbeText, make_sheet, read
-from polylore.models.probing.text import encode_spans
+from polylore.models.probing.text import encode_spans, probe_texts
 from polylore.tables import inject
 
 PROBES = (
@@ -114,6 +114,34 @@ def test_every_number_is_that_of_a_direct_computation(
             else:
                 assert row[key] == pytest.approx(value, abs=1e-5), (probe.probe_id, key)
         assert row["n_target_bytes"] == len((probe.target + probe.suffix).encode())
+
+
+def test_a_verb_behind_the_target_is_scored_with_it_and_flagged(
+    make_model: Callable[..., LanguageModel],
+) -> None:
+    """Subject, object, verb: what belongs to the verb counts in the score, not in the margin."""
+    lm = make_model("llama")
+    rows = [
+        {"probe_id": f"p{n}", "item_id": "i", "fact_id": "i/job", "lang": "hi", "depth": "semantic",
+         "variant": 0, "prefix": "The baker of Rome", "joiner": " ", "target": "bread",
+         "suffix": suffix, "score_span": span, "accepted": [], "hops": 1,
+         "distractors": ["Paris", "New York"], "single_sentence": True, "target_in_prefix": False}
+        for n, (span, suffix) in enumerate(
+            [("target_suffix", " makes"), ("target", " makes"), ("target", None)]
+        )
+    ]  # fmt: skip
+    texts = probe_texts(inject.PROBES.build(rows))
+    found = read(lm, make_sheet(lm, texts, begin=None), token_budget=512)
+    assert [("target_suffix" in flags) for flags in found["flags"]] == [True, False, False]
+    sums = {
+        (form, end): direct(lm, ProbeText("", "The baker of Rome", " ", form, end), None)["sum"]
+        for form in ("bread", "Paris", "New York")
+        for end in (" makes", "")
+    }
+    for row, end in zip(found.iter_rows(named=True), (" makes", "", ""), strict=True):
+        best = max(sums["Paris", end], sums["New York", end])
+        assert row["sum_logprob"] == pytest.approx(sums["bread", end], abs=1e-5)
+        assert row["margin"] == pytest.approx(sums["bread", end] - best, abs=1e-5)
 
 
 def test_readings_fit_the_log(make_model: Callable[..., LanguageModel]) -> None:

@@ -12,6 +12,9 @@ from polylore.tables.contract import Column, Table
 from polylore.tables.quality import LINT as QUALITY_LINT
 from polylore.tables.raw import FACT_ID, LANG, STRINGS
 
+TARGET_SUFFIX = "target_suffix"
+"""Span of a probe whose target is scored together with what follows it; also the flag of this."""
+
 ITEM = Column("item_id", pl.String(), "identity of the item, equal in all languages")
 PASSAGE = Column("passage_id", pl.String(), "identity of the passage")
 PROBE = Column("probe_id", pl.String(), "identity of the probe")
@@ -277,7 +280,7 @@ LOG = Table(
         Column("greedy_exact", pl.Boolean(), "whether that is the target", "", True),
         Column("margin", pl.Float64(), "sum minus the best distractor's", "nats", True),
         Column("swap_mean_logprob", pl.Float64(), "y with another subject", "nats per token", True),
-        Column("flags", STRINGS, "boundary_merge, not_finite, ...; may be empty"),
+        Column("flags", STRINGS, "target_suffix, boundary_merge, no_offsets, not_finite"),
     ),
     key=("run_id", "t", "probe_id"),
     raw=True,

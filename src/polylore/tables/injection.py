@@ -13,6 +13,14 @@ N_ITEMS = Column("n_items", pl.Int64(), "items behind the number", "items")
 CENSORED = Column("censored", pl.Boolean(), "beyond what was observed: only '> lag' is known")
 LAG_TOKENS = Column("lag_tokens", pl.Float64(), "the lag; null if unknown", "tokens", True)
 LAG_SUM_LR = Column("lag_sum_lr", pl.Float64(), "learning rates summed over it; null", "", True)
+SUFFIXED = Column(
+    "suffixed",
+    pl.Float64(),
+    "probes of the cell whose target is scored together with a suffix: their gain is not that of "
+    "the target alone, so read margins over distractors with that suffix; null if unknown",
+    "share",
+    True,
+)
 _CELL = (RUN, ARM, DEPTH, INJECT_LANG, PROBE_LANG)
 _KEY = ("run_id", "arm", "depth", "inject_lang", "probe_lang")
 
@@ -37,6 +45,7 @@ EFFECTIVITY = Table(
             True,
         ),
         Column("lag", pl.Float64(), "mean lag at which the gain is read", "steps", True),
+        SUFFIXED,
         REASON,
     ),
     key=(*_KEY, "exposure", "preset"),
@@ -132,6 +141,7 @@ KERNELS = Table(
         Column("zero_censored", pl.Boolean(), "zero lies beyond `observed`"),
         Column("observed", pl.Int64(), "longest lag observed", "steps"),
         N_ITEMS,
+        SUFFIXED,
         REASON,
     ),
     key=(*_KEY, "gains"),
@@ -147,6 +157,7 @@ KERNEL_GAINS = Table(
         Column("gain", pl.Float64(), "g_i", "nats per token"),
         LO,
         HI,
+        SUFFIXED,
     ),
     key=(*_KEY, "gains", "exposure"),
 )
@@ -272,6 +283,7 @@ TRANSFER = Table(
         LO,
         HI,
         N_ITEMS,
+        SUFFIXED,
         Column("reason_null", pl.String(), "why it is null", "", True),
         Column(
             "same_script", pl.Boolean(), "both languages share a script; null if unknown", "", True

@@ -8,6 +8,7 @@ import polars as pl
 
 from polylore.facts.findings import Finding, finding
 from polylore.facts.people.tables import Fiction
+from polylore.tables.inject import TARGET_SUFFIX
 from polylore.tables.quality import LINT
 
 TOLERANCE = 0.10
@@ -85,6 +86,14 @@ def _wordings(fiction: Fiction) -> Iterator[Finding]:
         "error",
         [(r["lang"], f"{r['probe_id']}: {r['target']}") for r in inside.iter_rows(named=True)],
         "The prefix names the target, so it can be copied; ask in other words.",
+    )
+    alone = probes.filter(pl.col("distractors").list.len() == 0, score_span=TARGET_SUFFIX)
+    yield from _group(
+        "suffix_without_distractors",
+        "warning",
+        alone.select("lang", "probe_id").rows(),
+        "The suffix is scored with the target, so only a margin over other answers with the same "
+        "suffix tells what the target gains; give distractors.",
     )
     texts = _texts_of(fiction)
     found = [

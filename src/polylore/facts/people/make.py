@@ -19,6 +19,7 @@ from polylore.facts.people.names import CAPACITY, drawn, phonemes, write_name
 from polylore.facts.people.pack import Pack
 from polylore.facts.people.tables import Fiction, checked
 from polylore.tables import inject, raw
+from polylore.tables.inject import TARGET_SUFFIX
 
 COMPANION = "companion"
 TWO_HOP, BRIDGE = "two_hop_background", "bridge"
@@ -329,7 +330,7 @@ class _Item:
             "joiner": joiner,
             "target": told.obj,
             "suffix": suffix or None,
-            "score_span": "target_suffix" if suffix else "target",
+            "score_span": TARGET_SUFFIX if suffix else "target",
             "accepted": [],
             "target_type": "place" if told.relation.startswith(("country", "city")) else "term",
             "name_form": _form(self.config, self.number, self.pack),

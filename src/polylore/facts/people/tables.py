@@ -114,8 +114,9 @@ def checked(fiction: Fiction, where: str | Mapping[str, str]) -> Fiction:
         where: what to call the place they come from, or each table's file by its name.
 
     Raises:
-        DataError: an unknown item, an empty passage or target, text that is not NFC, or a
-            memorization probe whose target no passage of its item has.
+        DataError: an unknown item, an empty passage or target, text that is not NFC, an unknown
+            span or one with a suffix that is missing, or a memorization probe whose target no
+            passage of its item has.
     """
     place = {name: f"{where}, {name}" if isinstance(where, str) else where[name] for name in NAMES}
     known = set(fiction.items["item_id"])
@@ -151,8 +152,29 @@ def checked(fiction: Fiction, where: str | Mapping[str, str]) -> Fiction:
                 f"{place[name]}: the {column} of {loose[key][0]} is not in Unicode form NFC; "
                 "normalise the file."
             )
+    _check_spans(fiction, place["probes"])
     _check_told(fiction, place["probes"])
     return fiction
+
+
+def _check_spans(fiction: Fiction, where: str) -> None:
+    """What is scored is the target, or target and suffix together.
+
+    Raises:
+        DataError: another span, or a suffix to be scored that is not there.
+    """
+    rows = fiction.probes.select("probe_id", "score_span", "suffix")
+    for probe, span, suffix in rows.iter_rows():
+        if span not in ("target", inject.TARGET_SUFFIX):
+            raise DataError(
+                f"{where}: score_span of {probe} is {span!r}; write target, or target_suffix where "
+                "the suffix is scored with it."
+            )
+        if span == inject.TARGET_SUFFIX and not suffix:
+            raise DataError(
+                f"{where}: {probe} is scored with its suffix, but has none; write one, or set "
+                "score_span to target."
+            )
 
 
 def _check_told(fiction: Fiction, where: str) -> None:

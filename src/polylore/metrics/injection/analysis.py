@@ -5,6 +5,7 @@ import polars as pl
 from polylore.metrics.injection import rows_default, rows_published
 from polylore.metrics.injection.measurements import Measurements, Progress, retention_lags
 from polylore.metrics.injection.resample import RESAMPLES
+from polylore.metrics.injection.spans import suffix_shares, with_suffixed
 from polylore.tables import injection
 
 PRESETS = ("default", "paper", "repo")
@@ -116,7 +117,9 @@ def arm_tables(
             rows["inject_retention"] += kept
     if progress:
         progress(len(found.cells), len(found.cells), "cells")
+    shares = suffix_shares(found)
+    tables = {name: getattr(injection, name.removeprefix("inject_").upper()) for name in rows}
     return {
-        name: getattr(injection, name.removeprefix("inject_").upper()).build(made)
-        for name, made in rows.items()
+        name: with_suffixed(table, table.build(rows[name]), shares)
+        for name, table in tables.items()
     }

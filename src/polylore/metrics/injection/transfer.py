@@ -22,6 +22,7 @@ from polylore.metrics.injection.resample import (
     limits,
     with_data,
 )
+from polylore.metrics.injection.spans import suffix_shares, with_suffixed
 from polylore.metrics.injection.trajectories import CELL, Cell, read_cells
 from polylore.tables.injection import TRANSFER
 
@@ -132,7 +133,7 @@ def transfer_table(
             values.get((run, arm, depth, target, target)),
             here=source == target,
         )
-    return _table(values, factors)
+    return with_suffixed(TRANSFER, _table(values, factors), suffix_shares(found))
 
 
 def _by_byte(found: Measurements) -> Iterator[tuple[tuple[str, ...], _Value]]:

@@ -16,6 +16,7 @@ from polylore.models.probing.dense import NAMES, batches, read_group
 from polylore.models.probing.sheet import Extras, Forms, Sheet
 from polylore.models.questions import Prepared
 from polylore.models.scoring import sums_prepared
+from polylore.tables.inject import TARGET_SUFFIX
 
 Floats = npt.NDArray[np.float64]
 NOT_FINITE = "not_finite"
@@ -46,8 +47,10 @@ def read(
     give the target; log-softmax in float32 (float64 for a model in it), sums in
     float64. Accepted forms enter by the
     log-sum-exp of their sums; the mean is over the tokens of the first form, the target. Scores
-    that are not finite stay so and are flagged. With several processes the probes are divided among
-    them, and each gets all numbers; all of them must call this together.
+    that are not finite stay so and are flagged, and so are probes whose target is scored together
+    with a suffix (their margins are over distractors with the same suffix). With several processes
+    the probes are divided among them, and each gets all numbers; all of them must call this
+    together.
 
     Args:
         lm: the model, in any mode; it is left in it.
@@ -83,8 +86,8 @@ def read(
         texts = _continued(lm, own, share, n, token_budget)
     mean = sums / n_tokens
     flags = [
-        [*span.flags, *([] if fine else [NOT_FINITE])]
-        for span, fine in zip(sheet.spans, np.isfinite(mean), strict=True)
+        [*([TARGET_SUFFIX] if p.suffix else []), *span.flags, *([] if fine else [NOT_FINITE])]
+        for p, span, fine in zip(sheet.probes, sheet.spans, np.isfinite(mean), strict=True)
     ]
     columns = {
         "probe_id": [probe.probe_id for probe in sheet.probes],

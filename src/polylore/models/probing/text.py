@@ -8,6 +8,7 @@ import polars as pl
 
 from polylore.errors import ModelError
 from polylore.models.spans import Encoded, offset_tokens, tail, target_span, token_ids
+from polylore.tables.inject import TARGET_SUFFIX
 
 BOUNDARY_MERGE, NO_OFFSETS = "boundary_merge", "no_offsets"
 
@@ -52,7 +53,7 @@ def probe_texts(
             row["prefix"],
             row["joiner"],
             row["target"],
-            (row["suffix"] or "") if row["score_span"] == "target_suffix" else "",
+            (row["suffix"] or "") if row["score_span"] == TARGET_SUFFIX else "",
             tuple(form for form in row["accepted"] if form != row["target"]),
             tuple(row["distractors"]),
             swapped.get(row["probe_id"]),

@@ -162,6 +162,23 @@ def plural(n: object, word: str) -> str:
     return word if n == 1 else f"{word}s"
 
 
+def suffixed_note(frame: pl.DataFrame) -> str:
+    """What a caption says of cells whose targets are scored with a suffix; empty without any."""
+    if not (frame["suffixed"].fill_null(0) > 0).any():
+        return ""
+    langs = ", ".join(frame.filter(pl.col("suffixed") > 0)["probe_lang"].unique().sort())
+    return (
+        f" With suffix ({langs}): share of probes whose target is scored together with what "
+        "follows it in the sentence; gains there are of both, so read the margin over distractors "
+        "with the same suffix instead (page on trust)."
+    )
+
+
+def suffixed_column(frame: pl.DataFrame) -> dict[str, str]:
+    """The column of these shares, where any cell has such probes."""
+    return {"suffixed": "With suffix"} if suffixed_note(frame) else {}
+
+
 def in_words(column: str = "reason") -> pl.Expr:
     """Reasons in words; those without stay as they are."""
     return pl.col(column).replace(REASONS)

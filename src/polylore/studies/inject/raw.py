@@ -17,7 +17,7 @@ EXPOSURES = {"run_id": pl.String(), ITEM.name: ITEM.dtype, EXPOSURE.name: EXPOSU
 READ = (
     "run_id", "t", "probe_id", "item_id", "fact_id", "arm", "inject_lang", "probe_lang", "depth",
     "n_target_bytes", "sum_logprob", "mean_logprob", "margin", "swap_mean_logprob", "greedy_exact",
-    "greedy_text",
+    "greedy_text", "flags",
 )  # fmt: skip
 """Columns of the log that the analysis reads: a long log is several times as wide."""
 

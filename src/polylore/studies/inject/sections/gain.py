@@ -5,7 +5,16 @@ import polars as pl
 
 from polylore.report import Block, Chart, Page, Prose, TableView, interval, shapes
 from polylore.report.numbers import in_lines, number_axis, wrapped
-from polylore.studies.inject.context import SHOWN, InjectContext, in_words, order, own, pair
+from polylore.studies.inject.context import (
+    SHOWN,
+    InjectContext,
+    in_words,
+    order,
+    own,
+    pair,
+    suffixed_column,
+    suffixed_note,
+)
 
 OURS, PAPER = "corrected (default)", "published form"
 _NAMES = {"default": OURS, "paper": PAPER}
@@ -79,15 +88,16 @@ def _bars(context: InjectContext, table: pl.DataFrame) -> Chart | None:
         "Mean gain over exposures and items. Grey tick: the same form applied to items that were "
         "never injected, which should be 0; of the corrected form with one exposure it is less, as "
         f"the page on trust says.{gaps}{alone} Line: 95 % over items. Language of "
-        "injection. "
+        f"injection.{suffixed_note(frame)} "
         + context.said(f"presets paper (IQR factor 1.5) and default; {context.items} items"),
         "Dot plot of the gain per exposure by arm and depth, in two forms, with never-injected "
         "items beside.",
         in_lines(spec, wrapped(names)),
         frame.with_columns(interval("estimate")),
         {"arm": "Arm", "depth": "Depth", "probe_lang": "Language", "form": "Form",
-         "estimate_ci": "Gain", "control_estimate": "Never injected", "n_items": "Items"},
-        {"estimate_ci": "interval.number"},
+         "estimate_ci": "Gain", "control_estimate": "Never injected", "n_items": "Items",
+         **suffixed_column(frame)},
+        {"estimate_ci": "interval.number", "suffixed": "share"},
         "wide",
     )  # fmt: skip
 
@@ -153,10 +163,11 @@ def _table(table: pl.DataFrame) -> TableView:
         "Means over exposures. default: control-subtracted and cross-fitted, items weigh equally; "
         "paper and repo: largest reading within the window minus the last one before, outliers "
         "beyond 1.5 or 2.0 interquartile ranges dropped. Never injected: the same number of the "
-        "control items at the same times.",
+        "control items at the same times." + suffixed_note(frame),
         frame,
         {"arm": "Arm", "depth": "Depth", "pair": "Told → asked", "preset": "Form",
          "estimate_ci": "Gain", "control_estimate": "Never injected", "lag": "Read at lag",
-         "n_items": "Items", "n_values": "Values", "n_dropped": "Dropped", "why": "Remark"},
-        {"estimate_ci": "interval.number"},
+         "n_items": "Items", "n_values": "Values", "n_dropped": "Dropped",
+         **suffixed_column(frame), "why": "Remark"},
+        {"estimate_ci": "interval.number", "suffixed": "share"},
     )  # fmt: skip

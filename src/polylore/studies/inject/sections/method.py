@@ -44,6 +44,11 @@ def method_page(context: InjectContext) -> Page:
          "one interval after it. Readings right before an exposure only, so nothing is selected."),
         ("T_src, T_tgt", "E[A→B] over E[A→A], and over E[B→B]; empty unless the interval of the "
          "denominator lies above 0."),
+        (
+            "With suffix",
+            "The target does not end the sentence, so it is scored together with what follows; "
+            "the margin is over distractors with the same suffix.",
+        ),
         ("Swap margin", "y minus y with the subject of another item in its place."),
         ("Intervals", "95 %, percentile, 2000 resamples of items unless set otherwise: all probes, "
          "exposures, languages and seeds of an item move together, never-injected items are "

@@ -9,7 +9,15 @@ from polylore.report import Block, Chart, Page, TableView, interval, shapes
 from polylore.report.axes import share
 from polylore.report.numbers import in_lines, wrapped
 from polylore.report.squares import marked, squares
-from polylore.studies.inject.context import InjectContext, in_words, order, own, pair
+from polylore.studies.inject.context import (
+    InjectContext,
+    in_words,
+    order,
+    own,
+    pair,
+    suffixed_column,
+    suffixed_note,
+)
 from polylore.studies.inject.sections.course import pairs_chart
 
 DEPTH = "memorization"
@@ -166,14 +174,14 @@ def _table(table: pl.DataFrame) -> TableView:
         "With 95 % intervals over items, all pairs resampled together. A ratio is empty unless "
         "the interval of its denominator lies above 0. E of the swap margin: the rise of y over y "
         "with the subject of another item, so that a word that became likelier after any subject "
-        "does not count." + _unswapped(table),
+        "does not count." + _unswapped(table) + suffixed_note(frame),
         frame,
         {"arm": "Arm", "depth": "Depth", "pair": "Told → asked", "words": "Quantity",
          "value_ci": "Value", "n_items": "Items", "script": "Script", "name_form": "Names",
          "background_loss_a": "Held-out loss, told", "background_loss_b": "Held-out loss, asked",
-         "why": "Why empty"},
+         **suffixed_column(frame), "why": "Why empty"},
         {"value_ci": "interval.number", "background_loss_a": "number",
-         "background_loss_b": "number"},
+         "background_loss_b": "number", "suffixed": "share"},
     )  # fmt: skip
 
 

@@ -6,7 +6,13 @@ import polars as pl
 
 from polylore.report import Block, Chart, Page, Prose, TableView, interval, shapes
 from polylore.report.numbers import in_lines, number_axis, wrapped
-from polylore.studies.inject.context import InjectContext, order, pair
+from polylore.studies.inject.context import (
+    InjectContext,
+    order,
+    pair,
+    suffixed_column,
+    suffixed_note,
+)
 from polylore.studies.inject.sections.materials import contamination, dose, lint, losses
 
 FALSE = {
@@ -65,6 +71,7 @@ def _cautions(context: InjectContext) -> Prose | None:
                 f"{small.height} of {ours.height} cells hold fewer than ten items and have no "
                 "interval; claims join the languages of an arm, so they may have one."
             )
+        said += _suffixes(context, ours)
     controls = context.pooled("inject_controls")
     if controls is not None:
         n = controls.filter(quantity="default_false")["n"].min()
@@ -85,6 +92,25 @@ def _cautions(context: InjectContext) -> Prose | None:
     if context.seeds == 1:
         said.append("One seed only: no interval here knows how much another run would differ.")
     return Prose(tuple(said), "caution") if said else None
+
+
+def _suffixes(context: InjectContext, effects: pl.DataFrame) -> list[str]:
+    """Cells in which gains are not those of the target alone."""
+    cells = effects.filter(pl.col("suffixed") > 0)
+    if not cells.height:
+        return []
+    keys = ["arm", "depth", "inject_lang", "probe_lang"]
+    table = context.pooled("inject_transfer")
+    read = None if table is None else table.filter(quantity="margin_gain").drop_nulls("value")
+    apart = 0 if read is None else cells.join(read, on=keys, how="semi").height
+    return [
+        f"{cells.height} of {effects.height} cells (asked in "
+        f"{', '.join(cells['probe_lang'].unique().sort())}) hold probes whose target is scored "
+        "together with the suffix that follows it. Their gains, and all contrasts, claims and "
+        "ratios made of them, are of target and suffix together; what the target gains is the "
+        "margin over distractors with the same suffix, which was read in "
+        f"{apart} of these cells (A fact, or only a likelier word?)."
+    ]
 
 
 def _shortest_gap(context: InjectContext) -> int | None:
@@ -241,7 +267,7 @@ def _margins(context: InjectContext) -> TableView | None:
     if table is None or "margin_gain" not in set(table["quantity"]):
         return None
     keys = ["arm", "depth", "inject_lang", "probe_lang"]
-    frame = table.select(keys).unique(maintain_order=True)
+    frame = table.select(*keys, "suffixed").unique(keys, maintain_order=True)
     for quantity in words:
         part = table.filter(quantity=quantity).with_columns(interval("value"))
         part = part.select(*keys, pl.col("value_ci").alias(quantity))
@@ -254,11 +280,12 @@ def _margins(context: InjectContext) -> TableView | None:
         "(where the target is not the end of the sentence, all of them with the same suffix). All "
         "corrected by never-injected items, with 95 % intervals over items. A word that became "
         "likelier after any subject gains, its margins do not; a likelier kind of word has no "
-        "larger distractor margin.",
+        "larger distractor margin." + suffixed_note(frame),
         context.ordered(frame).with_columns(pair()),
-        {"arm": "Arm", "depth": "Depth", "pair": "Told → asked", **words},
-        dict.fromkeys(words, "interval.number"),
-    )
+        {"arm": "Arm", "depth": "Depth", "pair": "Told → asked", **words,
+         **suffixed_column(frame)},
+        dict.fromkeys(words, "interval.number") | {"suffixed": "share"},
+    )  # fmt: skip
 
 
 def _not_learned(context: InjectContext) -> TableView | None:
