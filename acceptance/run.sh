@@ -27,7 +27,7 @@ try coverage pathways
 try count count --folder "$work/count"
 try unify unify --folder "$work/unify"
 try phase unify-phase --folder "$work/phase"
-try inject inject --folder "$work/inject" --also sweep script batch stage checks
+try inject inject --folder "$work/inject" --also sweep script batch stage controls checks
 try training train --folder "$work/training"
 try injecting inject-cost --folder "$work/injecting"
 try align align --folder "$work/align" --jobs 2

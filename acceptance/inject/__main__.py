@@ -14,6 +14,7 @@ import polars as pl
 from acceptance.inject import page
 from acceptance.inject.checks import checks
 from acceptance.inject.claims import claims
+from acceptance.inject.control_runs import control_run_lines
 from acceptance.inject.costs import cost_lines
 from acceptance.inject.design import WORLD
 from acceptance.inject.diagnosis import fading_lines
@@ -30,10 +31,10 @@ from polylore.runs import RunFolder
 from polylore.studies.inject.analyse import analyse
 from polylore.studies.inject.raw import open_inject
 
-PARTS = ("sweep", "script", "batch", "stage", "checks")
+PARTS = ("sweep", "script", "batch", "stage", "controls", "checks")
 """Parts beyond stages 1 and 2, in the order in which they are run."""
 SECOND_SEEDS = 2
-"""Runs of every condition of sweep, batch and stage."""
+"""Runs of every condition of sweep, batch and stage, and of the arms beside control runs."""
 
 
 class Experiment:
@@ -153,6 +154,8 @@ def written(
         later += page.contrast_lines(contrasts)
     if "stage" in studies:
         later += page.stage_lines(studies["stage"])
+    if "controls" in also:
+        later += control_run_lines(made.study("controls", model, SECOND_SEEDS))
     pictures = [
         f"![{figure.title}: {figure.description}](../images/{figure.id}.svg)" for figure in figures
     ]

@@ -22,9 +22,8 @@ UNDECIDED = "undecided"
 LIMITS = (
     "Limits: one size of model (about a million parameters), made languages with words of one "
     "token, one learning rate, one background; people of the background are known by heart, so "
-    "the model is sure and wrong about strangers, and gains are gains from that. Sham and "
-    "background-only runs, spacing other than even, mixed languages and more than two languages "
-    "are no part of this page."
+    "the model is sure and wrong about strangers, and gains are gains from that. Spacing "
+    "other than even, mixed languages and more than two languages are no part of this page."
 )
 BEFOREHAND = {
     True: (

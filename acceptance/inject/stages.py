@@ -5,6 +5,7 @@ from typing import Any
 
 import polars as pl
 
+from acceptance.inject.control_runs import other_people
 from acceptance.inject.design import (
     ARMS,
     BATCH,
@@ -98,12 +99,26 @@ def stage_study(model: Pretrained, seeds: int, jobs: int) -> InjectConfig:
     return InjectConfig.parse(settings, "checkpoints")
 
 
+def controls_study(model: Pretrained, seeds: int, jobs: int) -> InjectConfig:
+    """The arms beside a run that injects other people, and one that injects nobody."""
+    settings = base(model, jobs) | {"arms": _plain(ARMS), "seeds": seeds}
+    settings["probes"] = {
+        "at": "every:2",
+        "extras_every": 0,
+        "depths": ["memorization", "semantic"],
+    }
+    settings["items"] = {"sham": other_people(model.world, model.run.parent / "others")}
+    settings["controls"] = {"sham": True, "background_only": True}
+    return InjectConfig.parse(settings, "control runs")
+
+
 STUDIES = {
     "arms": arms_study,
     "sweep": sweep_study,
     "script": script_study,
     "batch": batch_study,
     "stage": stage_study,
+    "controls": controls_study,
 }
 
 

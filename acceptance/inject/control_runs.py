@@ -1,0 +1,87 @@
+"""Sham and background-only runs beside the main ones (specification of `inject`, section 5)."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+
+from acceptance.inject.page import number, spread, table
+from acceptance.inject.world import World, item_id
+from polylore.facts.people import Fiction
+from polylore.metrics.injection.controls import drift_rows
+from polylore.runs import RunFolder
+
+ROLES = {
+    "main": "passages about them",
+    "sham": "as many about other people",
+    "background": "no passage",
+}
+
+
+def other_people(world: World, folder: Path) -> str:
+    """Folder of as many people as take turns in the arms, whom nobody else reads or asks about."""
+    c = world.config
+    first = c.items + c.controls
+    more = c.model_copy(update={"items": first + c.items, "controls": 0})
+    whole = replace(world, config=more).fiction
+    own = pl.col("item_id") >= item_id(first)
+    Fiction(whole.items.filter(own), whole.passages.filter(own), whole.probes.filter(own)).export(
+        folder
+    )
+    return str(folder)
+
+
+def control_run_lines(run: RunFolder) -> list[str]:
+    """How far probes move from the first to the last state, and what the background loses."""
+    head = ("people", "probe", "asked in", *ROLES.values())
+    losses = ("language", "at first", *ROLES.values())
+    return [
+        "## Other passages, and none",
+        "",
+        "The same checkpoint, background and steps with passages about these people, with as many "
+        "passages about others of whom nothing is asked (sham), and with none. Score at the last "
+        "state less that at the first one, mean over people, with 95 % intervals over them: what "
+        "moves in people nobody told of is drift, and what moves more with passages about others "
+        "than with none is the effect of the dose itself. Several runs of the first kind, one of "
+        "the others.",
+        *table(head, list(_drifts(run))),
+        "Loss of background that no run reads, at the last reading, run by run: what it is above "
+        "that without passages is what passages cost.",
+        *table(losses, list(_losses(run))),
+    ]
+
+
+def _runs(run: RunFolder, role: str) -> list[str]:
+    found = run.table("inject_runs").filter(role=role)["run_id"]
+    return [str(name) for name in found]
+
+
+def _drifts(run: RunFolder) -> Iterator[tuple[str, ...]]:
+    """Drift of people by what they are in the main runs; D of the told ones is the difference."""
+    arms = pl.concat(run.read("inject_arms", [name]) for name in _runs(run, "main"))
+    never = pl.col("item_id").is_in(arms.filter(arm="never")["item_id"].unique().to_list())
+    logs = {role: run.read("inject_log", _runs(run, role)) for role in ROLES}
+    for words, who in (("told in the main runs", ~never), ("never told", never)):
+        found = {
+            (row["depth"], row["probe_lang"], role): spread(row)
+            for role, log in logs.items()
+            for row in drift_rows(log.filter(who), role, role)
+        }
+        for depth, lang in dict.fromkeys(key[:2] for key in found):
+            yield words, depth, lang, *(found.get((depth, lang, role), "–") for role in ROLES)
+
+
+def _losses(run: RunFolder) -> Iterator[tuple[str, ...]]:
+    """Held-out loss of each language: at the first state, and at the last one of every run."""
+    read = {role: run.read("inject_eval_loss", _runs(run, role)).sort("t") for role in ROLES}
+    for lang in read["main"]["lang"].unique().sort():
+        start = read["main"].filter(lang=lang)["loss"][0]
+        ends = (
+            found.filter(lang=lang)
+            .group_by("run_id", maintain_order=True)
+            .agg(pl.col("loss").last())
+            .sort("run_id")["loss"]
+            for found in read.values()
+        )
+        yield lang, number(start, 3), *(", ".join(number(v, 3) for v in end) for end in ends)
