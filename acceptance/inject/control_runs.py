@@ -1,14 +1,10 @@
 """Sham and background-only runs beside the main ones (specification of `inject`, section 5)."""
 
 from collections.abc import Iterator
-from dataclasses import replace
-from pathlib import Path
 
 import polars as pl
 
 from acceptance.inject.page import number, spread, table
-from acceptance.inject.world import World, item_id
-from polylore.facts.people import Fiction
 from polylore.metrics.injection.controls import drift_rows
 from polylore.runs import RunFolder
 
@@ -17,19 +13,6 @@ ROLES = {
     "sham": "as many about other people",
     "background": "no passage",
 }
-
-
-def other_people(world: World, folder: Path) -> str:
-    """Folder of as many people as take turns in the arms, whom nobody else reads or asks about."""
-    c = world.config
-    first = c.items + c.controls
-    more = c.model_copy(update={"items": first + c.items, "controls": 0})
-    whole = replace(world, config=more).fiction
-    own = pl.col("item_id") >= item_id(first)
-    Fiction(whole.items.filter(own), whole.passages.filter(own), whole.probes.filter(own)).export(
-        folder
-    )
-    return str(folder)
 
 
 def control_run_lines(run: RunFolder) -> list[str]:

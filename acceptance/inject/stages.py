@@ -5,7 +5,6 @@ from typing import Any
 
 import polars as pl
 
-from acceptance.inject.control_runs import other_people
 from acceptance.inject.design import (
     ARMS,
     BATCH,
@@ -19,6 +18,7 @@ from acceptance.inject.design import (
     SWEEP_N,
     TAIL,
 )
+from acceptance.inject.others import other_people
 from acceptance.inject.pretrain import EARLY, RATE, Pretrained
 from acceptance.inject.world import World
 from polylore.corpus.injection import STANDARD, ArmConfig, interval_sweep
