@@ -32,6 +32,8 @@ def control_run_lines(run: RunFolder) -> list[str]:
         "Loss of background that no run reads, at the last reading, run by run: what it is above "
         "that without passages is what passages cost.",
         *table(losses, list(_losses(run))),
+        _said(run),
+        "",
     ]
 
 
@@ -42,10 +44,9 @@ def _runs(run: RunFolder, role: str) -> list[str]:
 
 def _drifts(run: RunFolder) -> Iterator[tuple[str, ...]]:
     """Drift of people by what they are in the main runs; D of the told ones is the difference."""
-    arms = pl.concat(run.read("inject_arms", [name]) for name in _runs(run, "main"))
-    never = pl.col("item_id").is_in(arms.filter(arm="never")["item_id"].unique().to_list())
+    told = _in_turn(run)
     logs = {role: run.read("inject_log", _runs(run, role)) for role in ROLES}
-    for words, who in (("told in the main runs", ~never), ("never told", never)):
+    for words, who in (("told in the main runs", told), ("never told", ~told)):
         found = {
             (row["depth"], row["probe_lang"], role): spread(row)
             for role, log in logs.items()
@@ -53,6 +54,36 @@ def _drifts(run: RunFolder) -> Iterator[tuple[str, ...]]:
         }
         for depth, lang in dict.fromkeys(key[:2] for key in found):
             yield words, depth, lang, *(found.get((depth, lang, role), "–") for role in ROLES)
+
+
+def _said(run: RunFolder) -> str:
+    """What the control runs show, in words."""
+    means = {}
+    for role in ROLES:
+        log = run.read("inject_log", _runs(run, role)).filter(~_in_turn(run))
+        means[role] = sum(row["value"] for row in (rows := drift_rows(log, role, role))) / len(rows)
+    last = {role: _end_loss(run, role) for role in ROLES}
+    cost = {role: last[role] - last["background"] for role in ("main", "sham")}
+    return (
+        "In the mean over probes, people who are told of in no run move by "
+        f"{means['main']:+.2f} beside passages about others who are asked, {means['sham']:+.2f} "
+        f"beside those of the sham run, and {means['background']:+.2f} with none. Passages raise "
+        f"the held-out loss at the end by {cost['main']:+.3f}, those of the sham run by "
+        f"{cost['sham']:+.3f}."
+    )
+
+
+def _end_loss(run: RunFolder, role: str) -> float:
+    """Held-out loss at the last state of the runs of a role, mean over them and the languages."""
+    read = run.read("inject_eval_loss", _runs(run, role))
+    ends = read.sort("t").group_by("run_id", "lang").agg(pl.col("loss").last())
+    return float(ends["loss"].to_numpy().mean())
+
+
+def _in_turn(run: RunFolder) -> pl.Expr:
+    """Items that take turns in the arms of the main runs."""
+    arms = pl.concat(run.read("inject_arms", [name]) for name in _runs(run, "main"))
+    return ~pl.col("item_id").is_in(arms.filter(arm="never")["item_id"].unique().to_list())
 
 
 def _losses(run: RunFolder) -> Iterator[tuple[str, ...]]:

@@ -2,6 +2,7 @@
 
 from acceptance.inject.others import other_people
 from acceptance.inject.world import World, WorldConfig
+
 from polylore.facts.people import read_fiction
 
 
