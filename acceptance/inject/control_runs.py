@@ -61,7 +61,8 @@ def _said(run: RunFolder) -> str:
     means = {}
     for role in ROLES:
         log = run.read("inject_log", _runs(run, role)).filter(~_in_turn(run))
-        means[role] = sum(row["value"] for row in (rows := drift_rows(log, role, role))) / len(rows)
+        rows = drift_rows(log, role, role)
+        means[role] = sum(row["value"] for row in rows) / len(rows)
     last = {role: _end_loss(run, role) for role in ROLES}
     cost = {role: last[role] - last["background"] for role in ("main", "sham")}
     return (
