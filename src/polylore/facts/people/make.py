@@ -20,6 +20,8 @@ from polylore.facts.people.pack import Pack
 from polylore.facts.people.tables import Fiction, checked
 from polylore.tables import inject, raw
 
+GRAMMAR = "polylore grammar"
+"""Source of the items made here."""
 COMPANION = "companion"
 TWO_HOP, BRIDGE = "two_hop_background", "bridge"
 """Depths of probes whose second fact only the background states, and of that fact alone."""
@@ -110,7 +112,7 @@ def make_fiction(
         items.append(
             {
                 "item_id": item_name(number),
-                "source": "polylore grammar",
+                "source": GRAMMAR,
                 "seed": config.seed,
                 "subject_type": "person",
                 "control": number >= config.first + config.n,
@@ -149,7 +151,7 @@ def fictional_facts(packs: Sequence[Pack], config: FictionConfig) -> pl.DataFram
                         "candidate_ids": list(objects),
                         "candidates": list(objects.values()),
                         "gold_pos": list(objects).index(told.concept),
-                        "source": "polylore grammar",
+                        "source": GRAMMAR,
                         "flags": [],
                     }
                 )
