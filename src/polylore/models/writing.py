@@ -1,4 +1,4 @@
-"""Tasks in words, given to a model: what it writes in answer, by its chat template if it has one."""
+"""Tasks in words, given to a model by its chat template or in plain lines, and its answers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

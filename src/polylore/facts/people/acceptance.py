@@ -7,7 +7,7 @@ the original (specification of `inject`, section 3.4).
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import polars as pl
@@ -126,6 +126,12 @@ def linted(own: Fiction, texts: Sequence[str]) -> Refusal | None:
         if row["rule"] in _OF_TEXTS:
             return Refusal(row["rule"], row["examples"][0])
     return None
+
+
+def items_with(fiction: Fiction, notes: Mapping[str, str]) -> pl.DataFrame:
+    """The items with other notes."""
+    metas = [notes.get(item, meta) for item, meta in fiction.items[["item_id", "meta"]].rows()]
+    return fiction.items.with_columns(meta=pl.Series(metas, dtype=pl.String))
 
 
 def names_in(fiction: Fiction, item: str, lang: str, text: str) -> list[str]:

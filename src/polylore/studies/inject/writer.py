@@ -1,15 +1,13 @@
-"""A model that writes for items: its settings, and how it is opened, asked and kept account of."""
+"""A model that writes for items: how it is opened, asked and kept account of."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import polars as pl
-from pydantic import Field
 
-from polylore.config import Config
 from polylore.errors import ConfigError
 from polylore.facts.people import Fiction
 from polylore.facts.people.acceptance import Refusal
@@ -18,51 +16,12 @@ from polylore.files import write_parquet
 from polylore.models.loading import LanguageModel, load_model
 from polylore.models.writing import Request, write
 from polylore.runs import RunFolder
-from polylore.studies.work_config import WorkConfig
+from polylore.studies.inject.writer_config import WriterConfig
 from polylore.training.continued.start import open_start
 
 Row = dict[str, Any]
 Writer = Callable[[Sequence[Request]], list[str]]
 Progress = Callable[[int, int, str], None]
-
-
-class WriterConfig(Config):
-    """Who writes, for which items, and how often it may try."""
-
-    model: str
-    """Folder of a model, training run of polylore, or repository of the hub."""
-    revision: str | int | None = None
-    """Checkpoint of a series; the last one by default."""
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    """Number format of the forward pass."""
-    chat: Literal["auto", "plain"] = "auto"
-    """Use the tokenizer's chat template if it has one, or plain prompts with examples."""
-    items: list[str] | None = None
-    """Identities of the items; by default all."""
-    attempts: int = Field(default=4, ge=1)
-    """Attempts at each text, all with seeds of their own."""
-    temperature: float = Field(default=0.8, gt=0)
-    """Of the draws: low writes what is likely, high what is varied."""
-    seed: int = 0
-    """Decides all draws."""
-    tokenizer: str | None = None
-    """tokenizer.json, or a folder with it: lengths are within 10 % in its tokens, else in
-    characters."""
-    langid: bool = True
-    """Refuse passages that read like another language (extra `langid`)."""
-    device: str = "cpu"
-    """Device of the forward pass: cpu, cuda, cuda:1, mps."""
-    token_budget: int | None = Field(default=None, ge=1)
-    """Tokens in memory at once; by default what suits the device."""
-
-    @property
-    def work(self) -> WorkConfig:
-        """Budgets of the device."""
-        return WorkConfig(device=self.device, token_budget=self.token_budget)
-
-    def identity(self) -> dict[str, Any]:
-        """What decides the texts."""
-        return self.model_dump(mode="json", exclude={"device", "token_budget"})
 
 
 @dataclass
@@ -76,7 +35,9 @@ class OpenModel:
     _lm: LanguageModel | None = None
 
     @classmethod
-    def find(cls, name: str, config: WriterConfig, revision: str | int | None = None) -> "OpenModel":
+    def find(
+        cls, name: str, config: WriterConfig, revision: str | int | None = None
+    ) -> "OpenModel":
         """Find a model; nothing is loaded yet."""
         start = open_start(name, revision=revision)
         return cls(name, start.folder, start.digest, config)

@@ -5,28 +5,24 @@ items are put together of them at the end.
 """
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
-from pydantic import Field
 
 from polylore.errors import ConfigError
 from polylore.facts.people import Fiction, read_fiction
-from polylore.facts.people.acceptance import Refusal, Rules, part, tidy
+from polylore.facts.people.acceptance import Rules, items_with, part, tidy
 from polylore.facts.people.names import drawn
-from polylore.models.questions import Question
-from polylore.models.scoring import score
 from polylore.models.writing import Request
 from polylore.runs import RunFolder
+from polylore.studies.inject.judging import Judge, judge_of
 from polylore.studies.inject.writer import (
     OpenModel,
     Outcome,
     Progress,
     Row,
     Writer,
-    WriterConfig,
     chosen,
     conclude,
     do_units,
@@ -35,23 +31,10 @@ from polylore.studies.inject.writer import (
     opened,
     row_of,
 )
+from polylore.studies.inject.writer_config import WriteConfig
 from polylore.tables import inject
 
 KIND = "inject-write"
-Judge = Callable[[str, pl.DataFrame], Refusal | None]
-"""Given a text and the probes of its item: what speaks against it."""
-
-
-class WriteConfig(WriterConfig):
-    """Which variants are written."""
-
-    languages: list[str] | None = None
-    """Languages of passages to be paraphrased; by default all."""
-    paraphrases: int = Field(default=4, ge=1)
-    """New variants of every passage."""
-    judge: str | None = None
-    """Model that must find each target likelier than its distractors with the text in view, for
-    memorization and semantic probes; may be the writer itself. By default nobody judges."""
 
 
 def write_paraphrases(
@@ -86,7 +69,10 @@ def write_paraphrases(
     inputs = {"items": fiction.digest()}
     writer, model = opened(config, writer, inputs)
     if judge is None and config.judge is not None:
-        judge = _judge(config, fiction, model, inputs)
+        found = model if config.judge == config.model else None
+        found = found or OpenModel.find(config.judge, config)
+        judge = judge_of(found, fiction.probes)
+        inputs["judge"] = found.digest
     units = {f"{item}/{lang}": (item, lang) for item, lang in originals[["item_id", "lang"]].rows()}
 
     def work(unit: str) -> list[Row]:
@@ -128,9 +114,7 @@ def _written(
     )
     left, rows = list(range(config.paraphrases)), []
     for attempt in range(config.attempts):
-        seeds = [
-            drawn(config.seed, "write", rules.item, rules.lang, k, attempt) >> 1 for k in left
-        ]
+        seeds = [drawn(config.seed, "write", rules.item, rules.lang, k, attempt) >> 1 for k in left]
         labels = ("Text", "The same in other words")
         requests = [Request(instruction, rules.original, labels, s, examples) for s in seeds]
         answers = writer(requests) if requests else []
@@ -143,9 +127,7 @@ def _written(
                 rules.take(text)
                 left.remove(k)
             more = {"attempt": attempt, "seed": seed}
-            rows.append(
-                row_of(rules.item, rules.lang, "paraphrase", str(k), text, refusal, **more)
-            )
+            rows.append(row_of(rules.item, rules.lang, "paraphrase", str(k), text, refusal, **more))
     return rows
 
 
@@ -159,46 +141,6 @@ def _examples(fiction: Fiction, item: str, lang: str) -> tuple[tuple[str, str], 
     return ()
 
 
-def _judge(
-    config: WriteConfig, fiction: Fiction, model: OpenModel | None, inputs: dict[str, str]
-) -> Judge:
-    """The judgement of a model: deterministic, by likelihood alone."""
-    if not fiction.probes.filter(pl.col("distractors").list.len() > 0).height:
-        raise ConfigError(
-            "judge: no probe has distractors, so there is nothing to judge by; add some to the "
-            "probes, or leave judge out."
-        )
-    own = model is not None and config.judge == config.model
-    found = model if own and model else OpenModel.find(str(config.judge), config)
-    inputs["judge"] = found.digest
-
-    def judge(text: str, probes: pl.DataFrame) -> Refusal | None:
-        asked = probes.filter(
-            pl.col("depth").is_in(["memorization", "semantic"]),
-            pl.col("distractors").list.len() > 0,
-        ).to_dicts()
-        ends = [(r["suffix"] or "") if r["score_span"] == "target_suffix" else "" for r in asked]
-        questions = [
-            Question(
-                text + row["joiner"] + row["prefix"],
-                row["joiner"],
-                tuple(o + end for o in (row["target"], *row["accepted"], *row["distractors"])),
-            )
-            for row, end in zip(asked, ends, strict=True)
-        ]
-        budget = config.work.scoring_budget()
-        for row, scores in zip(
-            asked, score(found.lm, questions, token_budget=budget, bos=True), strict=True
-        ):
-            sums, right = [one.logprob for one in scores], 1 + len(row["accepted"])
-            if max(sums[right:]) >= max(sums[:right]):
-                wrong = row["distractors"][sums.index(max(sums[right:]), right) - right]
-                return Refusal("judged_wrong", f"{row['probe_id']}: {wrong}")
-        return None
-
-    return judge
-
-
 def _with_taken(
     fiction: Fiction, taken: pl.DataFrame, model: str, inputs: dict[str, str]
 ) -> Fiction:
@@ -208,7 +150,7 @@ def _with_taken(
         own = part(fiction, str(item), str(lang))
         first = int(own.passages["variant"].max() or 0) + 1  # type: ignore[arg-type]
         seeds = {}
-        for variant, row in enumerate(texts.sort("about").iter_rows(named=True), first):
+        for variant, row in enumerate(texts.iter_rows(named=True), first):
             seeds[str(variant)] = row["seed"]
             targets = own.probes[["probe_id", "target"]].iter_rows()
             rows.append(
@@ -226,9 +168,5 @@ def _with_taken(
         about = {"model": model, "weights": inputs.get("model"), "seeds": seeds}
         meta.setdefault("written", {})[lang] = about
         notes[item] = json.dumps(meta, sort_keys=True)
-    meta_of = [notes[item] for item in fiction.items["item_id"]]
-    return replace(
-        fiction,
-        items=fiction.items.with_columns(meta=pl.Series(meta_of, dtype=pl.String)),
-        passages=pl.concat([fiction.passages, inject.PASSAGES.build(rows)]),
-    )
+    passages = pl.concat([fiction.passages, inject.PASSAGES.build(rows)])
+    return replace(fiction, items=items_with(fiction, notes), passages=passages)

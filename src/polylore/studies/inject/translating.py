@@ -1,0 +1,256 @@
+"""`inject translate`: items in a further language, written by a model and translated back.
+
+One unit of work is one item: its words, then its sentences, which must hold those words. Passages
+and probes are put together of what survived the round trip.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import polars as pl
+
+from polylore.errors import ConfigError
+from polylore.facts.people import Fiction, read_fiction
+from polylore.facts.people import translation as parts
+from polylore.facts.people.acceptance import Refusal, Rules, items_with, tidy
+from polylore.facts.people.names import drawn
+from polylore.facts.people.translation import Source
+from polylore.models.writing import Request
+from polylore.runs import RunFolder
+from polylore.studies.inject.writer import (
+    Outcome,
+    Progress,
+    Row,
+    Writer,
+    chosen,
+    conclude,
+    do_units,
+    identifier,
+    length_of,
+    opened,
+    row_of,
+)
+from polylore.studies.inject.writer_config import TranslateConfig
+from polylore.tables import inject
+
+KIND = "inject-translate"
+ROOM = 3.0
+"""Tokens for each token of the source: languages differ in how tokenizers cut them."""
+
+
+def translate_items(
+    config: TranslateConfig,
+    items: str | Path,
+    out: str | Path,
+    *,
+    writer: Writer | None = None,
+    progress: Progress | None = None,
+) -> Outcome:
+    """Add a language to items, with the same facts and names (specification of `inject`, 3.4).
+
+    The first attempt at each text is greedy. Arguments and errors as of `write_paraphrases`.
+    """
+    fiction = read_fiction(items)
+    if config.source not in fiction.languages:
+        raise ConfigError(
+            f"source: the items are not told in {config.source}, only in "
+            f"{', '.join(fiction.languages)}."
+        )
+    if config.target in fiction.languages:
+        raise ConfigError(f"target: the items are told in {config.target} already.")
+    wanted = chosen(fiction, config.items)
+    told = fiction.passages.filter(pl.col("item_id").is_in(wanted), lang=config.source)
+    units = told.filter(variant=0)["item_id"].to_list()
+    inputs = {"items": fiction.digest()}
+    writer = opened(config, writer, inputs)[0]
+    length, identify = length_of(config), identifier(config)
+
+    def work(item: str) -> list[Row]:
+        source = Source.of(fiction, item, config.source)
+        return _Translation(config, writer, source).rows()
+
+    run = RunFolder.open(out, KIND, config.identity(), inputs)
+    with run.lock():
+        rows = do_units(run, units, work, "translating", progress)
+        found = [
+            _assembled(config, fiction, item, rows.filter(item_id=item), length, identify)
+            for item in units
+        ]
+        refused = inject.WRITTEN.build([row for one in found for row in one.refused])
+        passages = [row for one in found for row in one.passages]
+        made = _added(config, fiction, found, inputs) if passages else None
+        n = {"taken": len(passages), "wanted": told.height}
+        return conclude(run, made, pl.concat([rows, refused]), **n)
+
+
+def language(code: str) -> str:
+    """English name of a language, for prompts."""
+    from babel import Locale
+
+    names = Locale("en").languages
+    return str(names.get(code.replace("-", "_"), code))
+
+
+@dataclass
+class _Translation:
+    """All words and sentences of an item, there and back."""
+
+    config: TranslateConfig
+    writer: Writer
+    source: Source
+
+    def rows(self) -> list[Row]:
+        """Rows of WRITTEN; targets that were refused take their sentences with them."""
+        words = self._settled("word", self.source.words(), {}, parts.word_refusal)
+        known = {row["about"]: row["text"] for row in words if row["reason"] is None}
+        known |= {name: name for name in self.source.names}
+        possible = [
+            sentence
+            for sentence in self.source.sentences()
+            if all(target in known for target in self.source.within(sentence)[1])
+        ]
+
+        def check(sentence: str, made: str, back: str) -> Refusal | None:
+            least = self.config.similarity
+            return parts.sentence_refusal(self.source, sentence, made, back, known, least)
+
+        return words + self._settled("sentence", possible, known, check)
+
+    def _settled(
+        self,
+        kind: str,
+        texts: list[str],
+        words: dict[str, str],
+        check: Callable[[str, str, str], Refusal | None],
+    ) -> list[Row]:
+        left, rows, config = texts, [], self.config
+        for attempt in range(config.attempts):
+            seeds = [self._seed(text, attempt) for text in left]
+            asked = zip(left, seeds, strict=True)
+            made = self._asked([self._there(text, seed, words) for text, seed in asked])
+            backs = self._asked([self._back(text) for text in made])
+            more = zip(tuple(left), seeds, made, backs, strict=True)
+            left = []
+            for text, seed, answer, back in more:
+                refusal = check(text, answer, back)
+                if refusal is not None:
+                    left.append(text)
+                place = (self.source.item, config.target, kind, text, answer, refusal)
+                rows.append(row_of(*place, attempt=attempt, seed=seed))
+        return rows
+
+    def _asked(self, requests: list[Request]) -> list[str]:
+        return [tidy(text) for text in self.writer(requests)] if requests else []
+
+    def _seed(self, text: str, attempt: int) -> int | None:
+        # Of the text alone: a word gets the same translation in all items.
+        return drawn(self.config.seed, "translate", text, attempt) >> 1 if attempt else None
+
+    def _there(self, text: str, seed: int | None, words: dict[str, str]) -> Request:
+        names, targets = self.source.within(text)
+        keep = f" Keep the names {', '.join(names)}." if names and words else ""
+        use = ", ".join(f"{target} = {words[target]}" for target in targets) if words else ""
+        return self._request(text, self.config.source, self.config.target, seed, keep, use)
+
+    def _back(self, text: str) -> Request:
+        # An empty translation has nothing to translate back; the rules refuse it.
+        return self._request(text or "-", self.config.target, self.config.source, None)
+
+    def _request(
+        self, text: str, source: str, target: str, seed: int | None, keep: str = "", use: str = ""
+    ) -> Request:
+        one, other = language(source), language(target)
+        said = f"Translate from {one} into {other}.{keep}" + (f" Use: {use}." if use else "")
+        return Request(said, " ".join(text.split()), (one, other), seed, room=ROOM)
+
+
+@dataclass
+class _Assembled:
+    """What became of an item."""
+
+    item: str
+    passages: list[Row]
+    probes: list[Row]
+    refused: list[Row]
+    unchanged: list[str]
+
+
+def _assembled(
+    config: TranslateConfig,
+    fiction: Fiction,
+    item: str,
+    rows: pl.DataFrame,
+    length: Callable[[str], int],
+    identify: Callable[[str], str | None] | None,
+) -> _Assembled:
+    """Passages and probes of the item, those that keep the rules; nothing without an original."""
+    source, to = Source.of(fiction, item, config.source), config.target
+    taken = rows.filter(pl.col("reason").is_null())
+    made = dict(taken.filter(kind="sentence")[["about", "text"]].iter_rows())
+    words = dict(taken.filter(kind="word")[["about", "text"]].iter_rows())
+    words |= {name: name for name in source.names}
+    found = _Assembled(item, [], [], [], [])
+    found.unchanged = sorted(w for w in words if words[w] == w and w not in source.names)
+    items = items_with(fiction, {item: _meta(fiction, item, to, source.names)})
+    own = Fiction(items, inject.PASSAGES.empty(), inject.PROBES.empty())
+    for old in source.passages:
+        row = parts.passage_row(source, old, to, made)
+        if not isinstance(row, Refusal):
+            first = inject.PASSAGES.build(found.passages[:1] or [row])
+            rules = Rules(replace(own, passages=first), item, to, length=length, identify=identify)
+            rules.taken = set()
+            for one in found.passages:
+                rules.take(one["text"])
+            row = rules.refusal(row["text"]) or row
+        if isinstance(row, Refusal):
+            found.refused.append(row_of(item, to, "passage", old["passage_id"], "", row))
+            if old["variant"] == 0:
+                return found
+        else:
+            found.passages.append(row)
+    own = replace(own, passages=inject.PASSAGES.build(found.passages))
+    for old in source.probes:
+        row = parts.probe_row(source, old, to, made, words)
+        if not isinstance(row, Refusal):
+            row = parts.usable(source, found.passages, own, row, old) or row
+        if isinstance(row, Refusal):
+            found.refused.append(row_of(item, to, "probe", old["probe_id"], "", row))
+        else:
+            found.probes.append(row)
+    found.passages = list(parts.cover(found.passages, found.probes))
+    return found
+
+
+def _meta(fiction: Fiction, item: str, to: str, names: list[str]) -> str:
+    """Notes of an item, its subject's name in the new language included."""
+    meta = json.loads(fiction.items.filter(item_id=item)["meta"][0] or "{}")
+    if names and "names" in meta:
+        meta["names"][to] = names[0]
+    return json.dumps(meta, sort_keys=True)
+
+
+def _added(
+    config: TranslateConfig, fiction: Fiction, found: list[_Assembled], inputs: dict[str, str]
+) -> Fiction:
+    """The items with the new language, and who translated it."""
+    notes = {}
+    for one in found:
+        if one.passages:
+            names = Source.of(fiction, one.item, config.source).names
+            meta = json.loads(_meta(fiction, one.item, config.target, names))
+            meta.setdefault("translated", {})[config.target] = {
+                "from": config.source,
+                "model": config.model,
+                "weights": inputs.get("model"),
+                "unchanged_words": one.unchanged,
+            }
+            notes[one.item] = json.dumps(meta, sort_keys=True)
+    passages = inject.PASSAGES.build([row for one in found for row in one.passages])
+    probes = inject.PROBES.build([row for one in found for row in one.probes])
+    return Fiction(
+        items_with(fiction, notes),
+        pl.concat([fiction.passages, passages]),
+        pl.concat([fiction.probes, probes]),
+    )
