@@ -21,8 +21,14 @@ from polylore.facts.people.tables import Fiction
 
 _OF_TEXTS = ("wording_in_passage", "one_hop", "told_in_passage", "calls_itself_fictional")
 """Findings of the linter that a passage is to blame for."""
+ECHO = 0.9
+"""Texts that are more alike than this say the same in the same words."""
 _MARKUP = frozenset("[]{}#*_@&/\\")
 _GRAM = 3
+
+
+Identify = Callable[[str], str | None]
+"""The language that a text is in, None if it cannot be told."""
 
 
 class Refusal(NamedTuple):
@@ -44,7 +50,7 @@ class Rules:
         lang: str,
         *,
         length: Callable[[str], int] = len,
-        identify: Callable[[str], str | None] | None = None,
+        identify: Identify | None = None,
     ) -> None:
         """Take the item's passages as examples.
 
@@ -74,10 +80,7 @@ class Rules:
             return Refusal("length", f"{own}, original {wanted}")
         if _folded(text) in self.taken:
             return Refusal("repeats", "a passage of the item")
-        known = self.identify(text) if self.identify else None
-        if known not in (None, self.lang.partition("-")[0], self.lang):
-            return Refusal("language", str(known))
-        return linted(self.fiction, [text])
+        return unread(text, self.lang, self.identify) or linted(self.fiction, [text])
 
     def take(self, text: str) -> None:
         """Refuse the same text from now on."""
@@ -116,6 +119,13 @@ def lost(text: str, wanted: Sequence[str], reason: str) -> Refusal | None:
     """What does not stand in a text, word for word."""
     missing = [one for one in wanted if one not in text]
     return Refusal(reason, ", ".join(missing)) if missing else None
+
+
+def unread(text: str, lang: str, identify: Identify | None) -> Refusal | None:
+    """A passage that reads like another language."""
+    known = identify(text) if identify else None
+    fine = known in (None, lang, lang.partition("-")[0])
+    return None if fine else Refusal("language", str(known))
 
 
 def linted(own: Fiction, texts: Sequence[str]) -> Refusal | None:

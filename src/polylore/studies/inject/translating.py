@@ -8,14 +8,15 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from polylore.errors import ConfigError
 from polylore.facts.people import Fiction, read_fiction
-from polylore.facts.people import translation as parts
-from polylore.facts.people.acceptance import Refusal, Rules, items_with, tidy
+from polylore.facts.people.acceptance import Identify, Refusal, items_with, tidy
 from polylore.facts.people.names import drawn
+from polylore.facts.people.translated import Translated, put_together
 from polylore.facts.people.translation import Source
 from polylore.models.writing import Request
 from polylore.runs import RunFolder
@@ -69,7 +70,7 @@ def translate_items(
 
     def work(item: str) -> list[Row]:
         source = Source.of(fiction, item, config.source)
-        return _Translation(config, writer, source).rows()
+        return _Translation(config, writer, source, identify).rows()
 
     run = RunFolder.open(out, KIND, config.identity(), inputs)
     with run.lock():
@@ -78,11 +79,15 @@ def translate_items(
             _assembled(config, fiction, item, rows.filter(item_id=item), length, identify)
             for item in units
         ]
-        refused = inject.WRITTEN.build([row for one in found for row in one.refused])
+        refused = [
+            row_of(one.item, config.target, kind, about, text, refusal)
+            for one in found
+            for kind, about, text, refusal in one.refused
+        ]
         passages = [row for one in found for row in one.passages]
-        made = _added(config, fiction, found, inputs) if passages else None
+        made = _added(config, fiction, found, rows, inputs) if passages else None
         n = {"taken": len(passages), "wanted": told.height}
-        return conclude(run, made, pl.concat([rows, refused]), **n)
+        return conclude(run, made, pl.concat([rows, inject.WRITTEN.build(refused)]), **n)
 
 
 def language(code: str) -> str:
@@ -100,10 +105,11 @@ class _Translation:
     config: TranslateConfig
     writer: Writer
     source: Source
+    identify: Identify | None
 
     def rows(self) -> list[Row]:
         """Rows of WRITTEN; targets that were refused take their sentences with them."""
-        words = self._settled("word", self.source.words(), {}, parts.word_refusal)
+        words = self._settled("word", self.source.words(), {}, self.source.word_refusal)
         known = {row["about"]: row["text"] for row in words if row["reason"] is None}
         known |= {name: name for name in self.source.names}
         possible = [
@@ -113,8 +119,8 @@ class _Translation:
         ]
 
         def check(sentence: str, made: str, back: str) -> Refusal | None:
-            least = self.config.similarity
-            return parts.sentence_refusal(self.source, sentence, made, back, known, least)
+            own = {"words": known, "least": self.config.similarity, "identify": self.identify}
+            return self.source.sentence_refusal(sentence, made, back, **own)
 
         return words + self._settled("sentence", possible, known, check)
 
@@ -166,85 +172,51 @@ class _Translation:
         return Request(said, " ".join(text.split()), (one, other), seed, room=ROOM)
 
 
-@dataclass
-class _Assembled:
-    """What became of an item."""
-
-    item: str
-    passages: list[Row]
-    probes: list[Row]
-    refused: list[Row]
-    unchanged: list[str]
-
-
 def _assembled(
     config: TranslateConfig,
     fiction: Fiction,
     item: str,
     rows: pl.DataFrame,
     length: Callable[[str], int],
-    identify: Callable[[str], str | None] | None,
-) -> _Assembled:
-    """Passages and probes of the item, those that keep the rules; nothing without an original."""
+    identify: Identify | None,
+) -> Translated:
+    """What the item is in the new language, from what was taken of its words and sentences."""
     source, to = Source.of(fiction, item, config.source), config.target
     taken = rows.filter(pl.col("reason").is_null())
     made = dict(taken.filter(kind="sentence")[["about", "text"]].iter_rows())
     words = dict(taken.filter(kind="word")[["about", "text"]].iter_rows())
     words |= {name: name for name in source.names}
-    found = _Assembled(item, [], [], [], [])
-    found.unchanged = sorted(w for w in words if words[w] == w and w not in source.names)
-    items = items_with(fiction, {item: _meta(fiction, item, to, source.names)})
-    own = Fiction(items, inject.PASSAGES.empty(), inject.PROBES.empty())
-    for old in source.passages:
-        row = parts.passage_row(source, old, to, made)
-        if not isinstance(row, Refusal):
-            first = inject.PASSAGES.build(found.passages[:1] or [row])
-            rules = Rules(replace(own, passages=first), item, to, length=length, identify=identify)
-            rules.taken = set()
-            for one in found.passages:
-                rules.take(one["text"])
-            row = rules.refusal(row["text"]) or row
-        if isinstance(row, Refusal):
-            found.refused.append(row_of(item, to, "passage", old["passage_id"], "", row))
-            if old["variant"] == 0:
-                return found
-        else:
-            found.passages.append(row)
-    own = replace(own, passages=inject.PASSAGES.build(found.passages))
-    for old in source.probes:
-        row = parts.probe_row(source, old, to, made, words)
-        if not isinstance(row, Refusal):
-            row = parts.usable(source, found.passages, own, row, old) or row
-        if isinstance(row, Refusal):
-            found.refused.append(row_of(item, to, "probe", old["probe_id"], "", row))
-        else:
-            found.probes.append(row)
-    found.passages = list(parts.cover(found.passages, found.probes))
-    return found
+    items = items_with(fiction, {item: json.dumps(_meta(fiction, source, to))})
+    own = replace(fiction, items=items)
+    return put_together(source, own, to, made, words, length=length, identify=identify)
 
 
-def _meta(fiction: Fiction, item: str, to: str, names: list[str]) -> str:
+def _meta(fiction: Fiction, source: Source, to: str) -> dict[str, Any]:
     """Notes of an item, its subject's name in the new language included."""
-    meta = json.loads(fiction.items.filter(item_id=item)["meta"][0] or "{}")
-    if names and "names" in meta:
-        meta["names"][to] = names[0]
-    return json.dumps(meta, sort_keys=True)
+    meta: dict[str, Any] = json.loads(fiction.items.filter(item_id=source.item)["meta"][0] or "{}")
+    if "names" in meta and source.lang in meta["names"]:
+        meta["names"][to] = meta["names"][source.lang]
+    return meta
 
 
 def _added(
-    config: TranslateConfig, fiction: Fiction, found: list[_Assembled], inputs: dict[str, str]
+    config: TranslateConfig,
+    fiction: Fiction,
+    found: list[Translated],
+    rows: pl.DataFrame,
+    inputs: dict[str, str],
 ) -> Fiction:
     """The items with the new language, and who translated it."""
     notes = {}
+    same = rows.filter(pl.col("reason").is_null(), pl.col("about") == pl.col("text"), kind="word")
     for one in found:
         if one.passages:
-            names = Source.of(fiction, one.item, config.source).names
-            meta = json.loads(_meta(fiction, one.item, config.target, names))
+            meta = _meta(fiction, Source.of(fiction, one.item, config.source), config.target)
             meta.setdefault("translated", {})[config.target] = {
                 "from": config.source,
                 "model": config.model,
                 "weights": inputs.get("model"),
-                "unchanged_words": one.unchanged,
+                "unchanged_words": same.filter(item_id=one.item)["about"].to_list(),
             }
             notes[one.item] = json.dumps(meta, sort_keys=True)
     passages = inject.PASSAGES.build([row for one in found for row in one.passages])

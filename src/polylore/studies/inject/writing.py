@@ -12,7 +12,15 @@ import polars as pl
 
 from polylore.errors import ConfigError
 from polylore.facts.people import Fiction, read_fiction
-from polylore.facts.people.acceptance import Rules, items_with, part, tidy
+from polylore.facts.people.acceptance import (
+    ECHO,
+    Refusal,
+    Rules,
+    items_with,
+    part,
+    similarity,
+    tidy,
+)
 from polylore.facts.people.names import drawn
 from polylore.models.writing import Request
 from polylore.runs import RunFolder
@@ -121,6 +129,8 @@ def _written(
         for k, seed, answer in zip(tuple(left), seeds, answers, strict=True):
             text = tidy(answer)
             refusal = rules.refusal(text)
+            if refusal is None and similarity(text, rules.original) > ECHO:
+                refusal = Refusal("copies", "the original")
             if refusal is None and judge is not None:
                 refusal = judge(text, rules.fiction.probes)
             if refusal is None:
