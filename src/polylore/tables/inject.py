@@ -3,8 +3,8 @@
 Item files: inject_items, inject_passages, inject_probes. The plan, in two layers: inject_arms and
 inject_schedule say who is shown what and when, inject_plan also in which row of the batch. What a
 run observed: inject_runs, inject_dose, inject_steps, inject_log, inject_ceiling,
-inject_contamination. What speaks against the items: inject_lint. What a model wrote for items, taken
-or refused: inject_written.
+inject_contamination. What speaks against the items: inject_lint. What models wrote for them:
+inject_written.
 """
 
 import polars as pl

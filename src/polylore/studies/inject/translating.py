@@ -6,7 +6,7 @@ and probes are put together of what survived the round trip.
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,11 @@ import polars as pl
 
 from polylore.errors import ConfigError
 from polylore.facts.people import Fiction, read_fiction
-from polylore.facts.people.acceptance import Identify, Refusal, items_with, tidy
-from polylore.facts.people.names import drawn
+from polylore.facts.people.acceptance import Identify, items_with
 from polylore.facts.people.translated import Translated, put_together
 from polylore.facts.people.translation import Source
-from polylore.models.writing import Request
 from polylore.runs import RunFolder
+from polylore.studies.inject.round_trip import RoundTrip
 from polylore.studies.inject.writer import (
     Outcome,
     Progress,
@@ -37,8 +36,6 @@ from polylore.studies.inject.writer_config import TranslateConfig
 from polylore.tables import inject
 
 KIND = "inject-translate"
-ROOM = 3.0
-"""Tokens for each token of the source: languages differ in how tokenizers cut them."""
 
 
 def translate_items(
@@ -70,7 +67,7 @@ def translate_items(
 
     def work(item: str) -> list[Row]:
         source = Source.of(fiction, item, config.source)
-        return _Translation(config, writer, source, identify).rows()
+        return RoundTrip(config, writer, source, identify).rows()
 
     run = RunFolder.open(out, KIND, config.identity(), inputs)
     with run.lock():
@@ -88,88 +85,6 @@ def translate_items(
         made = _added(config, fiction, found, rows, inputs) if passages else None
         n = {"taken": len(passages), "wanted": told.height}
         return conclude(run, made, pl.concat([rows, inject.WRITTEN.build(refused)]), **n)
-
-
-def language(code: str) -> str:
-    """English name of a language, for prompts."""
-    from babel import Locale
-
-    names = Locale("en").languages
-    return str(names.get(code.replace("-", "_"), code))
-
-
-@dataclass
-class _Translation:
-    """All words and sentences of an item, there and back."""
-
-    config: TranslateConfig
-    writer: Writer
-    source: Source
-    identify: Identify | None
-
-    def rows(self) -> list[Row]:
-        """Rows of WRITTEN; targets that were refused take their sentences with them."""
-        words = self._settled("word", self.source.words(), {}, self.source.word_refusal)
-        known = {row["about"]: row["text"] for row in words if row["reason"] is None}
-        known |= {name: name for name in self.source.names}
-        possible = [
-            sentence
-            for sentence in self.source.sentences()
-            if all(target in known for target in self.source.within(sentence)[1])
-        ]
-
-        def check(sentence: str, made: str, back: str) -> Refusal | None:
-            own = {"words": known, "least": self.config.similarity, "identify": self.identify}
-            return self.source.sentence_refusal(sentence, made, back, **own)
-
-        return words + self._settled("sentence", possible, known, check)
-
-    def _settled(
-        self,
-        kind: str,
-        texts: list[str],
-        words: dict[str, str],
-        check: Callable[[str, str, str], Refusal | None],
-    ) -> list[Row]:
-        left, rows, config = texts, [], self.config
-        for attempt in range(config.attempts):
-            seeds = [self._seed(text, attempt) for text in left]
-            asked = zip(left, seeds, strict=True)
-            made = self._asked([self._there(text, seed, words) for text, seed in asked])
-            backs = self._asked([self._back(text) for text in made])
-            more = zip(tuple(left), seeds, made, backs, strict=True)
-            left = []
-            for text, seed, answer, back in more:
-                refusal = check(text, answer, back)
-                if refusal is not None:
-                    left.append(text)
-                place = (self.source.item, config.target, kind, text, answer, refusal)
-                rows.append(row_of(*place, attempt=attempt, seed=seed))
-        return rows
-
-    def _asked(self, requests: list[Request]) -> list[str]:
-        return [tidy(text) for text in self.writer(requests)] if requests else []
-
-    def _seed(self, text: str, attempt: int) -> int | None:
-        # Of the text alone: a word gets the same translation in all items.
-        return drawn(self.config.seed, "translate", text, attempt) >> 1 if attempt else None
-
-    def _there(self, text: str, seed: int | None, words: dict[str, str]) -> Request:
-        names, targets = self.source.within(text)
-        keep = f" Keep the names {', '.join(names)}." if names and words else ""
-        use = ", ".join(f"{target} = {words[target]}" for target in targets) if words else ""
-        return self._request(text, self.config.source, self.config.target, seed, keep, use)
-
-    def _back(self, text: str) -> Request:
-        # An empty translation has nothing to translate back; the rules refuse it.
-        return self._request(text or "-", self.config.target, self.config.source, None)
-
-    def _request(
-        self, text: str, source: str, target: str, seed: int | None, keep: str = "", use: str = ""
-    ) -> Request:
-        one, other = language(source), language(target)
-        said = f"Translate from {one} into {other}.{keep}" + (f" Use: {use}." if use else "")
-        return Request(said, " ".join(text.split()), (one, other), seed, room=ROOM)
 
 
 def _assembled(

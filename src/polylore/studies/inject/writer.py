@@ -10,7 +10,7 @@ import polars as pl
 
 from polylore.errors import ConfigError
 from polylore.facts.people import Fiction
-from polylore.facts.people.acceptance import Refusal
+from polylore.facts.people.acceptance import Identify, Refusal
 from polylore.facts.people.tables import checked
 from polylore.files import write_parquet
 from polylore.models.loading import LanguageModel, load_model
@@ -88,7 +88,7 @@ def length_of(config: WriterConfig) -> Callable[[str], int]:
     return lambda text: len(encode(text, add_special_tokens=False).ids)
 
 
-def identifier(config: WriterConfig) -> Callable[[str], str | None] | None:
+def identifier(config: WriterConfig) -> Identify | None:
     """What tells the language of a text, if that is asked for.
 
     Raises:
