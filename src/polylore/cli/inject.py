@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from polylore.cli.inject_report import answers, report
+from polylore.cli.inject_write import translate, write
 from polylore.cli.options import config_options, read_config
 from polylore.cli.output import show_findings
 from polylore.cli.progress import progress_display
@@ -165,3 +166,5 @@ def run(
 
 inject.add_command(report)
 inject.add_command(answers)
+inject.add_command(write)
+inject.add_command(translate)

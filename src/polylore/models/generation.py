@@ -1,4 +1,4 @@
-"""Greedy continuation of prompts, in batches, with a text that does not depend on the batch."""
+"""Continuation of prompts, in batches, with a text that does not depend on the batch."""
 
 import weakref
 from collections.abc import Callable, Sequence
@@ -18,6 +18,7 @@ from polylore.models.forward import evaluation
 from polylore.models.loading import LanguageModel
 from polylore.models.memory import Budget, attempt
 from polylore.models.prefill import may_share, next_logits, prefill
+from polylore.models.sampling import Sampling
 
 Progress = Callable[[int, int, str], None]
 
@@ -52,16 +53,18 @@ def generate_prepared(
     *,
     max_new_tokens: Sequence[int] | int,
     stop_at_newline: bool = True,
+    sampling: Sampling | None = None,
     token_budget: int,
     progress: Progress | None = None,
 ) -> list[Generation]:
-    """Continue every prompt with the likeliest token at each step.
+    """Continue every prompt with the likeliest token at each step, unless `sampling` draws it.
 
     Args:
         lm: the model.
         prepared: the prompts, from `prepare_prompts`.
         max_new_tokens: most tokens to write, for all prompts or for each.
         stop_at_newline: stop a prompt at the first newline after other text.
+        sampling: how tokens are drawn, with a seed for each prompt.
         token_budget: tokens in memory at once: rows times prompt and answer; halved when memory
             runs out.
         progress: called with (prompts done, prompts in all, what).
@@ -85,7 +88,7 @@ def generate_prepared(
         share = bool(spans) and _shares(lm, prepared, len(spans[0]))
         while done < total:
             members = order[done : done + budget.take(spans, done)]
-            batch = _Batch(lm, prepared, members, caps, stop_at_newline, share)
+            batch = _Batch(lm, prepared, members, caps, stop_at_newline, share, sampling)
             made = attempt(batch.finish)
             if made is None:
                 budget.halve(len(members))
@@ -117,9 +120,11 @@ class _Batch:
         caps: Sequence[int],
         stop_at_newline: bool,
         share: bool,
+        sampling: Sampling | None,
     ) -> None:
         self.lm = lm
         self.share = share
+        self.sampling = sampling
         ends = end_ids(lm)
         self.answers = [
             Answer(lm.tokenizer, prepared, k, caps[k], ends, stop_at_newline) for k in members
@@ -136,7 +141,7 @@ class _Batch:
         logits_BV, cache, mask_BT = prefill(model, prompts, share=self.share)
         rows = list(self.answers)
         while True:
-            next_B = logits_BV.argmax(-1)
+            next_B = self._chosen(logits_BV, rows)
             for answer, token in zip(rows, next_B.tolist(), strict=True):
                 if answer.reason is None:
                     answer.accept(token)
@@ -155,6 +160,12 @@ class _Batch:
                 rows = [rows[k] for k in alive]
             mask_BT = torch.cat([mask_BT, mask_BT.new_ones(len(rows), 1)], dim=1)
             logits_BV, cache = next_logits(model, next_B[:, None], mask_BT, cache)
+
+    def _chosen(self, logits_BV: torch.Tensor, rows: Sequence[Answer]) -> torch.Tensor:
+        if self.sampling is None:
+            return logits_BV.argmax(-1)
+        written = [len(answer.tokens) for answer in rows]
+        return self.sampling.draw(logits_BV, [answer.index for answer in rows], written)
 
 
 def _shares(lm: LanguageModel, prepared: PreparedPrompts, longest: int) -> bool:

@@ -3,7 +3,8 @@
 Item files: inject_items, inject_passages, inject_probes. The plan, in two layers: inject_arms and
 inject_schedule say who is shown what and when, inject_plan also in which row of the batch. What a
 run observed: inject_runs, inject_dose, inject_steps, inject_log, inject_ceiling,
-inject_contamination. What speaks against the items: inject_lint.
+inject_contamination. What speaks against the items: inject_lint. What models wrote for them:
+inject_written.
 """
 
 import polars as pl
@@ -320,6 +321,23 @@ CONTAMINATION = Table(
         Column("kind", pl.String(), "name (the subject) or ngram (8 tokens of a passage)"),
         Column("text", pl.String(), "what was found"),
         Column("place", pl.String(), "where in the background"),
+    ),
+    raw=True,
+)
+
+WRITTEN = Table(
+    "inject_written",
+    "Every text that a model wrote for items, and why it was not taken.",
+    (
+        ITEM,
+        Column("lang", pl.String(), "language it is written in"),
+        Column("kind", pl.String(), "paraphrase, word, sentence, passage or probe"),
+        Column("about", pl.String(), "what it was to be: a number, a text or an identity"),
+        Column("attempt", pl.Int32(), "number of the attempt, from 0"),
+        Column("seed", pl.Int64(), "seed of its draws; null if greedy or composed", "", True),
+        Column("text", pl.String(), "the text"),
+        Column("reason", pl.String(), "why it was refused; null if it was taken", "", True),
+        Column("evidence", pl.String(), "what the reason is about; null if nothing", "", True),
     ),
     raw=True,
 )

@@ -14,7 +14,7 @@ from polylore.tables.quality import LINT
 TOLERANCE = 0.10
 Encode = Callable[[list[str]], list[list[int]]]
 _FICTIONAL = re.compile(r"\b(fictional|fictitious|imaginary)\b", re.IGNORECASE)
-_SENTENCE = re.compile(r"(?<=[.!?。।！？])\s*")
+SENTENCE = re.compile(r"(?<=[.!?。।！？])\s*")
 
 
 def lint_items(
@@ -125,7 +125,7 @@ def _hops(fiction: Fiction) -> Iterator[Finding]:
         if name and any(
             name in sentence and row["target"] in sentence
             for text in texts.get((row["item_id"], row["lang"]), [])
-            for sentence in _SENTENCE.split(text)
+            for sentence in SENTENCE.split(text)
         ):
             found.append((row["lang"], f"{row['probe_id']}: {row['target']}"))
     yield from _group(

@@ -21,6 +21,8 @@ from polylore.facts.people.tables import Fiction, checked
 from polylore.tables import inject, raw
 from polylore.tables.inject import TARGET_SUFFIX
 
+GRAMMAR = "polylore grammar"
+"""Source of the items made here."""
 COMPANION = "companion"
 TWO_HOP, BRIDGE = "two_hop_background", "bridge"
 """Depths of probes whose second fact only the background states, and of that fact alone."""
@@ -111,7 +113,7 @@ def make_fiction(
         items.append(
             {
                 "item_id": item_name(number),
-                "source": "polylore grammar",
+                "source": GRAMMAR,
                 "seed": config.seed,
                 "subject_type": "person",
                 "control": number >= config.first + config.n,
@@ -150,7 +152,7 @@ def fictional_facts(packs: Sequence[Pack], config: FictionConfig) -> pl.DataFram
                         "candidate_ids": list(objects),
                         "candidates": list(objects.values()),
                         "gold_pos": list(objects).index(told.concept),
-                        "source": "polylore grammar",
+                        "source": GRAMMAR,
                         "flags": [],
                     }
                 )
