@@ -19,8 +19,8 @@ from polylore.facts.people import FictionConfig, load_pack, make_fiction
 from polylore.files import read_json
 from polylore.metrics.injection.trajectories import read_cells
 from polylore.runs import RunFolder
-from polylore.studies.inject.answers import answer_tables
 from polylore.studies.inject.analysis_config import InjectAnalyseConfig
+from polylore.studies.inject.answers import answer_tables
 from polylore.studies.inject.config import InjectConfig
 from polylore.studies.inject.raw import open_inject
 from polylore.studies.inject.report import _losses, report
