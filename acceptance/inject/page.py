@@ -21,23 +21,28 @@ WORDS = {SHOWN: "confirmed", CONTRADICTED: "not confirmed"}
 UNDECIDED = "undecided"
 LIMITS = (
     "Limits: one size of model (about a million parameters), made languages with words of one "
-    "token, one learning rate, one background; people of the background are known by heart, so "
-    "the model is sure and wrong about strangers, and gains are gains from that. Spacing "
-    "other than even, mixed languages and more than two languages are no part of this page."
+    "token, one learning rate, one background. Spacing other than even, mixed languages and more "
+    "than two languages are no part of this page."
+)
+_EARLIER = (
+    "Two earlier designs left A5 undetermined. With 16 items in an arm and 24 people never "
+    "injected (world 0) the loss under paraphrase was +0.43 [-0.01, +0.69] for memorization. "
+    "With 32 and 72, fixed beforehand (world 1), every interval of A5 lay above zero, but one run "
+    "of duplication, memorization, was negative: +0.40 [+0.12, +0.70], runs -0.07, +0.86, +0.29. "
+    "In both, the background spoke of known people only. The model was sure, and wrong, about "
+    "strangers (-7.2 and -6.8 nats where chance is -2.8), and less so while it read of new people: "
+    "what never-injected people lost after the last exposure was about as much as what the "
+    "injected ones lost, and is taken off it. Names of words of their own changed nothing about "
+    "that, and this was given up before its claims were read. Hence strangers in the background."
 )
 BEFOREHAND = {
     True: (
-        "This is the pilot: the numbers of items and of never-injected people were chosen on this "
-        "world, after a first run of it with 16 items in an arm and 24 people never injected had "
-        "left A5 undetermined. What it shows decides nothing."
+        f"{_EARLIER} This is the pilot of that design, on world 0, on which it was chosen. What "
+        "it shows decides nothing."
     ),
     False: (
-        "Decided beforehand: a first run in another world (seed 0; 16 items in an arm, 24 people "
-        "never injected) had left A5 undetermined, the loss under paraphrase being +0.43 "
-        "[-0.01, +0.69] for memorization, with all runs positive. Resampling the items alone and "
-        "the never-injected people alone gave equally wide intervals, so there are more of both "
-        "now. These numbers, three runs and this world were fixed before this world was made; it "
-        "was run once. The pilot with these numbers: `inject-pilot.md`."
+        f"{_EARLIER} The design was tried on world 0 (`inject-pilot.md`), and fixed with this "
+        "world's number and three runs before this world was made; it was run once."
     ),
 }
 """What was known when the design was fixed: of the pilot, and of every other world."""
@@ -80,15 +85,16 @@ def setting(model: Pretrained, run: RunFolder, dose: float) -> list[str]:
     return [
         f"Stage 1: polylore trained a Llama of {int(made['parameters'][0]):,} parameters for "
         f"{model.steps:,} steps of 32 rows of 64 tokens on what {c.subjects} people are said to "
-        f"be, do and have in two languages; loss {first:.2f} at first, {last:.2f} over the last "
-        f"hundred steps (gate: below {first / 5:.2f}).",
+        f"be, do and have in two languages, and {c.stranger_share:.0%} of the documents are about "
+        f"{c.strangers} strangers, and each says something else of them. Loss {first:.2f} at "
+        f"first, {last:.2f} over the last hundred steps (gate: below {first / 5:.2f}).",
         "",
         f"Stage 2: {made.height} runs go on from there with the optimizer's state and a constant "
         f"rate of {RATE:g}. Besides new sentences about the same people they read passages about "
         f"{c.items} others: duplication (the same passage {N} times, {INTERVAL} steps apart), "
         f"paraphrase ({N} wordings) and once, half of the items in each language, in other roles "
         f"in every run (Latin square); {c.controls} people are never injected. A passage states "
-        f"{c.relations} facts in {c.relations * 6} tokens. At most {dose:.1%} of the loss of a "
+        f"{c.relations} facts in {c.relations * 8} tokens. At most {dose:.1%} of the loss of a "
         f"step comes from passages. Every second state is read, up to {TAIL} steps after the last "
         "exposure. The runs read the same background; each has its own plan.",
         "",

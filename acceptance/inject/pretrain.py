@@ -21,7 +21,7 @@ class PretrainConfig(Config):
     """Stage 1."""
 
     world: WorldConfig = WorldConfig()
-    documents: int = 137_000
+    documents: int = 92_400
     """Background documents; with 32 rows of 64 tokens they make some 1200 steps."""
     train: TrainConfig = TrainConfig(
         context=64,

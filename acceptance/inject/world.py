@@ -1,9 +1,8 @@
-"""The world of the experiment: two languages, people known from the background, people never read.
+"""The world of the experiment: two languages, people known from the background, and strangers.
 
 Everything is made here, so nothing in it can be known from elsewhere. Both languages say the same
 of the same people. Their words differ; names are the same strings, or written in another script.
-A sentence has six tokens: two of a name, one of the wording, the relation, the object, the end.
-Both words of a name belong to one person, so a stranger looks like nobody who is known.
+A sentence has eight tokens: four of a name, one of the wording, the relation, the object, the end.
 """
 
 import json
@@ -15,7 +14,7 @@ from typing import Any, Literal
 
 import polars as pl
 from tokenizers import Tokenizer
-from tokenizers.models import WordLevel
+from tokenizers.models import WordPiece
 from tokenizers.pre_tokenizers import WhitespaceSplit
 from transformers import PreTrainedTokenizerFast
 
@@ -23,7 +22,8 @@ from acceptance.inject.design import CONTROLS, ITEMS
 from polylore.config import Config, digest
 from polylore.corpus.draw import number, ordered, permutation
 from polylore.facts.people import Fiction, load_pack
-from polylore.facts.people.names import phonemes, write_name
+from polylore.facts.people.names import CAPACITY, phonemes, write_name
+from polylore.facts.people.pack import SYLLABLES
 from polylore.facts.people.tables import checked
 from polylore.files import atomic_path, write_json, write_parquet
 from polylore.tables import inject, raw
@@ -69,6 +69,10 @@ class WorldConfig(Config):
     """Variants of every passage, besides the original."""
     bridge_share: float = 0.1
     """Share of background documents that say in which region a city lies."""
+    strangers: int = 400
+    """Names of the background that nothing can be known of: other facts in every document."""
+    stranger_share: float = 0.2
+    """Share of background documents about them."""
 
 
 @dataclass(frozen=True)
@@ -136,10 +140,10 @@ class World:
         """A sentence."""
         return f"{self.split(lang, wording, subject, relation)} {self.lexicon[lang][obj]} ."
 
-    def fact(self, person: int, relation: int, lang: str, wording: int) -> str:
-        """The sentence that states a fact of a person."""
-        obj = f"o{relation}.{self.object_of(person, relation)}"
-        return self.say(lang, wording, self.name(person, lang), f"r{relation}", obj)
+    def fact(self, person: int, relation: int, lang: str, wording: int, obj: int) -> str:
+        """The sentence that says which object a person has."""
+        about = (self.name(person, lang), f"r{relation}", f"o{relation}.{obj}")
+        return self.say(lang, wording, *about)
 
     # The background.
 
@@ -147,22 +151,29 @@ class World:
         """Language and text of a background document.
 
         One to three facts of a person and the region they live in, in one wording; or the region
-        of a city.
+        of a city. Of strangers every document says something else, so that a name which nothing
+        is known of promises nothing: without them the model is sure, and wrong, about such names.
         """
         c = self.config
         key = (c.seed, seed, "document", n)
         lang = (HOME, AWAY)[number(*key, "lang") % 2]
         wording = number(*key, "wording") % len(WORDINGS)
-        if number(*key, "kind") / 2**64 < c.bridge_share:
+        kind = number(*key, "kind") / 2**64
+        if kind < c.bridge_share:
             city = number(*key, "city") % c.objects
             region = f"g{self.region_of(city)}"
             subject = self.lexicon[lang][f"o{CITY}.{city}"]
             return lang, self.say(lang, wording, subject, REGION, region)
-        person = number(*key, "person") % c.subjects
+        if kind < c.bridge_share + c.stranger_share:
+            person = CAPACITY - 1 - number(*key, "person") % c.strangers
+            objects = [number(*key, "object", r) % c.objects for r in range(c.relations)]
+        else:
+            person = number(*key, "person") % c.subjects
+            objects = [self.object_of(person, r) for r in range(c.relations)]
         order = permutation(c.relations, *key, "order").tolist()
         told = order[: 1 + number(*key, "facts") % 3]
-        sentences = [self.fact(person, relation, lang, wording) for relation in told]
-        region = f"g{self.region_of(self.object_of(person, CITY))}"
+        sentences = [self.fact(person, r, lang, wording, objects[r]) for r in told]
+        region = f"g{self.region_of(objects[CITY])}"
         place = number(*key, "place") % (len(sentences) + 1)
         there = self.say(lang, wording, self.name(person, lang), REGION, region)
         return lang, " ".join([*sentences[:place], there, *sentences[place:]])
@@ -194,16 +205,17 @@ class World:
         write_json(manifest | {"digest": digest(plan)}, folder / "manifest.json")
 
     def save_tokenizer(self, folder: Path) -> None:
-        """A tokenizer with one token per word."""
+        """A tokenizer with one token per word; names are divided into syllables."""
         if folder.is_dir():
             return
         tokens = [BOUNDARY, PADDING, "[UNK]", "."]
         for words in self.lexicon.values():
             tokens += words.values()
-        c = self.config
-        for person in range(c.subjects + c.items + c.controls):
-            tokens += [word for lang in (HOME, AWAY) for word in self.name(person, lang).split()]
-        model = WordLevel(
+        packs = [None, self._pack] if self.config.names == "transliterated" else [None]
+        for pack in packs:
+            written = [s if pack is None else pack.syllables[s] for s in SYLLABLES]
+            tokens += [s.capitalize() for s in written] + [f"##{s}" for s in written]
+        model = WordPiece(
             {token: n for n, token in enumerate(dict.fromkeys(tokens))}, unk_token="[UNK]"
         )
         tokenizer = Tokenizer(model)
@@ -270,7 +282,8 @@ class World:
         rows = []
         for variant, wording in enumerate(self.wordings(item)):
             text = " ".join(
-                self.fact(person, relation, lang, wording) for relation in self.order(item, variant)
+                self.fact(person, r, lang, wording, self.object_of(person, r))
+                for r in self.order(item, variant)
             )
             covered = [p["probe_id"] for p in probes if p["target"] in text.split()]
             rows.append(

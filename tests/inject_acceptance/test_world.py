@@ -63,7 +63,7 @@ def test_the_background_knows_no_item_and_says_where_cities_lie(world):
         assert sentence.split()[-2] == words[f"g{world.region_of(city)}"]
 
 
-def test_every_sentence_has_six_tokens(world, tmp_path):
+def test_every_sentence_has_eight_tokens(world, tmp_path):
     world.save_tokenizer(tmp_path / "tokenizer")
     tokenizer = open_tokenizer(tmp_path / "tokenizer")
     assert len(tokenizer) <= 2048
@@ -74,8 +74,8 @@ def test_every_sentence_has_six_tokens(world, tmp_path):
     for ids, text in zip(encode(tokenizer, texts), texts, strict=True):
         assert tokenizer.unk_token_id not in ids
         n = text.count(".")
-        assert len(ids) == (5 if n == 1 else 6 * n)
+        assert len(ids) == (5 if n == 1 else 8 * n)
     passages = encode(tokenizer, world.fiction.passages["text"].to_list())
-    assert {len(ids) for ids in passages} == {6 * world.config.relations}
+    assert {len(ids) for ids in passages} == {8 * world.config.relations}
     targets = encode(tokenizer, world.fiction.probes["target"].to_list())
     assert {len(ids) for ids in targets} == {1}
