@@ -20,7 +20,7 @@ from polylore.files import read_json
 from polylore.metrics.injection.trajectories import read_cells
 from polylore.runs import RunFolder
 from polylore.studies.inject.analysis_config import InjectAnalyseConfig
-from polylore.studies.inject.answers import answer_tables
+from polylore.studies.inject.answers import answers_of
 from polylore.studies.inject.config import InjectConfig
 from polylore.studies.inject.raw import open_inject
 from polylore.studies.inject.report import _losses, report
@@ -442,7 +442,7 @@ def test_two_processes_read_what_one_reads(
     one = run_inject(InjectConfig.parse(read_json(tmp_path / "config.json")), tmp_path / "one")
     two = RunFolder.load(tmp_path / "two")
     assert set(two.table("inject_runs")["dtype"]) == {precision}
-    assert set(answer_tables(open_inject(two.path))["answers"]["dtype"]) == {precision}
+    assert set(answers_of(open_inject(two.path)).answers["dtype"]) == {precision}
     assert two.read("inject_plan").equals(one.read("inject_plan"))
     logs = [run.read("inject_log").sort("t", "probe_id") for run in (one, two)]
     assert logs[0]["probe_id"].equals(logs[1]["probe_id"])

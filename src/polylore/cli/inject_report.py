@@ -35,10 +35,26 @@ def report(
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--out", "-o", default="answers", show_default=True, help="Folder to write.")
-def answers(folder: Path, out: str) -> None:
-    """Write readings of a run as facts, checkpoints and answers, as `trace` has them."""
-    from polylore.studies.inject.answers import export_answers
+@click.option(
+    "--depth",
+    default="memorization",
+    show_default=True,
+    help="Depth whose first probe asks for a fact; `all`: every probe, as wordings of its fact.",
+)
+def answers(folder: Path, out: str, depth: str) -> None:
+    """Write readings of a run as facts, checkpoints and answers, as `trace` has them.
+
+    The folder is a fact set: give it to `polylore trace --facts.source`. In it lies a trace of each
+    training run, for `polylore report`.
+    """
+    from polylore.studies.inject.as_trace import export_answers
     from polylore.studies.inject.raw import open_inject
 
-    for path in export_answers(open_inject(folder), out):
+    made = export_answers(open_inject(folder), out, depth)
+    click.echo(f"Facts: {made.facts}")
+    for path in made.tables:
         click.echo(f"Table: {path}")
+    for path in made.traces:
+        click.echo(f"Trace: {path} (`polylore report` analyses it)")
+    if not made.traces:
+        click.echo("No free answers were read (probes.extras_every), so there is no trace.")

@@ -3,56 +3,62 @@
 A checkpoint is a run and a state, a prompt is a probe (specification of `inject`, section 6).
 """
 
-from pathlib import Path
+from dataclasses import dataclass
 
 import polars as pl
 
-from polylore.facts.people import Fiction
-from polylore.facts.people.facts import facts_of
-from polylore.files import write_parquet
+from polylore.facts import FactSet
+from polylore.studies.inject.asked import MEMORIZATION, asked_facts, chosen_probes
 from polylore.studies.inject.raw import RawRuns
-from polylore.tables.inject import PASSAGES
-from polylore.tables.raw import ANSWERS, CHECKPOINTS, FACTS
+from polylore.tables.raw import ANSWERS, CHECKPOINTS, EXPOSURE
 
 _CKPT = pl.format("{} t{}", "run_id", "t").alias("ckpt_id")
 
 
-def answer_tables(raw: RawRuns, runs: list[str] | None = None) -> dict[str, pl.DataFrame]:
-    """The readings of some runs in the tables of `trace`.
+@dataclass(frozen=True)
+class Answered:
+    """Readings of some runs in the tables of `trace`."""
+
+    factset: FactSet
+    """The facts that were asked, see `asked.asked_facts`."""
+    probes: pl.DataFrame
+    """What asks for them, see `asked.chosen_probes`."""
+    checkpoints: pl.DataFrame
+    """Each run is a series of its own: `model` is its name, `step` its checkpoint's step plus the
+    state."""
+    answers: pl.DataFrame
+    """Several probes of one fact and language are its wordings (`variant`). Free answers are null
+    where they were not read; gold_logprob is the sum over the target's tokens."""
+    exposure: pl.DataFrame
+    """What each run (`source`) was shown of these facts, in the steps of `checkpoints`."""
+
+
+def answers_of(raw: RawRuns, runs: list[str] | None = None, depth: str = MEMORIZATION) -> Answered:
+    """The readings of some runs as answers.
 
     Args:
         raw: a run folder.
         runs: names of the runs; None for all that are finished.
+        depth: the depth whose probe stands for a fact, one for each fact and language, or `all`
+            probes.
 
-    Returns:
-        facts, checkpoints and answers, by name. Each run is a series of its own: `model` is its
-        name, `step` the step of its checkpoint plus the state. Probes of one fact and language are
-        its wordings, numbered by their names. Free answers are null where they were not read;
-        gold_logprob is the sum over the target's tokens.
+    Raises:
+        ConfigError: no probe has that depth.
     """
     wanted = raw.runs if runs is None else raw.runs.filter(pl.col("run_id").is_in(runs))
-    log = raw.table("inject_log", wanted["run_id"].to_list()).sort("run_id", "t", "probe_id")
-    return {
-        "facts": _facts(raw),
-        "checkpoints": _checkpoints(wanted, log),
-        "answers": _answers(wanted, raw.probes, log),
-    }
-
-
-def export_answers(raw: RawRuns, folder: str | Path) -> list[Path]:
-    """Write the tables of `answer_tables` as Parquet files; returns their paths."""
-    paths = []
-    for name, frame in answer_tables(raw).items():
-        paths.append(Path(folder) / f"{name}.parquet")
-        write_parquet(frame, paths[-1])
-    return paths
-
-
-def _facts(raw: RawRuns) -> pl.DataFrame:
-    """Those that the run noted; made from its probes in folders that noted none."""
-    if raw.folder.has_table(FACTS.name):
-        return raw.folder.table(FACTS.name)
-    return facts_of(Fiction(raw.folder.table("inject_items"), PASSAGES.empty(), raw.probes))
+    log = raw.table("inject_log", wanted["run_id"].to_list())
+    read = raw.probes.join(log.select("probe_id").unique(), on="probe_id", how="semi")
+    probes = chosen_probes(read, depth)
+    numbers = probes.select("probe_id", variant="number")
+    log = log.join(numbers, on="probe_id").sort("run_id", "t", "probe_id")
+    factset = asked_facts(raw, probes)
+    return Answered(
+        factset,
+        probes,
+        _checkpoints(wanted, log),
+        _answers(wanted, log),
+        _exposure(raw, wanted, factset.facts),
+    )
 
 
 def _checkpoints(runs: pl.DataFrame, log: pl.DataFrame) -> pl.DataFrame:
@@ -71,15 +77,10 @@ def _checkpoints(runs: pl.DataFrame, log: pl.DataFrame) -> pl.DataFrame:
     return CHECKPOINTS.build(told.to_dicts())
 
 
-def _answers(runs: pl.DataFrame, probes: pl.DataFrame, log: pl.DataFrame) -> pl.DataFrame:
-    wordings = probes.select(
-        "probe_id",
-        variant=pl.col("probe_id").rank("dense").over("fact_id", "lang").cast(pl.Int32) - 1,
-    )
+def _answers(runs: pl.DataFrame, log: pl.DataFrame) -> pl.DataFrame:
     # Probes are read in the format of the weights, which is float32 in runs in bfloat16 too.
     wide = runs.select("run_id", wide=pl.col("dtype") == "float64")
-    both = log.join(wordings, on="probe_id", maintain_order="left")
-    told = both.join(wide, on="run_id", maintain_order="left").select(
+    told = log.join(wide, on="run_id", maintain_order="left").select(
         _CKPT,
         "fact_id",
         pl.col("probe_lang").alias("lang"),
@@ -94,3 +95,14 @@ def _answers(runs: pl.DataFrame, probes: pl.DataFrame, log: pl.DataFrame) -> pl.
         pl.lit(None, pl.String).alias("error"),
     )
     return ANSWERS.validate(told)
+
+
+def _exposure(raw: RawRuns, runs: pl.DataFrame, facts: pl.DataFrame) -> pl.DataFrame:
+    """What each run was shown of these facts; a run counts its steps from its checkpoint on."""
+    parts = [EXPOSURE.empty()]
+    asked = facts.select("fact_id", "lang")
+    for run, begin in runs.select("run_id", pl.col("checkpoint_step").fill_null(0)).iter_rows():
+        own = raw.folder.read(EXPOSURE.name, [run]).join(asked, on=["fact_id", "lang"], how="semi")
+        steps = (pl.col(name) + begin for name in ("step_lo", "step_hi"))
+        parts.append(EXPOSURE.validate(own.with_columns(*steps, source=pl.lit(run))))
+    return pl.concat(parts)

@@ -131,6 +131,7 @@ class Study:
                 "revision": spec.config.revision,
                 "step": self.bases[spec.run_id].start.step,
                 "weights": self.bases[spec.run_id].start.digest,
+                "begin": self.bases[spec.run_id].begin(spec.config),
             }
             for spec in self.specs
         }
