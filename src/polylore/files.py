@@ -117,8 +117,12 @@ def write_parquet(frame: "pl.DataFrame", path: str | Path) -> None:
         frame.write_parquet(temporary, compression="zstd", statistics=True)
 
 
-def read_parquet(path: str | Path) -> "pl.DataFrame":
+def read_parquet(path: str | Path, wanted: str = "a Parquet file") -> "pl.DataFrame":
     """Read a Parquet file.
+
+    Args:
+        path: the file; it may be the user's own, so the advice in messages never is to delete it.
+        wanted: what belongs there, for the message.
 
     Raises:
         DataError: the file is missing or damaged.
@@ -131,8 +135,8 @@ def read_parquet(path: str | Path) -> "pl.DataFrame":
         raise DataError(f"There is no file {path}.") from error
     except (pl.exceptions.PolarsError, OSError) as error:
         raise DataError(
-            f"{path} is not a readable Parquet file ({str(error).splitlines()[0]}); delete it and "
-            "run the same command again."
+            f"{path} is not a readable Parquet file ({str(error).splitlines()[0]}); give {wanted}, "
+            "or, if polylore wrote it, move it away and run the command that wrote it again."
         ) from error
 
 
