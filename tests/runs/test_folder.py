@@ -81,7 +81,8 @@ def test_damaged_part_is_made_anew_and_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["\n", '{"unit": "a", ', "[]", '{"unit": "a"}', '{"unit": "a", "tables": {"answers": 1}}']
+    "text",
+    ["\n", '{"unit": "a", ', "[]", '{"unit": "a"}', '{"unit": "a", "tables": {"answers": 1}}'],
 )
 def test_a_damaged_marker_is_no_marker(tmp_path: Path, text: str) -> None:
     run = RunFolder.open(tmp_path, "trace", CONFIG, {})

@@ -196,8 +196,17 @@ class RunFolder:
 
     def units(self) -> list[str]:
         """Names of all units that have a sound marker, sorted."""
-        found = map(_read_marker, (self.path / "units").glob("[!.]*/done.json"))
-        return sorted(marker["unit"] for marker in found if marker is not None)
+        return sorted(marker["unit"] for marker in self._markers())
+
+    def unit_table_names(self) -> list[str]:
+        """Names of all raw tables that finished units hold, sorted."""
+        return sorted({name for marker in self._markers() for name in marker["tables"]})
+
+    def _markers(self) -> Iterator[dict[str, Any]]:
+        for path in (self.path / "units").glob("[!.]*/done.json"):
+            marker = _read_marker(path)
+            if marker is not None:
+                yield marker
 
     def read(self, name: str, units: Iterable[str] | None = None) -> pl.DataFrame:
         """All rows of a raw table over all finished units, or over some of them.
