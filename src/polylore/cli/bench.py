@@ -214,7 +214,13 @@ def inject(study: str | None, settings: tuple[str, ...], as_json: bool, **flags:
     show_default=True,
     help="One process against the bare matcher, or two processes against one, and memory.",
 )
-@click.option("--seed", default=0, show_default=True, help="Seed of the made-up text.")
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Seed of the made-up text.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 def count(
     megabytes: int,

@@ -114,7 +114,14 @@ def _bytes(text: str) -> int:
 @click.argument("fact")
 @config_options(CountConfig, positional="documents.source")
 @click.option("--lang", "-l", "langs", help="Only in this language of the fact, or these.")
-@click.option("--limit", "-n", default=5, show_default=True, help="Documents to show.")
+@click.option(
+    "--limit",
+    "-n",
+    type=click.IntRange(min=1),
+    default=5,
+    show_default=True,
+    help="Documents to show.",
+)
 @click.option("--any-language", is_flag=True, help="Also documents of other languages.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines for programs.")
 def sample(
@@ -206,9 +213,25 @@ def import_(file: Path, out: Path, kind: str, facts: str, name: str | None) -> N
 @click.argument("a", type=click.Path(path_type=Path))
 @click.argument("b", type=click.Path(path_type=Path))
 @click.option("--facts", help="Fact set, for relations and names; found in a counting run.")
-@click.option("--worst", default=50, show_default=True, help="Rows with the worst disagreement.")
-@click.option("--corpus-docs", type=int, help="Documents of the corpus: no count can be larger.")
-@click.option("--draws", default=1000, show_default=True, help="Bootstrap draws over facts.")
+@click.option(
+    "--worst",
+    type=click.IntRange(min=0),
+    default=50,
+    show_default=True,
+    help="Rows with the worst disagreement.",
+)
+@click.option(
+    "--corpus-docs",
+    type=click.IntRange(min=1),
+    help="Documents of the corpus: no count can be larger.",
+)
+@click.option(
+    "--draws",
+    type=click.IntRange(min=0),
+    default=1000,
+    show_default=True,
+    help="Bootstrap draws over facts.",
+)
 @click.option("--out", "-o", type=click.Path(path_type=Path), help="Folder for the two tables.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 def agree(

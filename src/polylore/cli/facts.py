@@ -54,7 +54,9 @@ def list_(source: str, languages: str | None, relations: str | None) -> None:
 @LANGUAGES
 @RELATIONS
 @click.option("--search", "-s", default="", help="Only facts with this text in any language.")
-@click.option("--limit", "-n", default=20, show_default=True, help="Rows to show.")
+@click.option(
+    "--limit", "-n", type=click.IntRange(min=1), default=20, show_default=True, help="Rows to show."
+)
 def show(
     source: str, languages: str | None, relations: str | None, search: str, limit: int
 ) -> None:
@@ -96,7 +98,9 @@ def lint(source: str, languages: str | None, relations: str | None, strict: bool
 @LANGUAGES
 @RELATIONS
 @click.option("--limit", type=click.IntRange(min=1), help="Keep this many facts.")
-@click.option("--seed", default=0, show_default=True, help="Seed of that choice.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of that choice."
+)
 @click.option("--jsonl", is_flag=True, help="Write JSONL instead of Parquet.")
 def export(
     source: str,
