@@ -20,6 +20,14 @@ def walk(command: click.Command, name: str) -> Iterator[tuple[str, click.Command
 
 
 COMMANDS = dict(walk(cli, "polylore"))
+GROUPS = [name for name, command in COMMANDS.items() if isinstance(command, click.Group)]
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_no_line_of_help_is_cut(name: str) -> None:
+    context = click.Context(COMMANDS[name], info_name=name, terminal_width=78)  # of 80 columns
+    cut = [line for line in COMMANDS[name].get_help(context).splitlines() if line.endswith("...")]
+    assert [line for line in cut if not line.startswith("Usage:")] == []
 
 
 def test_whole_numbers_have_bounds() -> None:

@@ -35,7 +35,7 @@ def inject() -> None:
 def make_items(
     languages: str, tokenizer: str | None, out: str, settings: tuple[str, ...], **flags: Any
 ) -> None:
-    """Make fictional items from language packs: subjects, passages and probes."""
+    """Make fictional items: subjects, passages and probes."""
     config = read_config(FictionConfig, None, settings, flags)
     from polylore.facts.people import fictional_facts, load_pack, make_fiction
     from polylore.facts.people.facts import facts_of
@@ -74,7 +74,10 @@ def _encoder(tokenizer: str | None) -> Callable[[list[str]], list[list[int]]] | 
 @click.option("--tokenizer", help="tokenizer.json, or a folder with it, for findings on tokens.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
 def lint_items(folder: Path, published: bool, tokenizer: str | None, as_json: bool) -> int:
-    """Show what would make probes easier or harder than they look; exit code 3 on errors."""
+    """Show what makes probes easier or harder than they look.
+
+    The exit code is 3 if there are errors.
+    """
     from polylore.facts.people import lint_items as lint
     from polylore.facts.people import read_fiction, read_published
 
@@ -92,7 +95,7 @@ def lint_items(folder: Path, published: bool, tokenizer: str | None, as_json: bo
 
 @inject.command()
 def studies() -> None:
-    """List the built-in studies, to be given in the place of a YAML file."""
+    """List the built-in studies, for the place of a YAML file."""
     for name, about in INJECT_STUDIES.purposes():
         click.echo(f"{name:12}{about}")
 
@@ -110,9 +113,10 @@ def _config(study: str | None, settings: tuple[str, ...], flags: dict[str, Any])
 def plan(
     study: str | None, settings: tuple[str, ...], as_json: bool, quiet: bool, **flags: Any
 ) -> None:
-    """Say what a study will cost, and start nothing; STUDY as for `inject run`.
+    """Say what a study will cost, and start nothing.
 
-    Some updates and readings are timed on this machine unless --execution.calibrate no.
+    STUDY is as for `inject run`. Some updates and readings are timed on this machine unless
+    --execution.calibrate no.
     """
     config = _config(study, settings, flags)
     from polylore.studies.inject.dry_run import dry_run, sentences
@@ -143,8 +147,9 @@ def run(
     quiet: bool,
     **flags: Any,
 ) -> None:
-    """Run a study: STUDY is a YAML file, or the name of a built-in one (see `inject studies`).
+    """Run a study, and write its report.
 
+    STUDY is a YAML file, or the name of a built-in one (see `inject studies`).
     Interrupted or not, the same command goes on where it stopped. With several processes:
     `torchrun --nproc-per-node 8 -m polylore inject run ...`.
     """

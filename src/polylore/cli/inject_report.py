@@ -17,9 +17,10 @@ from polylore.studies.inject.analysis_config import InjectAnalyseConfig
 def report(
     folder: Path, study: str | None, settings: tuple[str, ...], quiet: bool, **flags: Any
 ) -> None:
-    """Analyse the raw readings of a run and write its report; no model is needed.
+    """Analyse the raw readings of a run and write its report.
 
-    Settings not given stay as they were. An unfinished run lists what is missing.
+    No model is needed. Settings not given stay as they were. An unfinished run lists what is
+    missing.
     """
     from polylore.studies.inject.raw import open_inject
     from polylore.studies.inject.report import noted
@@ -36,7 +37,10 @@ def report(
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--out", "-o", default="answers", show_default=True, help="Folder to write.")
 def answers(folder: Path, out: str) -> None:
-    """Write readings of a run as facts, checkpoints and answers, as `trace` has them."""
+    """Write readings of a run as the answer rows of `trace`.
+
+    The tables are facts, checkpoints and answers.
+    """
     from polylore.studies.inject.answers import export_answers
     from polylore.studies.inject.raw import open_inject
 

@@ -23,7 +23,7 @@ def unify() -> None:
 
 @unify.group()
 def world() -> None:
-    """Make a world of facts in several languages, and read its data card."""
+    """Make a world of facts in several languages; read its data card."""
 
 
 @world.command()
@@ -56,7 +56,10 @@ def make(
     quiet: bool,
     **flags: Any,
 ) -> None:
-    """Make a world: facts, tokenizer and data card; nothing is written if a check fails."""
+    """Make a world: facts, tokenizer and data card.
+
+    Nothing is written if a check fails.
+    """
     if preset is None and amount is not None:
         raise ConfigError("--amount needs --preset subword or false_friends.")
     if preset is not None and study is not None:
@@ -121,7 +124,10 @@ def card(
 def train(
     study: str | None, settings: tuple[str, ...], out: str, quiet: bool, **flags: Any
 ) -> None:
-    """Train one condition with a few seeds, measure it on the way, and write the report."""
+    """Train one condition with a few seeds, measured on the way.
+
+    The report is written at the end.
+    """
     config = read_config(TrainConfig, study, settings, flags)
     _sweep(config.sweep(), out, "train", quiet)
 
@@ -140,8 +146,9 @@ def sweep(
     quiet: bool,
     **flags: Any,
 ) -> None:
-    """Run a sweep: SWEEP is a YAML file, or the name of a built-in one (see `unify sweeps`).
+    """Run a sweep of conditions and seeds, and write its report.
 
+    SWEEP is a YAML file, or the name of a built-in one (see `unify sweeps`).
     Interrupted or not, the same command goes on where it stopped and never repeats a finished run.
     """
     config = read_config(SweepConfig, UNIFY_SWEEPS.file(study), settings, flags)
@@ -170,7 +177,7 @@ def sweeps() -> None:
 @click.option("--out", "-o", default="runs/unify/link", show_default=True, help="Run folder.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress display.")
 def link(study: str | None, settings: tuple[str, ...], out: str, quiet: bool, **flags: Any) -> int:
-    """Hold unification scores of a real model against its accuracy across languages.
+    """Hold a real model's unification against what it answers right.
 
     Give a model and the answers of a finished `polylore trace` of it. Interrupted or not, the same
     command goes on where it stopped. A checkpoint that cannot be read is noted, and the others go
@@ -207,7 +214,7 @@ def measure(
     quiet: bool,
     **flags: Any,
 ) -> int:
-    """Measure checkpoint folders of a world, or folders that hold such folders.
+    """Measure checkpoints of a world: folders, or folders of these.
 
     A folder without weights, or of another world, is refused; the others are measured.
     """
