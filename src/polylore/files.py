@@ -111,6 +111,31 @@ def read_json(path: str | Path) -> Any:
         raise DataError(f"{path} is not valid JSON ({error}).") from error
 
 
+def refuse_other(manifest: str | Path, key: str, digest: str, what: str) -> None:
+    """Keep an export from taking the place of another one; the same one may be written again.
+
+    Args:
+        manifest: file that names the content of a folder; absent where nothing was exported.
+        key: where it holds the digest.
+        digest: of what is to be written.
+        what: what the folder holds, in a word.
+
+    Raises:
+        RunError: the folder holds another one.
+    """
+    manifest = Path(manifest)
+    if not manifest.is_file():
+        return
+    try:
+        there = read_json(manifest)
+    except DataError:
+        there = None
+    if not isinstance(there, dict) or there.get(key) != digest:
+        raise RunError(
+            f"{manifest.parent} holds another {what}; choose another folder or delete it."
+        )
+
+
 def write_parquet(frame: "pl.DataFrame", path: str | Path) -> None:
     """Write a Parquet file atomically."""
     with atomic_path(path) as temporary:

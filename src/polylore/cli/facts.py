@@ -1,5 +1,6 @@
 """`polylore facts`: list, show, lint and export fact sets."""
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -111,9 +112,16 @@ def export(
     seed: int,
     jsonl: bool,
 ) -> None:
-    """Write a fact set as plain tables that anything can read."""
+    """Write a fact set as plain tables that anything can read.
+
+    A folder with another fact set is refused.
+    """
+    from polylore.facts.factset import MANIFEST
+    from polylore.files import refuse_other
+
     factset = _load(source, languages, relations)
     if limit is not None:
         factset = factset.sample(limit, seed)
+    refuse_other(Path(folder) / MANIFEST, "sha256", factset.digest(), "fact set")
     factset.export(folder, jsonl=jsonl)
     click.echo(f"Wrote {len(factset.fact_ids)} facts to {folder}.")

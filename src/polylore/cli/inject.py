@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,9 +13,13 @@ from polylore.cli.inject_write import translate, write
 from polylore.cli.options import config_options, read_config
 from polylore.cli.output import show_findings
 from polylore.cli.progress import progress_display
+from polylore.errors import DataError, RunError
 from polylore.facts.people.make import FictionConfig
 from polylore.studies.built_in import INJECT_STUDIES
 from polylore.studies.inject.config import InjectConfig
+
+if TYPE_CHECKING:
+    from polylore.facts.people import Fiction
 
 
 @click.group()
@@ -45,6 +49,7 @@ def make_items(
     encode = _encoder(tokenizer)
     length = len if encode is None else lambda text: len(encode([text])[0])
     fiction = make_fiction(packs, config, length)
+    _refuse_other(fiction, out)
     fiction.export(out)
     facts = facts_of(fiction, fictional_facts(packs, config))
     write_parquet(facts, Path(out) / "facts.parquet")
@@ -52,6 +57,20 @@ def make_items(
         f"Items: {out} ({fiction.items.height} items, {fiction.passages.height} passages, "
         f"{fiction.probes.height} probes; {fiction.digest()[:12]})"
     )
+
+
+def _refuse_other(fiction: "Fiction", folder: str) -> None:
+    """Items that are there already, changed by hand or made otherwise, are kept."""
+    from polylore.facts.people import read_fiction
+
+    if not any(Path(folder).glob("items.*")):
+        return
+    try:
+        same = read_fiction(folder).digest() == fiction.digest()
+    except DataError:
+        same = False
+    if not same:
+        raise RunError(f"{folder} holds other items; choose another folder or delete it.")
 
 
 def _encoder(tokenizer: str | None) -> Callable[[list[str]], list[list[int]]] | None:

@@ -69,12 +69,17 @@ def make(
     base = token_preset(preset, amount) if preset is not None else None
     config = read_config(WorldConfig, study, settings, flags, base=base)
     from polylore.facts import worlds
+    from polylore.facts.factset import MANIFEST
+    from polylore.files import refuse_other
 
     made = worlds.make_world(config, steps=steps, batch_size=batch_size)
-    card = worlds.make_card(made, steps=steps, batch_size=None if steps is None else batch_size)
-    worlds.save_world(made, out, card=card)
+    factset = None
     if export is not None:
         factset = worlds.to_factset(made, Path(out).name)
+        refuse_other(Path(export) / MANIFEST, "sha256", factset.digest(), "fact set")
+    card = worlds.make_card(made, steps=steps, batch_size=None if steps is None else batch_size)
+    worlds.save_world(made, out, card=card)
+    if export is not None and factset is not None:
         factset.export(export)
         _write_design(made, export)
         click.echo(f"Fact set: {export}")
