@@ -169,7 +169,7 @@ def rescore(
 
 @align.command()
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--fictional", is_flag=True, help="FOLDER is an invented world (train/ and test/).")
+@click.option("--fictional", is_flag=True, help="FOLDER is a published world (train/ and test/).")
 @click.option("--pivot", default="en", show_default=True, help="Language to compare with.")
 @click.option("--repair", "-r", multiple=True, metavar="NAME", help="Repairs to apply to worlds.")
 @click.option("--out", "-o", type=click.Path(path_type=Path), help="Also write all findings here.")
@@ -184,12 +184,15 @@ def lint(
 ) -> None:
     """Find what a parallel set or an invented world cannot show.
 
-    FOLDER holds <set>.<lang>.jsonl; with --out, every finding is written as a Parquet table.
+    FOLDER holds <set>.<lang>.jsonl, or is what `align world` wrote; with --out, every finding is
+    written as a Parquet table.
     """
     from polylore.files import write_parquet
     from polylore.studies.align.lint import lint_sets, lint_worlds
+    from polylore.studies.align.world import holds_worlds
 
-    made = lint_worlds(folder, repair) if fictional else lint_sets(folder, pivot)
+    worlds = fictional or holds_worlds(folder)
+    made = lint_worlds(folder, repair) if worlds else lint_sets(folder, pivot)
     if out is not None:
         for name, frame in made.items():
             write_parquet(frame, out / f"{name}.parquet")
