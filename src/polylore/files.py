@@ -142,7 +142,12 @@ def write_parquet(frame: "pl.DataFrame", path: str | Path) -> None:
         frame.write_parquet(temporary, compression="zstd", statistics=True)
 
 
-def read_parquet(path: str | Path, wanted: str = "a Parquet file") -> "pl.DataFrame":
+_WANTED = (
+    "a Parquet file or, if polylore wrote it, move it away and run the command that wrote it again"
+)
+
+
+def read_parquet(path: str | Path, wanted: str = _WANTED) -> "pl.DataFrame":
     """Read a Parquet file.
 
     Args:
@@ -160,8 +165,7 @@ def read_parquet(path: str | Path, wanted: str = "a Parquet file") -> "pl.DataFr
         raise DataError(f"There is no file {path}.") from error
     except (pl.exceptions.PolarsError, OSError) as error:
         raise DataError(
-            f"{path} is not a readable Parquet file ({str(error).splitlines()[0]}); give {wanted}, "
-            "or, if polylore wrote it, move it away and run the command that wrote it again."
+            f"{path} is not a readable Parquet file ({str(error).splitlines()[0]}); give {wanted}."
         ) from error
 
 

@@ -81,7 +81,8 @@ def show(folder: Path, table: str | None, limit: int) -> None:
     click.echo(yaml.safe_dump(run.manifest, allow_unicode=True, sort_keys=False).rstrip())
     click.echo(f"finished units: {len(run.units())}")
     raw = [name for name in run.unit_table_names() if not run.has_table(name)]
-    click.echo(f"tables of units: {', '.join(raw) or 'none'}")
+    if raw:
+        click.echo(f"tables of units: {', '.join(raw)}")
     click.echo(f"tables: {', '.join(run.table_names()) or 'none'}")
     if (run.path / "report.html").exists():
         click.echo(f"report: {run.path / 'report.html'}")
