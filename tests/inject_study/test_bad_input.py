@@ -53,7 +53,7 @@ def _opened(settings: Settings, out: Path, fiction: Fiction | None) -> None:
         ("background", {"kind": "rows"}, DataError, "no file"),
         ("scan", {"strict": True}, DataError, "The background holds .* traces of the items"),
         ("items", {"languages": ["xx"]}, ConfigError, "no language pack for xx"),
-        ("items", {"source": "nowhere"}, DataError, "must hold one file items"),
+        ("items", {"source": "nowhere"}, DataError, "There is no folder nowhere"),
     ],
 )
 def test_settings_that_do_not_fit(
