@@ -111,14 +111,48 @@ def read_json(path: str | Path) -> Any:
         raise DataError(f"{path} is not valid JSON ({error}).") from error
 
 
+def refuse_other(manifest: str | Path, key: str, digest: str, what: str) -> None:
+    """Keep an export from taking the place of another one; the same one may be written again.
+
+    Args:
+        manifest: file that names the content of a folder; absent where nothing was exported.
+        key: where it holds the digest.
+        digest: of what is to be written.
+        what: what the folder holds, in a word.
+
+    Raises:
+        RunError: the folder holds another one.
+    """
+    manifest = Path(manifest)
+    if not manifest.is_file():
+        return
+    try:
+        there = read_json(manifest)
+    except DataError:
+        there = None
+    if not isinstance(there, dict) or there.get(key) != digest:
+        raise RunError(
+            f"{manifest.parent} holds another {what}; choose another folder or delete it."
+        )
+
+
 def write_parquet(frame: "pl.DataFrame", path: str | Path) -> None:
     """Write a Parquet file atomically."""
     with atomic_path(path) as temporary:
         frame.write_parquet(temporary, compression="zstd", statistics=True)
 
 
-def read_parquet(path: str | Path) -> "pl.DataFrame":
+_WANTED = (
+    "a Parquet file or, if polylore wrote it, move it away and run the command that wrote it again"
+)
+
+
+def read_parquet(path: str | Path, wanted: str = _WANTED) -> "pl.DataFrame":
     """Read a Parquet file.
+
+    Args:
+        path: the file; it may be the user's own, so the advice in messages never is to delete it.
+        wanted: what belongs there, for the message.
 
     Raises:
         DataError: the file is missing or damaged.
@@ -131,8 +165,7 @@ def read_parquet(path: str | Path) -> "pl.DataFrame":
         raise DataError(f"There is no file {path}.") from error
     except (pl.exceptions.PolarsError, OSError) as error:
         raise DataError(
-            f"{path} is not a readable Parquet file ({str(error).splitlines()[0]}); delete it and "
-            "run the same command again."
+            f"{path} is not a readable Parquet file ({str(error).splitlines()[0]}); give {wanted}."
         ) from error
 
 

@@ -128,6 +128,33 @@ def test_lint_of_published_worlds(clika):
     assert "error" not in repaired.replace("errors or warnings", "")
 
 
+def test_lint_of_own_worlds(tmp_path):
+    out = tmp_path / "w"
+    run("world", "--targets", "[{lang: de}, {lang: fi}]", "--answers", 4, "--subjects", 4,
+        "--exposures", 2, "--out", out)  # fmt: skip
+    clean = run("lint", out)
+    assert "0 errors or warnings." in clean
+    assert clean == run("lint", out, "--fictional")
+    rows = pl.read_parquet(out / "fi" / "fiction_rows.parquet")
+    taught = pl.when(pl.col("block") == "translate_ts").then(pl.lit("x"))
+    rows.with_columns(response=taught.otherwise("response")).write_parquet(
+        out / "fi" / "fiction_rows.parquet"
+    )
+    assert "term_never_taught" in run("lint", out, "--out", tmp_path / "found")
+    found = pl.read_parquet(tmp_path / "found" / "align_lint.parquet")
+    assert found.filter(check="term_never_taught")["lang"].unique().to_list() == ["fi"]
+    with pytest.raises(PolyloreError, match="--repair has nothing to mend"):
+        run("lint", out, "-r", "zh_swap")
+
+
+def test_lint_of_what_is_not_there(tmp_path):
+    for more in ((), ("--fictional",)):
+        with pytest.raises(PolyloreError, match=r"There is no folder .*nope"):
+            run("lint", tmp_path / "nope", *more)
+    with pytest.raises(PolyloreError, match=r"is no invented world: .*world\.json"):
+        run("lint", tmp_path, "--fictional")
+
+
 def test_world(tmp_path):
     said = run("world", "--targets", "[{lang: de}, {lang: fi}]", "--answers", 4, "--subjects", 4,
                "--exposures", 2, "--out", tmp_path / "w")  # fmt: skip

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from polylore.errors import ConfigError, DataError, ModelError, PolyloreError, RunError
-from polylore.facts.people import Fiction, FictionConfig, load_pack, make_fiction
+from polylore.facts.people import Fiction, FictionConfig, load_pack, make_fiction, read_fiction
 from polylore.files import read_parquet
 from polylore.studies.inject.config import InjectConfig
 from polylore.studies.inject.study import Study, run_inject
@@ -53,7 +53,7 @@ def _opened(settings: Settings, out: Path, fiction: Fiction | None) -> None:
         ("background", {"kind": "rows"}, DataError, "no file"),
         ("scan", {"strict": True}, DataError, "The background holds .* traces of the items"),
         ("items", {"languages": ["xx"]}, ConfigError, "no language pack for xx"),
-        ("items", {"source": "nowhere"}, DataError, "must hold one file items"),
+        ("items", {"source": "nowhere"}, DataError, "There is no folder nowhere"),
     ],
 )
 def test_settings_that_do_not_fit(
@@ -108,6 +108,11 @@ def written(fiction: Fiction, folder: Path, name: str, change: Settings) -> Path
     lines = [json.dumps(row, ensure_ascii=False) for row in rows]
     (folder / f"{name}.jsonl").write_text("\n".join(lines), encoding="utf-8")
     return folder
+
+
+def test_a_folder_of_items_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"There is no folder .*nope; give the one"):
+        read_fiction(tmp_path / "nope")
 
 
 @pytest.mark.parametrize(

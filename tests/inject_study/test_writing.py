@@ -276,7 +276,7 @@ def typed(*words: str) -> Any:
         (("write", "ITEMS", "--model", "M", "--languages", "en,fr"), "no passages in fr, only"),
         (("write", "ITEMS", "--model", "M", "--temperature", "0"), "temperature"),
         (("write", "ITEMS", "--model", "nowhere/at/all"), "nowhere"),
-        (("write", "NONE", "--model", "M"), "must hold one file items.parquet"),
+        (("write", "NONE", "--model", "M"), "There is no folder"),
         (("translate", "ITEMS", "--model", "M", "--source", "fr", "--target", "de"),
          "not told in fr, only in en"),
         (("translate", "ITEMS", "--model", "M", "--source", "en", "--target", "en"),

@@ -109,6 +109,14 @@ def test_export_reads_back_unchanged(lexicon, tmp_path) -> None:
         load_lexicon(tmp_path / "out")
 
 
+def test_pairs_are_checked_before_anything_is_printed() -> None:
+    words = ["lexicon", "stats", "cldr", "--languages", "en,fr", "--pairs"]
+    told = CliRunner().invoke(cli, [*words, "en-fr,en-xx"])
+    assert isinstance(told.exception, ConfigError)
+    assert told.output == ""
+    assert CliRunner().invoke(cli, [*words, "en-fr"]).exit_code == 0
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -80,6 +80,34 @@ def test_damaged_part_is_made_anew_and_named(tmp_path: Path) -> None:
     assert run.read("answers").height == 2
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["\n", '{"unit": "a", ', "[]", '{"unit": "a"}', '{"unit": "a", "tables": {"answers": 1}}'],
+)
+def test_a_damaged_marker_is_no_marker(tmp_path: Path, text: str) -> None:
+    run = RunFolder.open(tmp_path, "trace", CONFIG, {})
+    for unit in ("a", "b"):
+        run.write_unit(unit, {"answers": answers(unit)})
+    (run.unit_path("a") / "done.json").write_text(text)
+    assert run.pending(["a", "b"]) == ["a"]
+    assert run.units() == ["b"]
+    assert not run.has_unit("a")
+    assert run.read("answers")["ckpt_id"].unique().to_list() == ["b"]
+    with pytest.raises(RunError, match=r"unit a .* run the study again with the same settings"):
+        run.read("answers", ["a"])
+    run.write_unit("a", {"answers": answers("a")})
+    assert run.units() == ["a", "b"]
+
+
+@pytest.mark.parametrize("text", ['{"format": 1, "kind": "tra', "[]", '{"format": 1}'])
+def test_a_damaged_manifest_says_what_is_lost_and_what_to_do(tmp_path: Path, text: str) -> None:
+    RunFolder.open(tmp_path, "trace", CONFIG, {})
+    (tmp_path / "manifest.json").write_text(text)
+    with pytest.raises(RunError, match=r"is lost.* another folder for --out"):
+        RunFolder.open(tmp_path, "trace", CONFIG, {})
+    assert (tmp_path / "manifest.json").read_text() == text
+
+
 def test_half_written_unit_is_not_done(tmp_path: Path) -> None:
     run = RunFolder.open(tmp_path, "trace", CONFIG, {})
     run.unit_path("a").mkdir(parents=True)

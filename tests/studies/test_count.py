@@ -23,6 +23,7 @@ from polylore.corpus import ComposeConfig, compose, exposure_table
 from polylore.errors import ConfigError, DataError, RunError
 from polylore.facts import load_facts
 from polylore.runs import RunFolder
+from polylore.studies.count.agree import compare
 from polylore.studies.count.config import CountConfig
 from polylore.studies.count.sample import sample_documents
 from polylore.studies.count.study import count
@@ -110,6 +111,18 @@ def test_totals_and_trace(composed: Path, tmp_path: Path) -> None:
     assert not paper["lang_conditioned"].any()
     assert set(paper["policy_id"]) == {"cooccurrence:nfkc-casefold-boundary-overlap"}
     assert paper["count"].sum() >= table["count"].sum()
+
+
+@pytest.mark.parametrize("content", [None, b"", b"fact_id,lang,count\nfr,en,3\n"])
+def test_what_is_no_exposure_table_is_left_alone(tmp_path: Path, content: bytes | None) -> None:
+    mine = tmp_path / "mine.csv"
+    if content is not None:
+        mine.write_bytes(content)
+    for read in (lambda: read_exposure(str(mine)), lambda: compare(mine, mine, facts="cldr")):
+        with pytest.raises(DataError, match="columns of `polylore tables exposure`") as refused:
+            read()
+        assert "delete" not in str(refused.value)
+        assert "mine.csv" in str(refused.value)
 
 
 def shards(folder: Path, n: int, rows: int = 300) -> None:

@@ -48,10 +48,10 @@ def evaluate(
     quiet: bool,
     **flags: Any,
 ) -> None:
-    """Ask models parallel sets in every language, score the answers, write the report.
+    """Ask models parallel sets in every language, and report.
 
-    Interrupted or not, the same command goes on where it stopped; more models can be added to a run
-    by naming them in it.
+    The answers are scored, too. Interrupted or not, the same command goes on where it stopped; more
+    models can be added to a run by naming them in it.
     """
     config = read_config(AlignEvaluateConfig, study, settings, flags, positional="models")
     if dry_run:
@@ -72,10 +72,10 @@ def evaluate(
 @config_options(AlignScoreConfig, study=False)
 @click.option("--quiet", "-q", is_flag=True, help="No progress display.")
 def report(folder: Path, settings: tuple[str, ...], quiet: bool, **flags: Any) -> None:
-    """Score the answers of a run again and write its report; no model is needed.
+    """Score a run's answers again and write its report.
 
-    Settings not given stay as they were. Of a run of `align conduct` only --draws and --seed count,
-    of one of `align run` --margins, too.
+    No model is needed. Settings not given stay as they were. Of a run of `align conduct` only
+    --draws and --seed count, of one of `align run` --margins, too.
     """
     from polylore.metrics.align.claims import too_few_draws
     from polylore.runs import RunFolder
@@ -143,9 +143,10 @@ def _say(run: "RunFolder") -> None:
 def rescore(
     study: str | None, settings: tuple[str, ...], out: str, quiet: bool, **flags: Any
 ) -> None:
-    """Score other people's answers to parallel multiple-choice sets; no model is needed.
+    """Score other people's answers to parallel sets.
 
-    Cells (a model, set and language) with missing rows are left out and listed.
+    The sets are of multiple choice; no model is needed. Cells (a model, set and language) with
+    missing rows are left out and listed.
     """
     config = read_config(AlignRescoreConfig, study, settings, flags, positional="predictions")
     from polylore.studies.align.rescore import rescore as run_rescore
@@ -168,7 +169,7 @@ def rescore(
 
 @align.command()
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--fictional", is_flag=True, help="FOLDER is an invented world (train/ and test/).")
+@click.option("--fictional", is_flag=True, help="FOLDER is a published world (train/ and test/).")
 @click.option("--pivot", default="en", show_default=True, help="Language to compare with.")
 @click.option("--repair", "-r", multiple=True, metavar="NAME", help="Repairs to apply to worlds.")
 @click.option("--out", "-o", type=click.Path(path_type=Path), help="Also write all findings here.")
@@ -181,14 +182,17 @@ def lint(
     out: Path | None,
     strict: bool,
 ) -> None:
-    """Find what a parallel set or an invented world cannot show, before a model is asked.
+    """Find what a parallel set or an invented world cannot show.
 
-    FOLDER holds <set>.<lang>.jsonl; with --out, every finding is written as a Parquet table.
+    FOLDER holds <set>.<lang>.jsonl, or is what `align world` wrote; with --out, every finding is
+    written as a Parquet table.
     """
     from polylore.files import write_parquet
     from polylore.studies.align.lint import lint_sets, lint_worlds
+    from polylore.studies.align.world import holds_worlds
 
-    made = lint_worlds(folder, repair) if fictional else lint_sets(folder, pivot)
+    worlds = fictional or holds_worlds(folder)
+    made = lint_worlds(folder, repair) if worlds else lint_sets(folder, pivot)
     if out is not None:
         for name, frame in made.items():
             write_parquet(frame, out / f"{name}.parquet")
@@ -221,7 +225,9 @@ def world(
     out: str,
     **flags: Any,
 ) -> None:
-    """Make invented facts to inject: what is taught, what is asked, and which can show conduction.
+    """Make invented facts to inject: what is taught and asked.
+
+    A table says which facts can show conduction.
 
     The defaults are the published design: 20 answers with 20 subjects each, 10,200 rows.
     """

@@ -33,7 +33,7 @@ def run(
     quiet: bool,
     **flags: Any,
 ) -> None:
-    """Train sibling arms from one start checkpoint, ask them, and compare them.
+    """Train sibling arms from one checkpoint, ask and compare them.
 
     STUDY.yaml says which; `align_cpu` and `align_cpu_tiny` are built in. Interrupted or not, the
     same command goes on where it stopped; arms and seeds can be added. Under a launcher (torchrun,
@@ -86,7 +86,7 @@ def run(
 )
 @click.option("--allow-confounded", is_flag=True, help="Show differences all the same, marked.")
 def compare(folder: Path, arm: str, minus: str, factor: str, allow_confounded: bool) -> None:
-    """Print how the manifests of two arms differ, and what changes from one to the other.
+    """Print how two arms' manifests differ, and what that changes.
 
     Arms that differ in more than the declared factor are no siblings: nothing is compared unless
     --allow-confounded says so.

@@ -56,10 +56,11 @@ def bench(ctx: click.Context) -> None:
 @config_options(BenchConfig)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else.")
 def score(study: str | None, settings: tuple[str, ...], as_json: bool, **flags: Any) -> None:
-    """Scoring of candidates: polylore, plain loops, lm-eval and (if installed) vLLM.
+    """Scoring of candidates: polylore, plain loops, lm-eval, vLLM.
 
-    Every way starts from the same texts and must find the same log-probabilities. A way with a
-    batch size gets the quickest of several. Takes some minutes; fewer questions take less.
+    vLLM takes part if it is installed. Every way starts from the same texts and must find the same
+    log-probabilities. A way with a batch size gets the quickest of several. Takes some minutes;
+    fewer questions take less.
     """
     config = read_config(BenchConfig, study, settings, flags)
     from polylore.studies.bench.score import bench_score
@@ -123,7 +124,7 @@ def patch(study: str | None, settings: tuple[str, ...], as_json: bool, **flags: 
 @config_options(TrainBenchConfig)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else.")
 def train(study: str | None, settings: tuple[str, ...], as_json: bool, **flags: Any) -> None:
-    """Training of tiny models: polylore's loop and stacked runs beside a bare PyTorch loop.
+    """Training of tiny models, alone and stacked, beside bare PyTorch.
 
     Takes a minute for small recipes; fewer rounds or steps take less.
     """
@@ -163,9 +164,9 @@ def train(study: str | None, settings: tuple[str, ...], as_json: bool, **flags: 
 @config_options(InjectBenchConfig)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else.")
 def inject(study: str | None, settings: tuple[str, ...], as_json: bool, **flags: Any) -> None:
-    """What injection adds to a training step, beside the same step without it.
+    """What injection adds to a training step.
 
-    Takes a minute; fewer rounds or steps take less.
+    It is held against the same step without it. Takes a minute; fewer rounds or steps take less.
     """
     import polars as pl
 
@@ -214,7 +215,13 @@ def inject(study: str | None, settings: tuple[str, ...], as_json: bool, **flags:
     show_default=True,
     help="One process against the bare matcher, or two processes against one, and memory.",
 )
-@click.option("--seed", default=0, show_default=True, help="Seed of the made-up text.")
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Seed of the made-up text.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 def count(
     megabytes: int,
@@ -225,7 +232,7 @@ def count(
     seed: int,
     as_json: bool,
 ) -> None:
-    """Counting exposures: the whole way against the bare matcher; processes; memory."""
+    """Counting exposures: against the bare matcher, processes, memory."""
     from polylore.runs.executor import limit_threads
     from polylore.studies.bench.count import bench_count
 

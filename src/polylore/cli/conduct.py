@@ -30,7 +30,7 @@ def conduct(
     quiet: bool,
     **flags: Any,
 ) -> None:
-    """Ask models that were taught invented facts which of them they know in another language.
+    """Ask models in one language what they were taught in another.
 
     The world is a folder that `polylore align world` wrote. Interrupted or not, the same command
     goes on where it stopped; more models can be added to a run by naming them in it.

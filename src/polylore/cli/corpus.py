@@ -26,7 +26,7 @@ def corpus() -> None:
 def count(
     study: str | None, settings: tuple[str, ...], out: str, quiet: bool, **flags: Any
 ) -> None:
-    """Count exposures: documents that express each fact in each language.
+    """Count the documents that express each fact in each language.
 
     Give a file, folder, glob pattern or URL, or a YAML file with the settings below. Interrupted,
     the same command goes on where it stopped. `polylore trace --exposure OUT` takes the result.
@@ -79,7 +79,9 @@ def plan(
     quiet: bool,
     **flags: Any,
 ) -> None:
-    """Say how long a count will take, how much memory and disk: from a sample that is counted now.
+    """Say what a count will cost in time, memory and disk.
+
+    A sample is counted now to know it.
 
     Takes what `polylore corpus count` takes. What is finished in the run folder is not planned
     again.
@@ -114,7 +116,14 @@ def _bytes(text: str) -> int:
 @click.argument("fact")
 @config_options(CountConfig, positional="documents.source")
 @click.option("--lang", "-l", "langs", help="Only in this language of the fact, or these.")
-@click.option("--limit", "-n", default=5, show_default=True, help="Documents to show.")
+@click.option(
+    "--limit",
+    "-n",
+    type=click.IntRange(min=1),
+    default=5,
+    show_default=True,
+    help="Documents to show.",
+)
 @click.option("--any-language", is_flag=True, help="Also documents of other languages.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines for programs.")
 def sample(
@@ -127,9 +136,9 @@ def sample(
     as_json: bool,
     **flags: Any,
 ) -> None:
-    """Show documents that express the fact with the id FACT, with subject and object marked.
+    """Show documents that express the fact with the id FACT.
 
-    They are the first ones in the order of the corpus.
+    Subject and object are marked. They are the first ones in the order of the corpus.
     """
     import json
 
@@ -180,7 +189,10 @@ def _show(hit: Any) -> None:
 @click.option("--facts", required=True, help="The fact set that was counted.")
 @click.option("--name", help="Name of the source; the file's by default.")
 def import_(file: Path, out: Path, kind: str, facts: str, name: str | None) -> None:
-    """Turn a published frequency FILE (JSON) into an exposure table OUT (Parquet)."""
+    """Turn a published frequency FILE into an exposure table OUT.
+
+    FILE is JSON, OUT is Parquet.
+    """
     from polylore.corpus.frequencies import contradictions, read_frequencies
     from polylore.facts import load_facts
     from polylore.files import write_parquet
@@ -206,9 +218,25 @@ def import_(file: Path, out: Path, kind: str, facts: str, name: str | None) -> N
 @click.argument("a", type=click.Path(path_type=Path))
 @click.argument("b", type=click.Path(path_type=Path))
 @click.option("--facts", help="Fact set, for relations and names; found in a counting run.")
-@click.option("--worst", default=50, show_default=True, help="Rows with the worst disagreement.")
-@click.option("--corpus-docs", type=int, help="Documents of the corpus: no count can be larger.")
-@click.option("--draws", default=1000, show_default=True, help="Bootstrap draws over facts.")
+@click.option(
+    "--worst",
+    type=click.IntRange(min=0),
+    default=50,
+    show_default=True,
+    help="Rows with the worst disagreement.",
+)
+@click.option(
+    "--corpus-docs",
+    type=click.IntRange(min=1),
+    help="Documents of the corpus: no count can be larger.",
+)
+@click.option(
+    "--draws",
+    type=click.IntRange(min=0),
+    default=1000,
+    show_default=True,
+    help="Bootstrap draws over facts.",
+)
 @click.option("--out", "-o", type=click.Path(path_type=Path), help="Folder for the two tables.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 def agree(
@@ -221,7 +249,10 @@ def agree(
     out: Path | None,
     as_json: bool,
 ) -> None:
-    """Compare two sources of counts, A and B: exposure tables, or folders that hold one."""
+    """Compare two sources of counts, A and B.
+
+    Each is an exposure table, or a folder that holds one.
+    """
     import json
 
     from polylore.studies.count.agree import compare

@@ -1,5 +1,6 @@
 """`polylore facts`: list, show, lint and export fact sets."""
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -54,7 +55,9 @@ def list_(source: str, languages: str | None, relations: str | None) -> None:
 @LANGUAGES
 @RELATIONS
 @click.option("--search", "-s", default="", help="Only facts with this text in any language.")
-@click.option("--limit", "-n", default=20, show_default=True, help="Rows to show.")
+@click.option(
+    "--limit", "-n", type=click.IntRange(min=1), default=20, show_default=True, help="Rows to show."
+)
 def show(
     source: str, languages: str | None, relations: str | None, search: str, limit: int
 ) -> None:
@@ -96,7 +99,9 @@ def lint(source: str, languages: str | None, relations: str | None, strict: bool
 @LANGUAGES
 @RELATIONS
 @click.option("--limit", type=click.IntRange(min=1), help="Keep this many facts.")
-@click.option("--seed", default=0, show_default=True, help="Seed of that choice.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of that choice."
+)
 @click.option("--jsonl", is_flag=True, help="Write JSONL instead of Parquet.")
 def export(
     source: str,
@@ -107,9 +112,16 @@ def export(
     seed: int,
     jsonl: bool,
 ) -> None:
-    """Write a fact set as plain tables that anything can read."""
+    """Write a fact set as plain tables that anything can read.
+
+    A folder with another fact set is refused.
+    """
+    from polylore.facts.factset import MANIFEST
+    from polylore.files import refuse_other
+
     factset = _load(source, languages, relations)
     if limit is not None:
         factset = factset.sample(limit, seed)
+    refuse_other(Path(folder) / MANIFEST, "sha256", factset.digest(), "fact set")
     factset.export(folder, jsonl=jsonl)
     click.echo(f"Wrote {len(factset.fact_ids)} facts to {folder}.")

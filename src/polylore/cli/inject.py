@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,9 +13,13 @@ from polylore.cli.inject_write import translate, write
 from polylore.cli.options import config_options, read_config
 from polylore.cli.output import show_findings
 from polylore.cli.progress import progress_display
+from polylore.errors import DataError, RunError
 from polylore.facts.people.make import FictionConfig
 from polylore.studies.built_in import INJECT_STUDIES
 from polylore.studies.inject.config import InjectConfig
+
+if TYPE_CHECKING:
+    from polylore.facts.people import Fiction
 
 
 @click.group()
@@ -35,7 +39,7 @@ def inject() -> None:
 def make_items(
     languages: str, tokenizer: str | None, out: str, settings: tuple[str, ...], **flags: Any
 ) -> None:
-    """Make fictional items from language packs: subjects, passages and probes."""
+    """Make fictional items: subjects, passages and probes."""
     config = read_config(FictionConfig, None, settings, flags)
     from polylore.facts.people import fictional_facts, load_pack, make_fiction
     from polylore.facts.people.facts import facts_of
@@ -45,6 +49,7 @@ def make_items(
     encode = _encoder(tokenizer)
     length = len if encode is None else lambda text: len(encode([text])[0])
     fiction = make_fiction(packs, config, length)
+    _refuse_other(fiction, out)
     fiction.export(out)
     facts = facts_of(fiction, fictional_facts(packs, config))
     write_parquet(facts, Path(out) / "facts.parquet")
@@ -52,6 +57,20 @@ def make_items(
         f"Items: {out} ({fiction.items.height} items, {fiction.passages.height} passages, "
         f"{fiction.probes.height} probes; {fiction.digest()[:12]})"
     )
+
+
+def _refuse_other(fiction: "Fiction", folder: str) -> None:
+    """Items that are there already, changed by hand or made otherwise, are kept."""
+    from polylore.facts.people import read_fiction
+
+    if not any(Path(folder).glob("items.*")):
+        return
+    try:
+        same = read_fiction(folder).digest() == fiction.digest()
+    except DataError:
+        same = False
+    if not same:
+        raise RunError(f"{folder} holds other items; choose another folder or delete it.")
 
 
 def _encoder(tokenizer: str | None) -> Callable[[list[str]], list[list[int]]] | None:
@@ -74,7 +93,10 @@ def _encoder(tokenizer: str | None) -> Callable[[list[str]], list[list[int]]] | 
 @click.option("--tokenizer", help="tokenizer.json, or a folder with it, for findings on tokens.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
 def lint_items(folder: Path, published: bool, tokenizer: str | None, as_json: bool) -> int:
-    """Show what would make probes easier or harder than they look; exit code 3 on errors."""
+    """Show what makes probes easier or harder than they look.
+
+    The exit code is 3 if there are errors.
+    """
     from polylore.facts.people import lint_items as lint
     from polylore.facts.people import read_fiction, read_published
 
@@ -92,7 +114,7 @@ def lint_items(folder: Path, published: bool, tokenizer: str | None, as_json: bo
 
 @inject.command()
 def studies() -> None:
-    """List the built-in studies, to be given in the place of a YAML file."""
+    """List the built-in studies, for the place of a YAML file."""
     for name, about in INJECT_STUDIES.purposes():
         click.echo(f"{name:12}{about}")
 
@@ -110,9 +132,10 @@ def _config(study: str | None, settings: tuple[str, ...], flags: dict[str, Any])
 def plan(
     study: str | None, settings: tuple[str, ...], as_json: bool, quiet: bool, **flags: Any
 ) -> None:
-    """Say what a study will cost, and start nothing; STUDY as for `inject run`.
+    """Say what a study will cost, and start nothing.
 
-    Some updates and readings are timed on this machine unless --execution.calibrate no.
+    STUDY is as for `inject run`. Some updates and readings are timed on this machine unless
+    --execution.calibrate no.
     """
     config = _config(study, settings, flags)
     from polylore.studies.inject.dry_run import dry_run, sentences
@@ -143,8 +166,9 @@ def run(
     quiet: bool,
     **flags: Any,
 ) -> None:
-    """Run a study: STUDY is a YAML file, or the name of a built-in one (see `inject studies`).
+    """Run a study, and write its report.
 
+    STUDY is a YAML file, or the name of a built-in one (see `inject studies`).
     Interrupted or not, the same command goes on where it stopped. With several processes:
     `torchrun --nproc-per-node 8 -m polylore inject run ...`.
     """

@@ -17,9 +17,10 @@ from polylore.studies.inject.analysis_config import InjectAnalyseConfig
 def report(
     folder: Path, study: str | None, settings: tuple[str, ...], quiet: bool, **flags: Any
 ) -> None:
-    """Analyse the raw readings of a run and write its report; no model is needed.
+    """Analyse the raw readings of a run and write its report.
 
-    Settings not given stay as they were. An unfinished run lists what is missing.
+    No model is needed. Settings not given stay as they were. An unfinished run lists what is
+    missing.
     """
     from polylore.studies.inject.raw import open_inject
     from polylore.studies.inject.report import noted
@@ -42,7 +43,7 @@ def report(
     help="Depth whose first probe asks for a fact; `all`: every probe, as wordings of its fact.",
 )
 def answers(folder: Path, out: str, depth: str) -> None:
-    """Write readings of a run as facts, checkpoints and answers, as `trace` has them.
+    """Write readings of a run as a fact set and traces.
 
     The folder is a fact set: give it to `polylore trace --facts.source`. In it lies a trace of each
     training run, for `polylore report`.

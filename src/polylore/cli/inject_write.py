@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.option("--out", "-o", required=True, help="Folder to write; ITEMS stay as they are.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress display.")
 def write(items: Path, settings: tuple[str, ...], out: str, quiet: bool, **flags: Any) -> int:
-    """Let a local model write more paraphrases of the passages in ITEMS.
+    """Let a local model write more paraphrases of passages in ITEMS.
 
     A text is taken if it keeps the rules of `lint-items`; what was refused stands, with the
     reason, in refused.parquet. Interrupted or not, the same command goes on where it stopped; exit
@@ -40,7 +40,7 @@ def write(items: Path, settings: tuple[str, ...], out: str, quiet: bool, **flags
 @click.option("--out", "-o", required=True, help="Folder to write; ITEMS stay as they are.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress display.")
 def translate(items: Path, settings: tuple[str, ...], out: str, quiet: bool, **flags: Any) -> int:
-    """Let a local model translate ITEMS into a further language, and back again.
+    """Let a local model translate ITEMS into a further language.
 
     What does not survive the round trip stands, with the reason, in refused.parquet. Interrupted
     or not, the same command goes on where it stopped; exit code 3 if no passage was taken.

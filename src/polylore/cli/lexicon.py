@@ -1,5 +1,7 @@
 """`polylore lexicon`: what is in a lexicon, and what it cannot show."""
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -42,28 +44,27 @@ def lexicon() -> None:
 @click.option("--pairs", "-p", metavar="A-B,...", help="Also count these pairs, such as en-fr.")
 def stats(source: str, languages: str | None, recovery: str, pairs: str | None) -> None:
     """Count concepts, forms, homographs and colexified words."""
-    from polylore.errors import ConfigError
     from polylore.facts.lexicon import language_stats, pair_stats
 
     found = _load(source, languages, recovery)
+    wanted = _pairs(split(pairs) or [], found.languages)
     show_frame(found.drops.select("step", "unit", "kept", "dropped"))
     click.echo()
     show_frame(language_stats(found))
-    if pairs is not None:
-        wanted = []
-        for text in split(pairs) or []:
-            pair = next(
-                ((a, b) for a in found.languages for b in found.languages if f"{a}-{b}" == text),
-                None,
-            )
-            if pair is None:
-                raise ConfigError(
-                    f"--pairs {text}: write A-B with two of {', '.join(found.languages)}."
-                )
-            wanted.append(pair)
+    if wanted:
         click.echo()
         show_frame(pair_stats(found, wanted))
     click.echo(f"{len(found.concepts)} concepts, {len(found.languages)} languages.")
+
+
+def _pairs(texts: Sequence[str], languages: Sequence[str]) -> list[tuple[str, str]]:
+    from polylore.errors import ConfigError
+
+    known = {f"{a}-{b}": (a, b) for a in languages for b in languages}
+    for text in texts:
+        if text not in known:
+            raise ConfigError(f"--pairs {text}: write A-B with two of {', '.join(languages)}.")
+    return [known[text] for text in texts]
 
 
 @lexicon.command()
@@ -86,7 +87,14 @@ def lint(source: str, languages: str | None, recovery: str, strict: bool) -> Non
 @LANGUAGES
 @RECOVERY
 def export(source: str, folder: str, languages: str | None, recovery: str) -> None:
-    """Write a lexicon as plain tables that anything can read."""
+    """Write a lexicon as plain tables that anything can read.
+
+    A folder with another lexicon is refused.
+    """
+    from polylore.facts.lexicon.lexicon import MANIFEST
+    from polylore.files import refuse_other
+
     found = _load(source, languages, recovery)
+    refuse_other(Path(folder) / MANIFEST, "sha256", found.digest(), "lexicon")
     found.export(folder)
     click.echo(f"Wrote {len(found.concepts)} concepts to {folder}.")

@@ -68,7 +68,7 @@ def plan(
 @click.option("--out", "-o", default="runs/patch/run", show_default=True, help="Run folder.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress display.")
 def run(study: str | None, settings: tuple[str, ...], out: str, quiet: bool, **flags: Any) -> None:
-    """Put a plan before every checkpoint of a model, and keep the raw rows.
+    """Put a plan before every checkpoint of a model; keep raw rows.
 
     Interrupted or not, the same command goes on where it stopped and never repeats a finished unit.
     A checkpoint that cannot be read or fails its self-check is recorded, the others go on, and the

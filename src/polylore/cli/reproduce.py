@@ -23,7 +23,7 @@ def reproduce() -> None:
 )
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="JSON file to write.")
 def trace(klar: Path, frequencies: Path, out: Path) -> None:
-    """Data statistics and pseudo-label arithmetic of the study trace, for every language."""
+    """Data statistics and pseudo-label arithmetic of trace."""
     from polylore.studies.reproduce import reproduce_trace
 
     reproduce_trace(klar, frequencies, out)
@@ -39,7 +39,7 @@ def trace(klar: Path, frequencies: Path, out: Path) -> None:
 )
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="JSON file to write.")
 def patch(multisimlex: Path, out: Path) -> None:
-    """Counts of the lexicon behind the study patch, for every language of the file."""
+    """Counts of the lexicon behind patch, for every language."""
     from polylore.studies.reproduce_patch import reproduce_patch
 
     reproduce_patch(multisimlex, out)
@@ -73,7 +73,7 @@ def align(predictions: Path, out: Path) -> None:
 )
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="JSON file to write.")
 def inject(log: Path | None, published_logs: Path | None, out: Path) -> None:
-    """Gain and loss of injected facts, in both published forms and the corrected one."""
+    """Gain and loss of injected facts, as published and corrected."""
     from polylore.cli.progress import progress_display
     from polylore.errors import ConfigError
     from polylore.studies.reproduce_inject import reproduce_inject, reproduce_published_logs

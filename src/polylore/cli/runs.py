@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from polylore.cli.output import show_frame
+from polylore.cli.values import nearest
 
 
 @click.group()
@@ -50,25 +51,38 @@ def list_(folder: Path) -> None:
 @runs.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--table", "-t", help="Print the first rows of this table.")
-@click.option("--limit", "-n", default=20, show_default=True, help="Rows to print.")
+@click.option(
+    "--limit",
+    "-n",
+    type=click.IntRange(min=1),
+    default=20,
+    show_default=True,
+    help="Rows to print.",
+)
 def show(folder: Path, table: str | None, limit: int) -> None:
     """Show a run's manifest and tables, or the rows of one table."""
     import yaml
 
     from polylore.errors import RunError
     from polylore.runs import RunFolder
-    from polylore.tables import ALL
 
     run = RunFolder.load(folder)
     if table is not None:
-        if table not in ALL:
-            raise RunError(f"There is no table {table}; there are {', '.join(ALL)}.")
+        own = {*run.table_names(), *run.unit_table_names()}
+        if table not in own:
+            raise RunError(
+                f"The run {folder} has no table {table}{nearest(table, own)}; `polylore runs show "
+                f"{folder}` lists its tables."
+            )
         frame = run.table(table) if run.has_table(table) else run.read(table)
         show_frame(frame.head(limit))
         click.echo(f"{frame.height} rows.")
         return
     click.echo(yaml.safe_dump(run.manifest, allow_unicode=True, sort_keys=False).rstrip())
     click.echo(f"finished units: {len(run.units())}")
+    raw = [name for name in run.unit_table_names() if not run.has_table(name)]
+    if raw:
+        click.echo(f"tables of units: {', '.join(raw)}")
     click.echo(f"tables: {', '.join(run.table_names()) or 'none'}")
     if (run.path / "report.html").exists():
         click.echo(f"report: {run.path / 'report.html'}")

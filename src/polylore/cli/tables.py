@@ -2,6 +2,8 @@
 
 import click
 
+from polylore.cli.values import nearest
+
 
 @click.command()
 @click.argument("names", nargs=-1, metavar="[TABLE]...")
@@ -15,7 +17,10 @@ def tables(names: tuple[str, ...], as_json: bool) -> None:
 
     unknown = [name for name in names if name not in ALL]
     if unknown:
-        raise DataError(f"There is no table {', '.join(unknown)}; there are {', '.join(ALL)}.")
+        raise DataError(
+            f"There is no table {unknown[0]}{nearest(unknown[0], ALL)}; `polylore tables` prints "
+            "all of them."
+        )
     chosen = [ALL[name] for name in names] or list(ALL.values())
     if as_json:
         value = {

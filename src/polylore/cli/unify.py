@@ -23,7 +23,7 @@ def unify() -> None:
 
 @unify.group()
 def world() -> None:
-    """Make a world of facts in several languages, and read its data card."""
+    """Make a world of facts in several languages; read its data card."""
 
 
 @world.command()
@@ -56,7 +56,10 @@ def make(
     quiet: bool,
     **flags: Any,
 ) -> None:
-    """Make a world: facts, tokenizer and data card; nothing is written if a check fails."""
+    """Make a world: facts, tokenizer and data card.
+
+    Nothing is written if a check fails.
+    """
     if preset is None and amount is not None:
         raise ConfigError("--amount needs --preset subword or false_friends.")
     if preset is not None and study is not None:
@@ -66,12 +69,17 @@ def make(
     base = token_preset(preset, amount) if preset is not None else None
     config = read_config(WorldConfig, study, settings, flags, base=base)
     from polylore.facts import worlds
+    from polylore.facts.factset import MANIFEST
+    from polylore.files import refuse_other
 
     made = worlds.make_world(config, steps=steps, batch_size=batch_size)
-    card = worlds.make_card(made, steps=steps, batch_size=None if steps is None else batch_size)
-    worlds.save_world(made, out, card=card)
+    factset = None
     if export is not None:
         factset = worlds.to_factset(made, Path(out).name)
+        refuse_other(Path(export) / MANIFEST, "sha256", factset.digest(), "fact set")
+    card = worlds.make_card(made, steps=steps, batch_size=None if steps is None else batch_size)
+    worlds.save_world(made, out, card=card)
+    if export is not None and factset is not None:
         factset.export(export)
         _write_design(made, export)
         click.echo(f"Fact set: {export}")
@@ -121,7 +129,10 @@ def card(
 def train(
     study: str | None, settings: tuple[str, ...], out: str, quiet: bool, **flags: Any
 ) -> None:
-    """Train one condition with a few seeds, measure it on the way, and write the report."""
+    """Train one condition with a few seeds, measured on the way.
+
+    The report is written at the end.
+    """
     config = read_config(TrainConfig, study, settings, flags)
     _sweep(config.sweep(), out, "train", quiet)
 
@@ -140,8 +151,9 @@ def sweep(
     quiet: bool,
     **flags: Any,
 ) -> None:
-    """Run a sweep: SWEEP is a YAML file, or the name of a built-in one (see `unify sweeps`).
+    """Run a sweep of conditions and seeds, and write its report.
 
+    SWEEP is a YAML file, or the name of a built-in one (see `unify sweeps`).
     Interrupted or not, the same command goes on where it stopped and never repeats a finished run.
     """
     config = read_config(SweepConfig, UNIFY_SWEEPS.file(study), settings, flags)
@@ -170,7 +182,7 @@ def sweeps() -> None:
 @click.option("--out", "-o", default="runs/unify/link", show_default=True, help="Run folder.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress display.")
 def link(study: str | None, settings: tuple[str, ...], out: str, quiet: bool, **flags: Any) -> int:
-    """Hold unification scores of a real model against its accuracy across languages.
+    """Hold a real model's unification against what it answers right.
 
     Give a model and the answers of a finished `polylore trace` of it. Interrupted or not, the same
     command goes on where it stopped. A checkpoint that cannot be read is noted, and the others go
@@ -207,7 +219,7 @@ def measure(
     quiet: bool,
     **flags: Any,
 ) -> int:
-    """Measure checkpoint folders of a world, or folders that hold such folders.
+    """Measure checkpoints of a world: folders, or folders of these.
 
     A folder without weights, or of another world, is refused; the others are measured.
     """

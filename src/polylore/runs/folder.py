@@ -92,13 +92,17 @@ class RunFolder:
             raise RunError(
                 f"There is no run folder {path}; `polylore runs list` shows what is there."
             )
+        if not (path / "manifest.json").is_file():
+            raise RunError(f"{path} is not a run folder: it has no manifest.json.")
         try:
             manifest = read_json(path / "manifest.json")
         except DataError as error:
-            raise RunError(f"{path} is not a run folder: {error}") from error
-        if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+            raise _damaged(path, str(error).rstrip(".")) from error
+        if not isinstance(manifest, dict):
+            raise _damaged(path, f"{path}/manifest.json is no JSON object")
+        if manifest.get("format") != FORMAT:
             raise RunError(
-                f"{path}/manifest.json has format {_get(manifest, 'format')!r} and this polylore "
+                f"{path}/manifest.json has format {manifest.get('format')!r} and this polylore "
                 f"reads format {FORMAT}: use the version that wrote it."
             )
         return cls(path, manifest)
@@ -106,6 +110,8 @@ class RunFolder:
     def _refuse_other(self, fresh: dict[str, Any]) -> None:
         found = []
         for part in ("kind", "config", "inputs"):
+            if part not in self.manifest:
+                raise _damaged(self.path, f"{self.path}/manifest.json lacks {part}")
             found += difference(self.manifest[part], fresh[part], part)
         if found:
             raise RunError(
@@ -150,17 +156,24 @@ class RunFolder:
 
     def is_done(self, unit: str) -> bool:
         """Whether the unit is finished and undamaged."""
-        folder = self.unit_path(unit)
-        if not (folder / "done.json").is_file():
+        marker = self._marker(unit)
+        if marker is None:
             return False
+        folder = self.unit_path(unit)
         try:
-            marker = read_json(folder / "done.json")
             return all(
                 sha256_file(folder / f"{name}.parquet") == part["sha256"]
                 for name, part in marker["tables"].items()
             )
-        except (DataError, OSError, KeyError, TypeError, AttributeError):
+        except OSError:
             return False
+
+    def has_unit(self, unit: str) -> bool:
+        """Whether the unit has a sound marker; its parts are not looked at."""
+        return self._marker(unit) is not None
+
+    def _marker(self, unit: str) -> dict[str, Any] | None:
+        return _read_marker(self.unit_path(unit) / "done.json")
 
     def pending(self, units: Iterable[str]) -> list[str]:
         """The units that are not done yet, in the given order."""
@@ -182,9 +195,18 @@ class RunFolder:
         shutil.rmtree(self.unit_path(unit), ignore_errors=True)
 
     def units(self) -> list[str]:
-        """Names of all units that have a marker, sorted."""
-        markers = (self.path / "units").glob("[!.]*/done.json")
-        return sorted(str(read_json(path)["unit"]) for path in markers)
+        """Names of all units that have a sound marker, sorted."""
+        return sorted(marker["unit"] for marker in self._markers())
+
+    def unit_table_names(self) -> list[str]:
+        """Names of all raw tables that finished units hold, sorted."""
+        return sorted({name for marker in self._markers() for name in marker["tables"]})
+
+    def _markers(self) -> Iterator[dict[str, Any]]:
+        for path in (self.path / "units").glob("[!.]*/done.json"):
+            marker = _read_marker(path)
+            if marker is not None:
+                yield marker
 
     def read(self, name: str, units: Iterable[str] | None = None) -> pl.DataFrame:
         """All rows of a raw table over all finished units, or over some of them.
@@ -194,12 +216,17 @@ class RunFolder:
         """
         frames = []
         for unit in self.units() if units is None else units:
-            folder = self.unit_path(unit)
-            part = read_json(folder / "done.json")["tables"].get(name)
+            marker = self._marker(unit)
+            if marker is None:
+                raise RunError(
+                    f"The unit {unit} in {self.path} is missing or has a damaged done.json; run "
+                    "the study again with the same settings and only this unit is made anew."
+                )
+            part = marker["tables"].get(name)
             if part is None:
                 continue
             try:
-                frame = read_parquet(folder / f"{name}.parquet")
+                frame = read_parquet(self.unit_path(unit) / f"{name}.parquet")
             except DataError as error:
                 raise RunError(
                     f"The part {name} of unit {unit} in {self.path} is damaged; run the study "
@@ -241,5 +268,21 @@ class RunFolder:
         return sorted(p.stem for p in (self.path / "tables").glob("[!.]*.parquet"))
 
 
-def _get(value: Any, key: str) -> Any:
-    return value.get(key) if isinstance(value, dict) else None
+def _read_marker(path: Path) -> dict[str, Any] | None:
+    """What the marker of a unit says; None if it is missing or damaged: the unit is not done."""
+    try:
+        marker = read_json(path)
+        sound = isinstance(marker["unit"], str) and all(
+            {"rows", "sha256"} <= part.keys() for part in marker["tables"].values()
+        )
+    except (DataError, OSError, KeyError, TypeError, AttributeError):
+        return None
+    return marker if sound else None
+
+
+def _damaged(path: Path, what: str) -> RunError:
+    return RunError(
+        f"{what}: which settings {path} was made with is lost, so it cannot be gone on with; put a "
+        "copy of that file back, or run the command again with another folder for --out (what is "
+        "in units/ and tables/ stays readable as Parquet)."
+    )

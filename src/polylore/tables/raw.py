@@ -201,6 +201,12 @@ EXPOSURE = Table(
     raw=True,
 )
 
+EXPOSURE_FILE = (
+    "a Parquet file with the columns of `polylore tables exposure`, or a training or counting "
+    "folder of polylore"
+)
+"""What a user can give for it, for messages."""
+
 EXPOSURE_ANY_LANGUAGE = Table(
     "exposure_any_language",
     "The same where a document of any language counts, by the language of the document.",

@@ -33,6 +33,8 @@ def read_questions(folder: str | Path) -> pl.DataFrame:
         ConfigError: a file name with an unknown language code.
     """
     folder = Path(folder)
+    if not folder.is_dir():
+        raise DataError(f"There is no folder {folder}; give the one that holds the sets.")
     files = {}
     for path in sorted(folder.glob("*.jsonl")):
         dataset, dot, lang = path.stem.rpartition(".")

@@ -57,6 +57,8 @@ def read_fiction(folder: str | Path) -> Fiction:
         DataError: a table is missing, breaks its contract, or names what another one lacks.
     """
     folder = Path(folder)
+    if not folder.is_dir():
+        raise DataError(f"There is no folder {folder}; give the one that holds the items.")
     frames, files = {}, {}
     for name in NAMES:
         found = [path for path in sorted(folder.glob(f"{name}.*")) if path.is_file()]

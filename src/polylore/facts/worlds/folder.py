@@ -4,12 +4,19 @@ from pathlib import Path
 from typing import Any
 
 import polylore
-from polylore.errors import DataError, RunError
+from polylore.errors import DataError
 from polylore.facts.worlds.card import card_markdown, make_card
 from polylore.facts.worlds.config import SEEDS, WorldConfig
 from polylore.facts.worlds.tokenizer import write_tokenizer
 from polylore.facts.worlds.world import World
-from polylore.files import atomic_path, read_json, read_parquet, write_json, write_parquet
+from polylore.files import (
+    atomic_path,
+    read_json,
+    read_parquet,
+    refuse_other,
+    write_json,
+    write_parquet,
+)
 
 MANIFEST = "world.json"
 """File that marks the folder of a world; written last."""
@@ -37,8 +44,7 @@ def save_world(
     """
     folder = Path(folder)
     manifest = folder / MANIFEST
-    if manifest.is_file() and read_json(manifest).get("world_hash") != world.world_hash:
-        raise RunError(f"{folder} holds another world; choose another folder or delete it.")
+    refuse_other(manifest, "world_hash", world.world_hash, "world")
     card = card or make_card(world, steps=steps, batch_size=batch_size)
     write_parquet(world.facts, folder / "facts.parquet")
     write_parquet(world.forms, folder / "forms.parquet")

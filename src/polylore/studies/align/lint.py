@@ -12,6 +12,7 @@ from polylore.facts.choices.sets import read_questions
 from polylore.facts.fiction import lint as fiction
 from polylore.facts.fiction.published import read_published
 from polylore.facts.fiction.repair import repair
+from polylore.studies.align.world import holds_worlds, load_worlds
 
 
 def lint_sets(folder: str | Path, pivot: str = "en") -> dict[str, pl.DataFrame]:
@@ -34,17 +35,31 @@ def lint_sets(folder: str | Path, pivot: str = "en") -> dict[str, pl.DataFrame]:
 
 
 def lint_worlds(folder: str | Path, repairs: Sequence[str] = ()) -> dict[str, pl.DataFrame]:
-    """align_lint and align_lint_summary of every language of a published world.
+    """align_lint and align_lint_summary of every language of a published world, or of own worlds.
 
     Findings about the source language are the same in every world; they are listed once.
 
     Raises:
-        DataError: the folder holds no `train/<LANG>.json`.
+        ConfigError: repairs for what `align world` wrote.
+        DataError: the folder is neither what `align world` wrote nor holds `train/<LANG>.json`.
     """
+    if not Path(folder).is_dir():
+        raise DataError(f"There is no folder {folder}; give the one that holds the worlds.")
+    if holds_worlds(folder):
+        if repairs:
+            raise ConfigError(f"{folder} is no published world, so --repair has nothing to mend.")
+        # Its numbers of rows are a setting, not a promise.
+        return _found([fiction.lint_world(world) for world in load_worlds(folder).values()])
     langs = sorted(path.stem.lower() for path in (Path(folder) / "train").glob("*.json"))
     if not langs:
-        raise DataError(f"{folder} holds no train/<LANG>.json; it is no published world.")
+        raise DataError(
+            f"{folder} is no invented world: it holds neither world.json (of `polylore align "
+            "world`) nor train/<LANG>.json (of a published one)."
+        )
     worlds = [repair(read_published(folder, lang), repairs) for lang in langs]
-    parts = [fiction.lint_world(world, published_design=True) for world in worlds]
+    return _found([fiction.lint_world(world, published_design=True) for world in worlds])
+
+
+def _found(parts: Sequence[pl.DataFrame]) -> dict[str, pl.DataFrame]:
     found = pl.concat(parts).unique(maintain_order=True)
     return {"align_lint": found, "align_lint_summary": summary(found, fiction.MESSAGES)}

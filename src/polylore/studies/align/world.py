@@ -52,6 +52,11 @@ def write_worlds(
     return worlds
 
 
+def holds_worlds(folder: str | Path) -> bool:
+    """Whether `write_worlds` wrote a folder."""
+    return (Path(folder) / MANIFEST).is_file()
+
+
 def load_worlds(folder: str | Path, targets: Sequence[str] | None = None) -> dict[str, World]:
     """Read what `write_worlds` wrote, by target language.
 
@@ -64,7 +69,7 @@ def load_worlds(folder: str | Path, targets: Sequence[str] | None = None) -> dic
         DataError: it is no such folder.
     """
     folder = Path(folder)
-    manifest = read_json(folder / MANIFEST) if (folder / MANIFEST).is_file() else {}
+    manifest = read_json(folder / MANIFEST) if holds_worlds(folder) else {}
     if "worlds" not in manifest:
         raise DataError(
             f"{folder} holds no invented worlds; make them with `polylore align world`."

@@ -5,6 +5,7 @@ No model is needed: everything comes from the raw rows that the runs hold.
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import count
 from pathlib import Path
 
 import polars as pl
@@ -76,9 +77,18 @@ def _open(runs: Sequence[str | Path], names: Sequence[str] | None) -> list[Side]
     if twice:
         raise ConfigError(
             f"Two runs are called '{twice[0]}'; tell them apart with --names, such as "
-            f"--names {','.join(f'{side.run.path.name}' for side in sides)}."
+            f"--names {','.join(_distinct([side.run.path.name for side in sides]))}."
         )
     return sides
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """The names, those that come again with a number."""
+    found: list[str] = []
+    for name in names:
+        again = (f"{name}-{n}" for n in count(2))
+        found.append(name if name not in found else next(n for n in again if n not in found))
+    return found
 
 
 def _tables(

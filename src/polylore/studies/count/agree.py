@@ -5,7 +5,7 @@ from pathlib import Path
 import polars as pl
 
 from polylore import metrics
-from polylore.errors import ConfigError
+from polylore.errors import ConfigError, DataError
 from polylore.facts import load_facts
 from polylore.files import read_parquet, write_parquet
 from polylore.metrics.freq_agreement import paired
@@ -66,5 +66,5 @@ def _facts(source: str | None, *places: Path) -> pl.DataFrame:
 def _exposure(place: Path) -> pl.DataFrame:
     for path in (place / "tables" / "exposure.parquet", place / "exposure.parquet", place):
         if path.is_file():
-            return raw.EXPOSURE.validate(read_parquet(path))
-    return read_parquet(place)  # says that there is none
+            return raw.EXPOSURE.validate(read_parquet(path, raw.EXPOSURE_FILE))
+    raise DataError(f"There is no exposure table {place}; give {raw.EXPOSURE_FILE}.")

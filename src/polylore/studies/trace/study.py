@@ -217,8 +217,5 @@ def read_exposure(source: str | None) -> pl.DataFrame | None:
         counted = path / "tables" / "exposure.parquet"
         path = counted if counted.is_file() else path / "exposure.parquet"
     if not path.is_file():
-        raise DataError(
-            f"There is no exposure table {path}; give a Parquet file with the columns of "
-            "`polylore tables exposure`, or a training or counting folder of polylore."
-        )
-    return raw.EXPOSURE.validate(read_parquet(path))
+        raise DataError(f"There is no exposure table {path}; give {raw.EXPOSURE_FILE}.")
+    return raw.EXPOSURE.validate(read_parquet(path, raw.EXPOSURE_FILE))

@@ -45,7 +45,7 @@ def steps_done(run: RunFolder, tasks: Sequence[Task]) -> int:
 
 
 def _steps(run: RunFolder, task: Task) -> int:
-    if (run.unit_path(task.unit) / "done.json").is_file():
+    if run.has_unit(task.unit):
         return task.config.recipe.steps
     folder = unfinished(run.path, task.unit) / "evaluations"
     try:

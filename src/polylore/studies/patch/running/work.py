@@ -74,8 +74,7 @@ def pending_pairs(run: RunFolder, ckpt_id: str, pairs: Sequence[Pair]) -> tuple[
 
 def failed_checks(run: RunFolder, ckpt_id: str, pairs: Sequence[Pair]) -> list[str]:
     """Checks that finished units of a checkpoint failed."""
-    units = [unit_name(ckpt_id, pair) for pair in pairs]
-    units = [unit for unit in units if (run.unit_path(unit) / "done.json").is_file()]
+    units = [unit for unit in (unit_name(ckpt_id, pair) for pair in pairs) if run.has_unit(unit)]
     return run.read("patch_selfcheck", units).filter(~pl.col("passed"))["check"].to_list()
 
 
