@@ -1,10 +1,12 @@
 """Everything a trace can be told, with the default and the published form of each choice."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field, model_validator
 
 from polylore.config import Config
+from polylore.errors import ConfigError
 from polylore.studies.referee.config import RefereeConfig
 from polylore.studies.series import SeriesConfig
 from polylore.studies.work_config import WorkConfig
@@ -120,6 +122,24 @@ class AnalyseConfig(Config):
     """Prompt templates that the headline numbers are about, if not all; the others stand apart."""
     seen_variants: list[int] | None = None
     """Prompt templates whose very wording occurred in training, if that is known."""
+
+    def refuse_absent_pivot(self, langs: Sequence[str], before: str | None = None) -> None:
+        """A pivot that somebody named must be among the languages.
+
+        The default one may be absent: tables that need a pivot are then left out.
+
+        Args:
+            langs: the languages that are asked.
+            before: the pivot that a run was analysed with, if it was; it may stay.
+
+        Raises:
+            ConfigError: it is not.
+        """
+        if "pivot" in self.model_fields_set and self.pivot not in {*langs, before}:
+            raise ConfigError(
+                f"The facts have no language '{self.pivot}', the pivot; choose one of "
+                f"{', '.join(langs)} with --analyse.pivot (--pivot in `polylore report`)."
+            )
 
 
 class ExecutionConfig(WorkConfig):

@@ -145,6 +145,7 @@ class Probe:
             raise ConfigError(
                 "A model in training is asked where it is, so ask.backend must be transformers."
             )
+        self.config.analyse.refuse_absent_pivot(self.factset.languages)
         self.exposure = read_exposure(self.config.exposure)
         self.run: RunFolder | None = None
         self._desk: Desk | None = None

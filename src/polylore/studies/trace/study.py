@@ -54,6 +54,7 @@ def trace(
     if config.ask.backend == "vllm":
         require_vllm()
     factset = config.facts.load()
+    config.analyse.refuse_absent_pivot(factset.languages)
     resolved = config.series.resolve(config.model)
     checkpoints = resolved.chosen
     exposure = read_exposure(config.exposure)
