@@ -192,6 +192,23 @@ class TraceConfig(Config):
         said = self.ask.model_fields_set
         return self.ask.model_copy(update={k: v for k, v in published.items() if k not in said})
 
+    def refuse_nothing(self, factset: "FactSet") -> None:
+        """A trace must ask something.
+
+        Raises:
+            ConfigError: neither answers nor candidates nor similarity are wanted, or only
+                candidates of facts that have none.
+        """
+        listed = bool((factset.facts["candidates"].list.len() > 0).any())
+        if self.ask.generate or self.similarity.enabled or (self.ask.candidates and listed):
+            return
+        why = "the facts have no candidates" if self.ask.candidates else "ask.candidates is false"
+        raise ConfigError(
+            f"Nothing would be asked: ask.generate is false and {why}; set --ask.generate true"
+            f"{'' if self.ask.candidates else ' or --ask.candidates true'}, or measure similarity "
+            "alone with --similarity.enabled true."
+        )
+
     def effective_similarity(self) -> SimilarityConfig:
         """`similarity` with the published position where the preset is `paper` and none was said.
 
