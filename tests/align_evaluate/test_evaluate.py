@@ -352,6 +352,44 @@ def test_plain_refusals(make: Make, series: Path, tmp_path: Path) -> None:
         evaluate(make(ask={"modes": ["rank"]}), tmp_path / "g")
 
 
+def _facts(path: Path, candidates: list[list[str]]) -> Path:
+    """A fact set of one relation in two languages; the first candidate is right."""
+    rows = [
+        {"fact_id": f"f{n}", "relation": "capital", "lang": lang, "subject": f"{lang} {n}",
+         "object": own[0] if own else "Paris", "candidates": own or None}
+        for n, own in enumerate(candidates) for lang in ("en", "de")
+    ]  # fmt: skip
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    template = {"capital": ["<subject> is <mask>"]}
+    path.with_suffix("").with_suffix(".templates.json").write_text(
+        json.dumps({"en": template, "de": template})
+    )
+    return path
+
+
+def test_questions_with_one_option_are_refused_before_they_are_asked(
+    make: Make, tmp_path: Path
+) -> None:
+    source = _facts(tmp_path / "one.jsonl", [[]])
+    config = make(sets={"sources": [str(source)]}, ask={"modes": ["rank"], "n_shot": 0})
+    for do in (evaluate, plan):
+        with pytest.raises(ConfigError, match="nothing to choose between: none of 1 items"):
+            do(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_questions_with_one_option_are_counted_and_left_out(make: Make, tmp_path: Path) -> None:
+    source = _facts(tmp_path / "some.jsonl", [["Paris", "Rome"], ["Rome", "Paris"], []])
+    config = make(sets={"sources": [str(source)]}, ask={"modes": ["rank"], "n_shot": 0})
+    rows = plan(config, tmp_path / "run").filter(pl.col("what") == "left out, some.free")
+    assert rows["value"].to_list() == [1]
+    run = evaluate(config, tmp_path / "run", report=False)
+    assert run.manifest["series"]["not_chosen"] == {"some.free": 1}
+    assert set(run.read("align_option_scores")["item"]) == {0, 1}
+    assert run.table("align_cells")["n"].to_list() == [2] * 4
+    assert run.table("align_cells")["chance"].to_list() == [50.0] * 4
+
+
 def test_letters_that_a_tokenizer_does_not_tell_apart(
     make: Make, series: Path, tmp_path: Path
 ) -> None:

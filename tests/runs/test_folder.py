@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from polylore import tables
 from polylore.errors import DataError, RunError
 from polylore.files import atomic_path
 from polylore.runs import RunFolder
@@ -60,11 +61,78 @@ def test_order_of_finishing_does_not_matter(tmp_path: Path) -> None:
 def test_other_configuration_is_refused_by_name(
     tmp_path: Path, kind: str, config: dict[str, Any], inputs: dict[str, str], named: str
 ) -> None:
-    RunFolder.open(tmp_path, "trace", CONFIG, {"facts": "abc"})
+    run = RunFolder.open(tmp_path, "trace", CONFIG, {"facts": "abc"})
+    run.write_unit("a", {"answers": answers("a")})
     before = (tmp_path / "manifest.json").read_bytes()
     with pytest.raises(RunError, match=named):
         RunFolder.open(tmp_path, kind, config, inputs)
     assert (tmp_path / "manifest.json").read_bytes() == before
+
+
+OTHER: dict[str, Any] = {**CONFIG, "ask": {"n_shot": 5}}
+
+
+def test_what_was_refused_before_its_first_unit_gives_way(tmp_path: Path) -> None:
+    run = RunFolder.open(tmp_path, "trace", CONFIG, {"facts": "abc"})
+    run.write_table("exposure", tables.ALL["exposure"].empty())
+    run.annotate("resolved", {"missing": []})
+    with run.lock():
+        pass
+    before = (tmp_path / "manifest.json").read_bytes()
+    assert RunFolder.find(tmp_path, "trace", OTHER, {"facts": "abc"}) is None
+    assert (tmp_path / "manifest.json").read_bytes() == before
+    assert run.has_table("exposure")
+
+    other = RunFolder.open(tmp_path, "trace", OTHER, {"facts": "abc"})
+    assert RunFolder.load(tmp_path).manifest == other.manifest
+    assert other.manifest["config"] == OTHER
+    assert "resolved" not in other.manifest
+    assert not other.has_table("exposure")  # another question, which may have none
+    with other.lock():
+        other.write_unit("a", {"answers": answers("a")})
+    with pytest.raises(RunError, match=r"ask.n_shot: 5 there, 3"):
+        RunFolder.open(tmp_path, "trace", CONFIG, {"facts": "abc"})
+    assert other.is_done("a")
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        "units/a-0123456789/done.json",
+        "units/a-0123456789/state.safetensors",
+        "checkpoints/step-000001/model.safetensors",
+        "runs/one/state.json",
+        "report.html",
+        "tables/recall.parquet",
+        "tables/recall.csv",
+    ],
+)
+def test_what_may_have_cost_work_never_gives_way(tmp_path: Path, made: str) -> None:
+    RunFolder.open(tmp_path, "trace", CONFIG, {})
+    (tmp_path / made).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / made).write_text("{}")
+    before = (tmp_path / "manifest.json").read_bytes()
+    for ask in (RunFolder.open, RunFolder.find):
+        with pytest.raises(RunError, match="another configuration"):
+            ask(tmp_path, "trace", OTHER, {})
+    assert (tmp_path / "manifest.json").read_bytes() == before
+    assert (tmp_path / made).is_file()
+
+
+def test_a_folder_in_work_does_not_give_way(tmp_path: Path) -> None:
+    run = RunFolder.open(tmp_path, "trace", CONFIG, {})
+    with run.lock(), pytest.raises(RunError, match="Another process is working"):
+        RunFolder.open(tmp_path, "trace", OTHER, {})
+    assert RunFolder.load(tmp_path).manifest["config"] == CONFIG
+
+
+def test_who_comes_late_to_a_replaced_folder_is_refused(tmp_path: Path) -> None:
+    slow = RunFolder.open(tmp_path, "trace", CONFIG, {})
+    quick = RunFolder.open(tmp_path, "trace", OTHER, {})
+    with pytest.raises(RunError, match="another configuration"), slow.lock():
+        raise AssertionError
+    with quick.lock():
+        pass
 
 
 def test_damaged_part_is_made_anew_and_named(tmp_path: Path) -> None:

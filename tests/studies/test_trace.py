@@ -13,10 +13,14 @@ from typing import Any
 import polars as pl
 import pytest
 import yaml
+from click.testing import CliRunner
 
+from polylore.cli.main import cli
 from polylore.errors import ConfigError, DataError, ModelError, RunError
+from polylore.facts import FactSet
 from polylore.runs import RunFolder
-from polylore.studies.trace.config import AskConfig, ExecutionConfig, TraceConfig
+from polylore.studies.plan.plan import plan
+from polylore.studies.trace.config import AnalyseConfig, AskConfig, ExecutionConfig, TraceConfig
 from polylore.studies.trace.study import trace
 
 Make = Callable[..., TraceConfig]
@@ -248,6 +252,52 @@ def test_bad_input_is_one_sentence_before_anything_is_written(
     with pytest.raises(error, match=message) as caught:
         trace(make(**change), tmp_path / "r")
     assert "\n" not in str(caught.value)
+
+
+def test_a_trace_that_asks_nothing_is_refused(make: Make, tmp_path: Path) -> None:
+    nothing = {"ask": {"generate": False, "candidates": False}}
+    for do in (trace, plan):
+        with pytest.raises(
+            ConfigError, match=r"Nothing would be asked: .* ask.candidates is false"
+        ):
+            do(make(**nothing), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_similarity_alone_asks_something(factset: FactSet) -> None:
+    nothing = {"model": "m", "ask": {"generate": False, "candidates": False}}
+    TraceConfig.parse(nothing | {"similarity": {"enabled": True}}).refuse_nothing(factset)
+    ranked = TraceConfig.parse({"model": "m", "ask": {"generate": False}})
+    ranked.refuse_nothing(factset)
+    none = pl.lit([], pl.List(pl.String()))
+    rows = factset.facts.with_columns(
+        candidates=none, candidate_ids=none, gold_pos=pl.lit(None, pl.Int32())
+    )
+    bare = FactSet("bare", rows, factset.templates)
+    with pytest.raises(ConfigError, match="the facts have no candidates"):
+        ranked.refuse_nothing(bare)
+
+
+def test_a_named_pivot_must_be_asked(make: Make, tmp_path: Path) -> None:
+    config = make(analyse={"pivot": "fr"})
+    for do in (trace, plan):
+        with pytest.raises(ConfigError, match="no language 'fr', the pivot; choose one of en, ar"):
+            do(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_default_pivot_may_be_absent() -> None:
+    AnalyseConfig().refuse_absent_pivot(["ar", "zh"])
+    AnalyseConfig(pivot="fr").refuse_absent_pivot(["ar", "zh"], before="fr")
+    with pytest.raises(ConfigError, match="no language 'en'"):
+        AnalyseConfig(pivot="en").refuse_absent_pivot(["ar", "zh"])
+
+
+def test_a_pivot_named_afterwards_must_have_been_asked(done: RunFolder) -> None:
+    before = (done.path / "manifest.json").read_bytes()
+    refused = CliRunner().invoke(cli, ["report", str(done.path), "--pivot", "fr", "-q"])
+    assert "no language 'fr', the pivot" in str(refused.exception)
+    assert (done.path / "manifest.json").read_bytes() == before
 
 
 def test_another_configuration_is_refused(make: Make, done: RunFolder) -> None:

@@ -129,6 +129,11 @@ def _say(run: "RunFolder") -> None:
             f"not scored by its words: item {item} of {dataset} in {lang} has an empty option",
             err=True,
         )
+    for dataset, n in run.manifest.get("series", {}).get("not_chosen", {}).items():
+        click.echo(
+            f"not asked for a choice: items of {dataset} with fewer than two options ({n})",
+            err=True,
+        )
     trusted = run.table("align_trust")
     click.echo(
         f"Report: {run.path / 'report.html'}; {int(trusted['usable'].sum())} of {trusted.height} "

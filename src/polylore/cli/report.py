@@ -28,6 +28,8 @@ def report(
     run = RunFolder.load(folder)
     noted = run.manifest.get("analysis", {})
     config = read_config(AnalyseConfig, study, settings, flags, base=noted.get("analyse"))
+    langs = run.table("facts")["lang"].unique(maintain_order=True).to_list()
+    config.refuse_absent_pivot(langs, noted.get("analyse", {}).get("pivot"))
     with run.lock(), progress_display(quiet) as progress:
         run.annotate("analysis", {**noted, "analyse": config.plain()})
         analyse(run, config, run.manifest["config"]["preset"], progress)

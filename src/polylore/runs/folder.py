@@ -11,6 +11,9 @@ RUN/
 ```
 A unit counts as done only if its marker is there and every part still has the size and hash that
 the marker names. A folder's mere existence never means "done".
+
+A folder belongs to one configuration from its first unit on. One that holds only what was to be
+asked, as a refused run leaves it, takes another configuration and loses nothing.
 """
 
 import hashlib
@@ -27,6 +30,7 @@ from polylore import tables
 from polylore.config import difference
 from polylore.errors import DataError, RunError
 from polylore.files import (
+    TEMPORARY,
     atomic_path,
     clear_temporary,
     read_json,
@@ -36,6 +40,14 @@ from polylore.files import (
     write_parquet,
 )
 from polylore.runs.manifest import FORMAT, describe
+
+_OWN = {"manifest.json", ".lock", "units", "tables"}
+_ASKED = {
+    "facts", "templates", "prompts", "asked", "exposure", "checkpoints", "gaps",
+    "align_items", "align_questions", "align_prompts",
+    "fiction_facts", "fiction_rows", "fiction_tests",
+}  # fmt: skip
+"""What lies in a folder of which nothing was made yet, and tables of what is to be asked."""
 
 
 class RunFolder:
@@ -57,14 +69,17 @@ class RunFolder:
         run = cls.find(path, kind, config, inputs)
         if run is None:
             run = cls(Path(path), describe(kind, config, inputs))
-            write_json(run.manifest, run.path / "manifest.json")
+            if (run.path / "manifest.json").exists():
+                run._replace()
+            else:
+                write_json(run.manifest, run.path / "manifest.json")
         return run
 
     @classmethod
     def find(
         cls, path: str | Path, kind: str, config: dict[str, Any], inputs: dict[str, str]
     ) -> Self | None:
-        """The same run in a folder, None if there is none yet; nothing is written.
+        """The same run in a folder, None if nothing was made there yet; nothing is written.
 
         Raises:
             RunError: the folder holds another run or something else.
@@ -72,7 +87,10 @@ class RunFolder:
         path = Path(path)
         if (path / "manifest.json").exists():
             run = cls.load(path)
-            run._refuse_other(describe(kind, config, inputs))
+            fresh = describe(kind, config, inputs)
+            if run._differs(fresh) and run._is_blank():
+                return None
+            run._refuse_other(fresh)
             return run
         if path.is_dir() and any(not p.name.startswith(".") for p in path.iterdir()):
             raise RunError(
@@ -107,18 +125,51 @@ class RunFolder:
             )
         return cls(path, manifest)
 
-    def _refuse_other(self, fresh: dict[str, Any]) -> None:
+    def _differs(self, fresh: dict[str, Any]) -> list[str]:
         found = []
         for part in ("kind", "config", "inputs"):
             if part not in self.manifest:
                 raise _damaged(self.path, f"{self.path}/manifest.json lacks {part}")
             found += difference(self.manifest[part], fresh[part], part)
+        return found
+
+    def _refuse_other(self, fresh: dict[str, Any]) -> None:
+        found = self._differs(fresh)
         if found:
             raise RunError(
                 f"{self.path} belongs to another configuration ({'; '.join(found[:5])}"
                 f"{'; ...' if len(found) > 5 else ''}); give another folder with --out, or the old "
                 "settings to go on with it."
             )
+
+    def _is_blank(self) -> bool:
+        """Whether nothing was made here: no unit, no state of a training, no result."""
+
+        def inside(folder: Path) -> list[Path]:
+            there = folder.iterdir() if folder.is_dir() else []
+            return [path for path in there if not path.name.startswith(TEMPORARY)]
+
+        # Whatever is not known to be there before the first unit may have cost somebody hours.
+        return (
+            {path.name for path in inside(self.path)} <= _OWN
+            and not inside(self.path / "units")
+            and all(
+                path.suffix == ".parquet" and path.stem in _ASKED
+                for path in inside(self.path / "tables")
+            )
+        )
+
+    def _replace(self) -> None:
+        """Take the place of another configuration of which nothing was made."""
+        with self._held():
+            there = RunFolder.load(self.path)
+            if not there._differs(self.manifest):  # another process was faster
+                self.manifest = there.manifest
+                return
+            if not there._is_blank():  # and began something else
+                there._refuse_other(self.manifest)
+            shutil.rmtree(self.path / "tables", ignore_errors=True)  # of other questions
+            write_json(self.manifest, self.path / "manifest.json")
 
     def annotate(self, key: str, value: Any) -> None:
         """Keep something beside the configuration that is no part of the run's identity."""
@@ -130,8 +181,15 @@ class RunFolder:
         """Hold the folder for one process at a time; what a killed one left half-written goes.
 
         Raises:
-            RunError: another process is working in it.
+            RunError: another process is working in it, or has given it other settings.
         """
+        with self._held():
+            RunFolder.load(self.path)._refuse_other(self.manifest)
+            clear_temporary(self.path / "units")
+            yield
+
+    @contextmanager
+    def _held(self) -> Iterator[None]:
         from filelock import FileLock, Timeout
 
         lock = FileLock(self.path / ".lock", timeout=0)
@@ -142,7 +200,6 @@ class RunFolder:
                 f"Another process is working in {self.path}; wait until it ends."
             ) from error
         try:
-            clear_temporary(self.path / "units")
             yield
         finally:
             lock.release()

@@ -164,7 +164,7 @@ CELLS = Table(
         _number("ra_hi", "upper end of its 95 % interval"),
         _number("ref", "reference accuracy; null if there is none for this set", "percent"),
         Column("chance", pl.Float64(), "accuracy of guessing", "percent"),
-        Column("x", pl.Float64(), "chance-corrected accuracy (a-c)/(1-c); needs no reference"),
+        _number("x", "chance-corrected accuracy (a-c)/(1-c), without reference; null if c is 1"),
         Column("unparsed", pl.Int64(), "answers without a legal option", "items"),
         Column("out_of_range", pl.Int64(), "those with a letter beyond the options", "items"),
         Column("lookalike", pl.Int64(), "answers whose letter was of another script", "items"),

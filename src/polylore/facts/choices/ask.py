@@ -66,6 +66,8 @@ def build_prompts(
 ) -> pl.DataFrame:
     """Every prompt of some sets; contract ALIGN_PROMPTS.
 
+    Items with fewer than two options are not asked for a choice.
+
     Args:
         questions: table ALIGN_QUESTIONS.
         items: table ALIGN_ITEMS; sets without options are asked for words only.
@@ -149,6 +151,8 @@ class _Book:
         for row in self.rows:
             if mode in TEXTS and not all(option.strip() for option in row["options"]):
                 continue  # nothing to score; the linter names the item
+            if len(row["options"]) < 2 and (self.k or mode == "rank"):
+                continue  # nothing to choose; `without_choice` counts them
             for turn in turns:
                 yield self._prompt(row, mode, turn)
 

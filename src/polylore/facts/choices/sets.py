@@ -106,6 +106,13 @@ def _options(texts: list[Any], gold: Any) -> dict[str, Any]:
     return {"options": options, "gold_index": at, "object": options[at]}
 
 
+def without_choice(questions: pl.DataFrame, items: pl.DataFrame) -> dict[str, int]:
+    """How many items have fewer than two options, by set; a choice among these says nothing."""
+    single = questions.filter(pl.col("options").list.len() < 2).select("dataset", "item")
+    lone = items.join(single, on=["dataset", "item"], how="semi", maintain_order="left")
+    return dict(lone.group_by("dataset", maintain_order=True).len().iter_rows())
+
+
 def items_of(questions: pl.DataFrame) -> pl.DataFrame:
     """The parallel items, whatever the language.
 

@@ -77,7 +77,9 @@ def trust(cells: pl.DataFrame) -> pl.DataFrame:
     chance = pl.col("chance") / 100
     copied = (pl.col("demo_letter_share") - chance) / (1 - chance) >= COPIED
     reasons = (
-        pl.when("degenerate")
+        pl.when(chance >= 1)
+        .then(pl.lit("no question has a second option"))
+        .when("degenerate")
         .then(pl.format("{} answers in 100 begin with {}", _percent("top_share"), "top_letter"))
         .when(copied)
         .then(

@@ -1,7 +1,8 @@
 """Free-form sets: what answers name, and right or wrong as a layout of its own.
 
 Specification of `align`, section 2.3. Chance is 0 for free answers, and 1/n for a ranking of n
-candidates (the mean where items differ).
+candidates (the mean where items differ). A ranking of one candidate says nothing and does not
+count; a set that has no other has chance 1 and no chance-corrected accuracy.
 """
 
 from collections.abc import Sequence
@@ -155,6 +156,8 @@ def free_layouts(
     for parser, kind in ((NAMES, ~ranked), (RANKS, ranked)):
         for (dataset,), rows in grades.filter(kind).group_by(["dataset"], maintain_order=True):
             own = two.filter(pl.col("dataset") == dataset)
+            choices = rows.filter(pl.col("candidates") != 1)
+            rows = choices if choices.height else rows
             nothing = pl.col("answer_class").is_in(["other", "empty"])
             code = pl.when("right").then(0).when(~nothing).then(1).cast(pl.Int32())
             read = rows.select(

@@ -61,8 +61,9 @@ class Counts:
         excess = co_iou - co_pos
         room = iou(self.largest, self.p, self.l) - co_pos
         a_p, a_l = divide(self.p, self.n), divide(self.l, self.n)
-        k_both = (divide(self.both, self.n) - c * a_p - c * a_l + c * c) / (1 - c) ** 2
-        known = (np.minimum(a_p, a_l) - c) / (1 - c)
+        room_c = np.array(1 - c)  # none where every item has one option
+        k_both = divide(divide(self.both, self.n) - c * a_p - c * a_l + c * c, room_c**2)
+        known = divide(np.minimum(a_p, a_l) - c, room_c)
         return {
             "co_iou": co_iou,
             "excess": excess,
@@ -83,7 +84,7 @@ class Counts:
         return self.headline(c) | {
             "co_given_p": given_p,
             "co_given_l": divide(both, l),
-            "xltr": (given_p - c) / (1 - c),
+            "xltr": divide(given_p - c, np.array(1 - c)),
             "co_indep": iou(divide(p * l, n), p, l),
             "co_pos": iou(self.independent, p, l),
             "co_max": iou(np.minimum(p, l), p, l),

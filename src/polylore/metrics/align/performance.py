@@ -34,7 +34,10 @@ def accuracies(layout: Layout, weights_DI: Array) -> Array:
 
 
 def relative(acc: Array, ref: Array, chance: float) -> Array:
-    """Relative accuracy RA = (acc - chance)/(ref - chance), unclipped; all as shares."""
+    """Relative accuracy RA = (acc - chance)/(ref - chance), unclipped; all as shares.
+
+    NaN where the reference is chance.
+    """
     return divide(acc - chance, ref - chance)
 
 
@@ -77,6 +80,8 @@ def reference_accuracies(
             f"'{reference}' is no reference; use constants, own_pivot, model:<name>:<lang> or "
             "human:<percent>."
         )
+    if layout.chance >= 1:  # one option each: nothing is above chance, whatever the reference
+        return np.full(acc_DC.shape, np.nan)
     low = ref[0] <= layout.chance
     if low.any():
         at = int(np.flatnonzero(low)[0])
@@ -149,7 +154,7 @@ def performance(
         "ra_paper": np.maximum(ra, 0),
         "ra": ra,
         "ref": 100 * ref_1C[0],
-        "x": (acc_1C[0] - chance) / (1 - chance),
+        "x": relative(acc_1C[0], np.ones(1), chance),
         "tv_gold": _distance(layout),
         "near_chance": lo <= chance,
     }

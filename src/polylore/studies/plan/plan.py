@@ -98,6 +98,8 @@ class _Study:
     def read(cls, config: TraceConfig, out: str | Path) -> "_Study":
         """The same checks in the same order as `trace`."""
         factset = config.facts.load()
+        config.analyse.refuse_absent_pivot(factset.languages)
+        config.refuse_nothing(factset)
         resolved = config.series.resolve(config.model)
         read_exposure(config.exposure)
         ask = config.effective_ask()

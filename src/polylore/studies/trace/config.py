@@ -1,10 +1,12 @@
 """Everything a trace can be told, with the default and the published form of each choice."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field, model_validator
 
 from polylore.config import Config
+from polylore.errors import ConfigError
 from polylore.studies.referee.config import RefereeConfig
 from polylore.studies.series import SeriesConfig
 from polylore.studies.work_config import WorkConfig
@@ -121,6 +123,24 @@ class AnalyseConfig(Config):
     seen_variants: list[int] | None = None
     """Prompt templates whose very wording occurred in training, if that is known."""
 
+    def refuse_absent_pivot(self, langs: Sequence[str], before: str | None = None) -> None:
+        """A pivot that somebody named must be among the languages.
+
+        The default one may be absent: tables that need a pivot are then left out.
+
+        Args:
+            langs: the languages that are asked.
+            before: the pivot that a run was analysed with, if it was; it may stay.
+
+        Raises:
+            ConfigError: it is not.
+        """
+        if "pivot" in self.model_fields_set and self.pivot not in {*langs, before}:
+            raise ConfigError(
+                f"The facts have no language '{self.pivot}', the pivot; choose one of "
+                f"{', '.join(langs)} with --analyse.pivot (--pivot in `polylore report`)."
+            )
+
 
 class ExecutionConfig(WorkConfig):
     """The same for a trace, whose free answers vLLM may write."""
@@ -171,6 +191,23 @@ class TraceConfig(Config):
         }
         said = self.ask.model_fields_set
         return self.ask.model_copy(update={k: v for k, v in published.items() if k not in said})
+
+    def refuse_nothing(self, factset: "FactSet") -> None:
+        """A trace must ask something.
+
+        Raises:
+            ConfigError: neither answers nor candidates nor similarity are wanted, or only
+                candidates of facts that have none.
+        """
+        listed = bool((factset.facts["candidates"].list.len() > 0).any())
+        if self.ask.generate or self.similarity.enabled or (self.ask.candidates and listed):
+            return
+        why = "the facts have no candidates" if self.ask.candidates else "ask.candidates is false"
+        raise ConfigError(
+            f"Nothing would be asked: ask.generate is false and {why}; set --ask.generate true"
+            f"{'' if self.ask.candidates else ' or --ask.candidates true'}, or measure similarity "
+            "alone with --similarity.enabled true."
+        )
 
     def effective_similarity(self) -> SimilarityConfig:
         """`similarity` with the published position where the preset is `paper` and none was said.

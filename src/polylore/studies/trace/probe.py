@@ -145,6 +145,8 @@ class Probe:
             raise ConfigError(
                 "A model in training is asked where it is, so ask.backend must be transformers."
             )
+        self.config.analyse.refuse_absent_pivot(self.factset.languages)
+        self.config.refuse_nothing(self.factset)
         self.exposure = read_exposure(self.config.exposure)
         self.run: RunFolder | None = None
         self._desk: Desk | None = None

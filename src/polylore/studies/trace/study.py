@@ -54,6 +54,8 @@ def trace(
     if config.ask.backend == "vllm":
         require_vllm()
     factset = config.facts.load()
+    config.analyse.refuse_absent_pivot(factset.languages)
+    config.refuse_nothing(factset)
     resolved = config.series.resolve(config.model)
     checkpoints = resolved.chosen
     exposure = read_exposure(config.exposure)

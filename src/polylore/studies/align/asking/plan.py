@@ -12,7 +12,7 @@ from polylore.runs import RunFolder
 from polylore.studies.align.asking.batches import Part, pending
 from polylore.studies.align.asking.checkpoints import resolve_all
 from polylore.studies.align.asking.config import AlignEvaluateConfig
-from polylore.studies.align.asking.sets import load_sets
+from polylore.studies.align.asking.sets import load_sets, not_chosen
 from polylore.studies.align.asking.sheet import sheet_of
 from polylore.studies.align.asking.study import build_all, parts_of
 from polylore.studies.align.rescore import KIND
@@ -45,6 +45,8 @@ def plan(config: AlignEvaluateConfig, out: str | Path) -> pl.DataFrame:
     run = RunFolder.find(out, KIND, config.question(), {"sets": sets.digest()})
     rows = [row("asking", f"prompts, {mode}", n, "prompts", "of one checkpoint")
             for mode, n in prompts["mode"].value_counts(sort=True).iter_rows()]  # fmt: skip
+    rows += [row("asking", f"left out, {dataset}", n, "items", "fewer than two options")
+             for dataset, n in not_chosen(sets, config.ask).items()]  # fmt: skip
 
     def read(lm: LanguageModel, part: Part) -> tuple[int, int]:
         return sheet_of(sets.questions, prompts, *part, config.ask).cost(lm)

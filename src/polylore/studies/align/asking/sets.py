@@ -10,7 +10,7 @@ from polylore.errors import ConfigError
 from polylore.facts import FactSet, load_facts
 from polylore.facts.choices.ask import build_prompts
 from polylore.facts.choices.from_facts import sets_of_facts
-from polylore.facts.choices.sets import items_of, read_questions
+from polylore.facts.choices.sets import items_of, read_questions, without_choice
 from polylore.files import read_json
 from polylore.studies.align.asking.config import AlignAskConfig, AlignSetsConfig
 from polylore.tables import align, raw
@@ -138,6 +138,14 @@ def empty_options(questions: pl.DataFrame) -> pl.DataFrame:
     """Questions with an option that says nothing; their options cannot be scored by their words."""
     blank = pl.element().str.strip_chars() == ""
     return questions.filter(pl.col("options").list.eval(blank).list.any())
+
+
+def not_chosen(sets: Sets, ask: AlignAskConfig) -> dict[str, int]:
+    """Items by set that are left out where options are chosen from, as they have only one."""
+    free = set(sets.items.filter(pl.col("n_options") == 0)["dataset"])
+    ranked = "rank" in ask.free_modes()
+    found = without_choice(sets.questions, sets.items)
+    return {dataset: n for dataset, n in found.items() if ranked or dataset not in free}
 
 
 def prompts_of(sets: Sets, ask: AlignAskConfig, pivot: str) -> pl.DataFrame:

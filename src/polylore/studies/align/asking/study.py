@@ -10,7 +10,13 @@ from polylore.runs import RunFolder
 from polylore.studies.align.asking.batches import Part, plan_batches, unit_name
 from polylore.studies.align.asking.checkpoints import added, resolve_all
 from polylore.studies.align.asking.config import AlignEvaluateConfig
-from polylore.studies.align.asking.sets import Sets, empty_options, load_sets, prompts_of
+from polylore.studies.align.asking.sets import (
+    Sets,
+    empty_options,
+    load_sets,
+    not_chosen,
+    prompts_of,
+)
 from polylore.studies.align.asking.work import ask_batch
 from polylore.studies.align.rescore import KIND, score
 from polylore.studies.asking import ask_checkpoints, refuse_changed_weights, refuse_missing
@@ -63,6 +69,7 @@ def evaluate(
                 "models": config.models,
                 "series": config.series.plain(),
                 **notes,
+                "not_chosen": not_chosen(sets, config.ask),
                 "empty_options": [list(row) for row in blank["dataset", "lang", "item"].rows()],
             },
         )
@@ -98,6 +105,13 @@ def build_all(config: AlignEvaluateConfig, sets: Sets) -> pl.DataFrame:
         ConfigError: nothing can be asked in the modes given.
     """
     prompts = prompts_of(sets, config.ask, config.score.pivot)
+    lone = sum(not_chosen(sets, config.ask).values())
+    if not prompts.height and lone:
+        raise ConfigError(
+            f"There is nothing to choose between: none of {lone} items has two options. Give facts "
+            "with candidates in every language, or ask for written answers with --ask.modes "
+            "generate."
+        )
     if not prompts.height:
         raise ConfigError(
             "No set can be asked in the modes given; letter_ll and text_ll need options, rank "
