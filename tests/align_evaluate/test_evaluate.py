@@ -381,7 +381,7 @@ def test_questions_with_one_option_are_refused_before_they_are_asked(
 def test_questions_with_one_option_are_counted_and_left_out(make: Make, tmp_path: Path) -> None:
     source = _facts(tmp_path / "some.jsonl", [["Paris", "Rome"], ["Rome", "Paris"], []])
     config = make(sets={"sources": [str(source)]}, ask={"modes": ["rank"], "n_shot": 0})
-    rows = plan(config, tmp_path / "run").filter(pl.col("what") == "left out, some.free")
+    rows = plan(config, tmp_path / "run").filter(pl.col("name") == "left out, some.free")
     assert rows["value"].to_list() == [1]
     run = evaluate(config, tmp_path / "run", report=False)
     assert run.manifest["series"]["not_chosen"] == {"some.free": 1}
