@@ -16,8 +16,8 @@ ITEMS, CONTROLS = 96, 72
 """People of stage 2."""
 FEW_ITEMS, FEW_CONTROLS = 48, 24
 """Those of them that sweep and contrasts tell of."""
-PILOT, WORLD = 0, 2
-"""Seeds of worlds: the one on which these numbers were chosen, and the one that decides."""
+SEEN, WORLD = (0, 1, 2), 3
+"""Seeds of worlds: those on which this design was chosen, and the one that is to decide."""
 DOCUMENTS = 36_000
 """Background documents of stage 2, enough for its longest run."""
 FRESH_DOCUMENTS = 1

@@ -7,7 +7,7 @@ import polars as pl
 
 from acceptance.inject.checks import Same
 from acceptance.inject.claims import Claim
-from acceptance.inject.design import INTERVAL, PILOT, SMALL, TAIL, N
+from acceptance.inject.design import INTERVAL, SEEN, SMALL, TAIL, N
 from acceptance.inject.pretrain import RATE, Pretrained
 from acceptance.inject.readout import Found, control_gain, text
 from acceptance.inject.stages import people
@@ -25,27 +25,30 @@ LIMITS = (
     "than two languages are no part of this page."
 )
 _EARLIER = (
-    "Two earlier designs left A5 undetermined. With 16 items in an arm and 24 people never "
-    "injected (world 0) the loss under paraphrase was +0.43 [-0.01, +0.69] for memorization. "
-    "With 32 and 72, fixed beforehand (world 1), every interval of A5 lay above zero, but one run "
-    "of duplication, memorization, was negative: +0.40 [+0.12, +0.70], runs -0.07, +0.86, +0.29. "
-    "In both, the background spoke of known people only. The model was sure, and wrong, about "
-    "strangers (-7.2 and -6.8 nats where chance is -2.8), and less so while it read of new people: "
-    "what never-injected people lost after the last exposure was about as much as what the "
-    "injected ones lost, and is taken off it. Names of words of their own changed nothing about "
-    "that, and this was given up before its claims were read. Hence strangers in the background."
+    "Designs tried before, and what came out. (1) Background of known people only, 16 items in an "
+    "arm, 24 never injected, world 0: A5 undetermined, paraphrase/memorization +0.43 [-0.01, "
+    "+0.69]. (2) The same with 32 and 72: all shown in world 0, on which this was chosen; in world "
+    "1, fixed beforehand, A5 undetermined, duplication/memorization +0.40 [+0.12, +0.70], runs "
+    "-0.07, +0.86, +0.29. In both, the model was sure, and wrong, about strangers (-7.2 and -6.8 "
+    "nats where chance is -2.8), and less so while it read of new people: what never-injected "
+    "people lost after the last exposure was about as much as what the injected ones lost, and is "
+    "taken off it. Names of words of their own did not change that, and were given up before "
+    "claims were read. (3) A fifth of the documents about strangers: all shown in world 0; in "
+    "world 2, fixed beforehand, A5 shown (+0.21 to +0.36, every run positive), but A3, A6 and A8 "
+    "undetermined, as new people were hardly learned (E_cf +0.22). (4) A twentieth, 2 runs each: "
+    "all shown in world 0; in world 2 all but A3 (+0.11 [-0.04, +0.25], runs + +)."
 )
 BEFOREHAND = {
     True: (
-        f"{_EARLIER} This is the pilot of that design, on world 0, on which it was chosen. What "
-        "it shows decides nothing."
+        f"{_EARLIER} This world is one of those on which the design was chosen; what it shows "
+        "decides nothing."
     ),
     False: (
-        f"{_EARLIER} The design was tried on world 0 (`inject-pilot.md`), and fixed with this "
-        "world's number and three runs before this world was made; it was run once."
+        f"{_EARLIER} The design, this world's number and three runs were fixed before this world "
+        "was made; it was run once."
     ),
 }
-"""What was known when the design was fixed: of the pilot, and of every other world."""
+"""What was known when the design was fixed: of worlds seen before, and of every other one."""
 QUANTITIES = {
     "effectivity": "E",
     "source_normalised": "T_src",
@@ -98,7 +101,7 @@ def setting(model: Pretrained, run: RunFolder, dose: float) -> list[str]:
         f"step comes from passages. Every second state is read, up to {TAIL} steps after the last "
         "exposure. The runs read the same background; each has its own plan.",
         "",
-        BEFOREHAND[c.seed == PILOT],
+        BEFOREHAND[c.seed in SEEN],
         "",
         "Numbers are nats per token. Intervals are 95 % over resampled items, which move together "
         "in all runs; the values of the single runs follow. D is the rise over the mean before the "

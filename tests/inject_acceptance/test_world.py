@@ -63,6 +63,39 @@ def test_the_background_knows_no_item_and_says_where_cities_lie(world):
         assert sentence.split()[-2] == words[f"g{world.region_of(city)}"]
 
 
+def test_nothing_can_be_known_of_strangers(world):
+    config = world.config
+    known = {world.name(n, HOME) for n in range(config.subjects)}
+    told = {}
+    people = 0
+    for n in range(6000):
+        lang, text = world.document(0, n)
+        sentences = [sentence.split() for sentence in text.removesuffix(" .").split(" . ")]
+        if lang != HOME or len(sentences) == 1:
+            continue
+        # The words of a sentence that the language does not own are the name.
+        own = set(world.lexicon[HOME].values())
+        names = {" ".join(w for w in sentence if w not in own) for sentence in sentences}
+        assert len(names) == 1
+        name = names.pop()
+        people += 1
+        for sentence in sentences:
+            relation = next(w for w in sentence if w in _relations(world))
+            told.setdefault(name, {}).setdefault(relation, set()).add(sentence[-1])
+    strangers = {name: facts for name, facts in told.items() if name not in known}
+    assert len(told.keys() & known) == config.subjects
+    assert all(len(o) == 1 for n in told.keys() & known for o in told[n].values())
+    several = [objects for facts in strangers.values() for objects in facts.values()]
+    assert max(map(len, several)) > 1  # another document says something else
+    share = config.stranger_share / (1 - config.bridge_share)
+    assert 0.5 * share < len(strangers) / people < 1.5 * share
+
+
+def _relations(world):
+    names = [f"r{n}" for n in range(world.config.relations)] + [REGION]
+    return {world.lexicon[HOME][name] for name in names}
+
+
 def test_every_sentence_has_eight_tokens(world, tmp_path):
     world.save_tokenizer(tmp_path / "tokenizer")
     tokenizer = open_tokenizer(tmp_path / "tokenizer")
