@@ -122,7 +122,7 @@ def test_a_model_that_is_not_there(here: Path, refused: Callable[..., str]) -> N
         (["--plan", "cut"], "patch_items"),
         (["--plan", "changed"], "changed"),
         (["--out", "file"], "file is a file"),
-        (["--out", "half"], "half is not a run folder"),
+        (["--out", "half"], "half/manifest.json is not valid JSON"),
         (["--ask.dtype", "int8"], "ask.dtype"),
         (["--ask.onsets", "0,3"], "layers from -1 to 2"),
         (["--ask.blocks", "model.nope"], "no list of blocks called 'model.nope'"),

@@ -169,8 +169,9 @@ def test_workers_share_the_units(make: Make, done: RunFolder, tmp_path: Path) ->
 
 
 def test_without_a_pivot_there_is_nothing_to_compare(make: Make, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="compares other languages with the pivot 'fr'"):
-        trace(make(similarity=ON, analyse={"pivot": "fr"}), tmp_path / "run")
+    facts = {"source": "cldr", "languages": ["ar", "zh"], "limit": 2}
+    with pytest.raises(ConfigError, match="compares other languages with the pivot 'en'"):
+        trace(make(similarity=ON, facts=facts, analyse={"draws": 20}), tmp_path / "run")
     assert not (tmp_path / "run").exists()
     with pytest.raises(ConfigError, match="named once"):
         make(similarity={"positions": ["prompt_end", "prompt_end"]})

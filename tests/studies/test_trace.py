@@ -222,7 +222,7 @@ def test_one_fact_one_language_one_checkpoint(make: Make, trained: Path, tmp_pat
             model=str(last),
             facts={"source": "cldr", "languages": ["zh"], "limit": 1},
             ask=AskConfig(n_shot=3),
-            analyse={"pivot": "en", "draws": 20},
+            analyse={"draws": 20},
         ),
         tmp_path / "r",
     )
