@@ -1,5 +1,9 @@
 """Shared fixtures."""
 
+import os
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,3 +22,30 @@ def published() -> Path:
     if not PUBLISHED.is_dir():
         pytest.skip("published golden data (../shared/published) is not on this machine")
     return PUBLISHED
+
+
+@pytest.fixture(scope="session")
+def run_two() -> Callable[..., None]:
+    """Run a script in two processes, whose words may depend on the rank, until both have ended."""
+
+    def run(script: Path, words: Callable[[int], list[str]], **environment: str) -> None:
+        both = [
+            subprocess.Popen(
+                [sys.executable, "-W", "ignore", str(script), *words(rank)],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+                env=os.environ | environment,
+            )
+            for rank in range(2)
+        ]
+        try:
+            for process in both:
+                _, errors = process.communicate(timeout=300)
+                assert process.returncode == 0, errors[-3000:]
+        finally:
+            for process in both:
+                process.kill()
+                process.communicate()
+
+    return run

@@ -25,18 +25,13 @@ LIMITS = (
     "than two languages are no part of this page."
 )
 _EARLIER = (
-    "Designs tried before, and what came out. (1) Background of known people only, 16 items in an "
-    "arm, 24 never injected, world 0: A5 undetermined, paraphrase/memorization +0.43 [-0.01, "
-    "+0.69]. (2) The same with 32 and 72: all shown in world 0, on which this was chosen; in world "
-    "1, fixed beforehand, A5 undetermined, duplication/memorization +0.40 [+0.12, +0.70], runs "
-    "-0.07, +0.86, +0.29. In both, the model was sure, and wrong, about strangers (-7.2 and -6.8 "
-    "nats where chance is -2.8), and less so while it read of new people: what never-injected "
-    "people lost after the last exposure was about as much as what the injected ones lost, and is "
-    "taken off it. Names of words of their own did not change that, and were given up before "
-    "claims were read. (3) A fifth of the documents about strangers: all shown in world 0; in "
-    "world 2, fixed beforehand, A5 shown (+0.21 to +0.36, every run positive), but A3, A6 and A8 "
-    "undetermined, as new people were hardly learned (E_cf +0.22). (4) A twentieth, 2 runs each: "
-    "all shown in world 0; in world 2 all but A3 (+0.11 [-0.04, +0.25], runs + +)."
+    "Designs tried before, and what each showed, are on [a page of their own](inject-tried.md). "
+    "The first ones had a background about known people only. There the model was sure, and wrong, "
+    "about strangers, and less so while it read of new people: what never-injected people lost "
+    "after the last exposure was about as much as what the injected ones lost, and is taken off "
+    "it. So some documents now tell of strangers, of whom nothing can be known. Many of them keep "
+    "the model from learning of anybody new; their share was chosen on the worlds "
+    f"{', '.join(map(str, SEEN[:-1]))} and {SEEN[-1]}."
 )
 BEFOREHAND = {
     True: (

@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -418,7 +416,12 @@ torch.distributed.destroy_process_group()
     [(False, "float32", 1e-5), (True, "float32", 1e-5), (False, "float64", 1e-12)],
 )
 def test_two_processes_read_what_one_reads(
-    settings: dict[str, Any], tmp_path: Path, shard: bool, precision: str, close: float
+    settings: dict[str, Any],
+    tmp_path: Path,
+    run_two: Any,
+    shard: bool,
+    precision: str,
+    close: float,
 ) -> None:
     settings["plan"]["tail"] = 1
     settings["probes"] |= {"at": "every:4", "extras_every": 2}
@@ -426,19 +429,7 @@ def test_two_processes_read_what_one_reads(
     (tmp_path / "config.json").write_text(json.dumps(settings))
     (tmp_path / "script.py").write_text(SCRIPT)
     words = [str(tmp_path / name) for name in ("store", "config.json", "two")]
-    command = [sys.executable, "-W", "ignore", str(tmp_path / "script.py")]
-    both = [
-        subprocess.Popen([*command, str(rank), "2", *words], stderr=subprocess.PIPE, text=True)
-        for rank in range(2)
-    ]
-    try:
-        for process in both:
-            _, errors = process.communicate(timeout=300)
-            assert process.returncode == 0, errors[-3000:]
-    finally:
-        for process in both:
-            process.kill()
-            process.communicate()
+    run_two(tmp_path / "script.py", lambda rank: [str(rank), "2", *words])
     one = run_inject(InjectConfig.parse(read_json(tmp_path / "config.json")), tmp_path / "one")
     two = RunFolder.load(tmp_path / "two")
     assert set(two.table("inject_runs")["dtype"]) == {precision}

@@ -1,9 +1,6 @@
 """Two processes of a Trainer (gloo): the rows of polylore's own loop, and a guard on both."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -28,27 +25,10 @@ STOPPED = {
 
 
 @pytest.fixture(scope="module")
-def out(tmp_path_factory):
+def out(tmp_path_factory, run_two):
     """Both processes have trained in every way."""
     out = tmp_path_factory.mktemp("two")
-    both = [
-        subprocess.Popen(
-            [sys.executable, "-W", "ignore", str(SCRIPT), str(rank), str(out / "store"), str(out)],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=os.environ,
-        )
-        for rank in range(2)
-    ]
-    try:
-        for process in both:
-            _, errors = process.communicate(timeout=300)
-            assert process.returncode == 0, errors
-    finally:
-        for process in both:
-            process.kill()
-            process.communicate()
+    run_two(SCRIPT, lambda rank: [str(rank), str(out / "store"), str(out)])
     return out
 
 

@@ -1,9 +1,6 @@
 """Several processes, several parts, weights in one place or spread: the same training."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -24,29 +21,19 @@ WAYS = {
 DOUBLE = {f"{name} in double": values | {"precision": "float64"} for name, values in WAYS.items()}
 
 
-def two_processes(folder: Path, out: Path, ways: dict, **environment: str) -> None:
+@pytest.fixture(scope="module")
+def two_processes(run_two, folder):
     """Train in all these ways with two processes."""
-    words = [str(out / "store"), str(folder), str(out), json.dumps(ways)]
-    command = [sys.executable, "-W", "ignore", str(SCRIPT)]
-    both = [
-        subprocess.Popen(
-            [*command, str(rank), "2", *words], stderr=subprocess.PIPE, text=True,
-            env=os.environ | environment,
-        )
-        for rank in range(2)
-    ]  # fmt: skip
-    try:
-        for process in both:
-            _, errors = process.communicate(timeout=300)
-            assert process.returncode == 0, errors
-    finally:
-        for process in both:
-            process.kill()
-            process.communicate()
+
+    def run(out: Path, ways: dict, **environment: str) -> None:
+        words = ["2", str(out / "store"), str(folder), str(out), json.dumps(ways)]
+        run_two(SCRIPT, lambda rank: [str(rank), *words], **environment)
+
+    return run
 
 
 @pytest.fixture(scope="module")
-def runs(folder, tmp_path_factory):
+def runs(folder, two_processes, tmp_path_factory):
     """The run of one process, and those of two."""
     out = tmp_path_factory.mktemp("runs")
     values = WAYS["parts"] | {"execution": {"update_norm_every": 1}}
@@ -54,7 +41,7 @@ def runs(folder, tmp_path_factory):
     continue_training(folder, make_stream(), out / "alone", make_config(**values), readers=[reader])
     reader, config = Sums(out / "double.json"), make_config(**values, precision="float64")
     continue_training(folder, make_stream(), out / "double", config, readers=[reader])
-    two_processes(folder, out, WAYS | DOUBLE)
+    two_processes(out, WAYS | DOUBLE)
     return out
 
 
@@ -97,7 +84,7 @@ def test_accumulation_changes_nothing(runs, folder, tmp_path):
     assert one["loss_tokens"].equals(two["loss_tokens"])
 
 
-def test_processes_wait_for_one_that_reads_longer_than_an_exchange_may_take(folder, tmp_path):
+def test_processes_wait_for_one_that_reads_longer_than_an_exchange_may_take(two_processes, tmp_path):
     # An exchange may take 8 seconds, and the first process reads alone for 10.
-    two_processes(folder, tmp_path, {"run": {"updates": 3}}, TIMEOUT="8", SLOW="10")
+    two_processes(tmp_path, {"run": {"updates": 3}}, TIMEOUT="8", SLOW="10")
     assert read_updates(tmp_path / "run").height == 3
