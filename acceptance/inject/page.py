@@ -30,8 +30,8 @@ _EARLIER = (
     "about strangers, and less so while it read of new people: what never-injected people lost "
     "after the last exposure was about as much as what the injected ones lost, and is taken off "
     "it. So some documents now tell of strangers, of whom nothing can be known. Many of them keep "
-    "the model from learning of anybody new; their share was chosen on the worlds "
-    f"{', '.join(map(str, SEEN[:-1]))} and {SEEN[-1]}."
+    "the model from learning of anybody new. All of the design, their share too, was chosen on "
+    f"the worlds {', '.join(map(str, SEEN[:-1]))} and {SEEN[-1]}."
 )
 BEFOREHAND = {
     True: (

@@ -51,7 +51,7 @@ def setting(label: str, run: RunFolder) -> tuple[str, ...]:
 
 def claim_rows(found: list[Claim]) -> list[tuple[str, ...]]:
     """Required claims, part by part."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for claim in found:
         if not claim.required:
             continue

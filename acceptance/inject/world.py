@@ -71,7 +71,7 @@ class WorldConfig(Config):
     """Share of background documents that say in which region a city lies."""
     strangers: int = 400
     """Names of the background that nothing can be known of: other facts in every document."""
-    stranger_share: float = 0.05
+    stranger_share: float = 0.02
     """Share of background documents about them."""
 
 
