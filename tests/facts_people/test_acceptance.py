@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 
 from polylore.facts.people import Fiction, FictionConfig, load_pack, make_fiction
-from polylore.facts.people.acceptance import Rules, malformed, similarity, tidy
+from polylore.facts.people.acceptance import Rules, malformed, similarity, tidy, unread
 from polylore.facts.people.translation import Source, sentences_of
 
 ITEM = "f0000"
@@ -83,6 +83,15 @@ def test_lengths_are_of_the_tokenizer_that_is_given(made: Fiction) -> None:
     assert words.refusal(longer) is None
     shorter = longer.replace("Everyone knows the", "Known, and by all of them, is his and her")
     assert words.refusal(shorter).reason == "length"
+    halved = Rules(made, ITEM, "en", length=lambda text: 90 if text == words.original else 45)
+    assert halved.refusal(turned(words.original)) == ("length", "45, original 90")
+
+
+def test_a_language_may_be_told_without_its_script() -> None:
+    assert unread("", "zh-Hant", lambda text: "zh") is None
+    assert unread("", "zh-Hant", lambda text: "zh-Hant") is None
+    assert unread("", "zh-Hant", lambda text: "ja") == ("language", "ja")
+    assert unread("", "zh-Hant", lambda text: None) is None
 
 
 def test_published_probes_without_names_are_judged_by_their_targets(made: Fiction) -> None:

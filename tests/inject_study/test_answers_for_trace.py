@@ -13,8 +13,11 @@ from polylore.facts import load_facts
 from polylore.files import read_parquet
 from polylore.metrics import exposure_at
 from polylore.runs import RunFolder
+from polylore.studies.inject import as_trace
 from polylore.studies.inject.config import InjectConfig
+from polylore.studies.inject.raw import open_inject
 from polylore.studies.inject.study import run_inject
+from polylore.studies.trace.config import AnalyseConfig
 
 CELL = ["fact_id", "lang"]
 
@@ -102,6 +105,9 @@ def test_the_readings_are_reported_as_a_trace(run: RunFolder, out: Path) -> None
     typed("report", out / "main_seed_0", "--draws", 0, "--quiet")
     assert (out / "main_seed_0" / "report.html").is_file()
     trace = RunFolder.load(out / "main_seed_0")
+    begins = run.manifest["checkpoints"]["main"]["begin"] is not None
+    assert trace.manifest["config"]["ask"]["bos"] is begins
+    assert set(trace.table("prompts")["bos"]) == {begins}
     log = run.read("inject_log").filter(pl.col("depth") == "memorization")
     read = log.drop_nulls("greedy_text")
     last = read["t"].max()
@@ -120,6 +126,17 @@ def test_the_readings_are_reported_as_a_trace(run: RunFolder, out: Path) -> None
     injected = read.filter(t=last).filter(pl.col("inject_lang") == pl.col("probe_lang"))
     assert cells["taught"] == injected.height > 0
     assert cells["taught"] + cells["held_out"] == read.filter(t=last).height
+
+
+def test_a_run_without_the_usual_pivot_has_another(
+    run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    languages = set(run.table("inject_probes")["lang"])
+    assert as_trace.AnalyseConfig().pivot in languages
+    monkeypatch.setattr(as_trace, "AnalyseConfig", lambda: AnalyseConfig(pivot="ja"))
+    as_trace.export_answers(open_inject(run.path), tmp_path)
+    analysis = RunFolder.load(tmp_path / "main_seed_0").manifest["analysis"]
+    assert analysis["analyse"]["pivot"] in languages
 
 
 def test_other_depths_stand_for_the_facts_if_asked(run: RunFolder, tmp_path: Path) -> None:

@@ -135,6 +135,23 @@ def test_who_comes_late_to_a_replaced_folder_is_refused(tmp_path: Path) -> None:
         pass
 
 
+def test_what_another_process_began_meanwhile_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick = RunFolder.open(tmp_path, "trace", CONFIG, {})
+
+    def find(*_: object) -> None:
+        """The folder looks blank; then the other process begins."""
+        with quick.lock():
+            quick.write_unit("a", {"answers": answers("a")})
+
+    monkeypatch.setattr(RunFolder, "find", find)
+    with pytest.raises(RunError, match="another configuration"):
+        RunFolder.open(tmp_path, "trace", OTHER, {})
+    assert RunFolder.load(tmp_path).manifest["config"] == CONFIG
+    assert quick.is_done("a")
+
+
 def test_damaged_part_is_made_anew_and_named(tmp_path: Path) -> None:
     run = RunFolder.open(tmp_path, "trace", CONFIG, {})
     run.write_unit("a", {"answers": answers("a")})

@@ -84,7 +84,9 @@ def test_accumulation_changes_nothing(runs, folder, tmp_path):
     assert one["loss_tokens"].equals(two["loss_tokens"])
 
 
-def test_processes_wait_for_one_that_reads_longer_than_an_exchange_may_take(two_processes, tmp_path):
+def test_processes_wait_for_one_that_reads_longer_than_an_exchange_may_take(
+    two_processes, tmp_path
+):
     # An exchange may take 8 seconds, and the first process reads alone for 10.
     two_processes(tmp_path, {"run": {"updates": 3}}, TIMEOUT="8", SLOW="10")
     assert read_updates(tmp_path / "run").height == 3
