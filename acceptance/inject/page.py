@@ -91,7 +91,8 @@ def setting(model: Pretrained, run: RunFolder, dose: float) -> list[str]:
         f"rate of {RATE:g}. Besides new sentences about the same people they read passages about "
         f"{c.items} others: duplication (the same passage {N} times, {INTERVAL} steps apart), "
         f"paraphrase ({N} wordings) and once, half of the items in each language, in other roles "
-        f"in every run (Latin square); {c.controls} people are never injected. A passage states "
+        f"in every run (Latin square; {_crossed(run)}); {c.controls} people are never injected. A "
+        "passage states "
         f"{c.relations} facts in {c.relations * 8} tokens. At most {dose:.1%} of the loss of a "
         f"step comes from passages. Every second state is read, up to {TAIL} steps after the last "
         "exposure. The runs read the same background; each has its own plan.",
@@ -106,6 +107,22 @@ def setting(model: Pretrained, run: RunFolder, dose: float) -> list[str]:
         "languages are called qaa and qab.",
         "",
     ]
+
+
+def _crossed(run: RunFolder) -> str:
+    """How many of the arms and languages each item was in."""
+    runs = run.table("inject_runs")["run_id"].to_list()
+    told = pl.concat(run.read("inject_arms", [name]) for name in runs).filter(
+        pl.col("arm") != "never"
+    )
+    by_item = told.group_by("item_id").agg(
+        pl.col("arm").n_unique(), pl.col("inject_lang").n_unique()
+    )
+    whole = told["arm"].n_unique()
+    fewest, most = (f(by_item["arm"].to_list()) for f in (min, max))
+    arms = str(fewest) if fewest == most else f"{fewest} to {most}"
+    both = (by_item["inject_lang"] == 2).mean()
+    return f"each is in {arms} of the {whole} arms, {both:.0%} in both languages"
 
 
 def claim_lines(found: Sequence[Claim]) -> list[str]:
@@ -274,6 +291,7 @@ def forgetting_lines(tables: Tables) -> list[str]:
         .join(forms, on=keys, how="left", maintain_order="left")
         .join(published, on=keys, how="left", maintain_order="left")
     )
+    drawn = own["paper_a"].count() > 0
     rows = [
         (
             row["arm"],
@@ -281,21 +299,25 @@ def forgetting_lines(tables: Tables) -> list[str]:
             row["inject_lang"],
             spread(row, "a"),
             spread(row, "common_a", "common_lo", "common_hi"),
-            spread(row, "paper_a", "paper_lo", "paper_hi"),
-            number(row["r2"]),
+            *([spread(row, "paper_a", "paper_lo", "paper_hi"), number(row["r2"])] if drawn else []),
             row["verdict"] or "–",
         )
         for row in own.iter_rows(named=True)
     ]
-    head = ("arm", "depth", "language", "a of the kernel", "a, one gain", "published a", "its R²",
-            "form (B4)")  # fmt: skip
+    head = ("arm", "depth", "language", "a of the kernel", "a, one gain",
+            *(["published a", "its R²"] if drawn else []), "form (B4)")  # fmt: skip
+    remark = (
+        "The published line depends on the schedule; the kernel does not: every"
+        if drawn
+        else "The published line needs every state, and every second one was read here. In the "
+        "kernel every"
+    )
     return [
         "## Forgetting",
         "",
-        "The published line depends on the schedule. The kernel does not: every exposure has a "
-        "gain of its own in it. With one gain for all, its a would take the fall of the gains (A3) "
-        "for forgetting. A form is named if it wins 90 % of the resamples, with a gain for every "
-        "exposure too.",
+        f"{remark} exposure has a gain of its own. With one gain for all, its a would take the "
+        "fall of the gains (A3) for forgetting. A form is named if it wins 90 % of the resamples, "
+        "with a gain for every exposure too.",
         *table(head, rows),
     ]
 
@@ -303,7 +325,14 @@ def forgetting_lines(tables: Tables) -> list[str]:
 def sweep_lines(tables: Tables, runs: int, dose: float) -> list[str]:
     """Stage 3: at which interval exposures stop accumulating."""
     order = ["inject_lang", "probe_lang", "interval"]
-    sweep = tables["inject_threshold"].filter(run_id="main").sort(order)
+    keys = ["run_id", "arm", "depth", "inject_lang", "probe_lang"]
+    lines = tables["inject_decay"].filter(preset="paper")
+    sweep = (
+        tables["inject_threshold"]
+        .filter(run_id="main")
+        .join(lines.select(*keys, zero=10 ** pl.col("x_intercept_log10")), on=keys, how="left")
+        .sort(order)
+    )
     rows = [
         (
             f"{row['inject_lang']} → {row['probe_lang']}",
@@ -314,16 +343,19 @@ def sweep_lines(tables: Tables, runs: int, dose: float) -> list[str]:
             spread(row, "kappa", "kappa_lo", "kappa_hi"),
             number(row["kappa_predicted"]),
             row["verdict"],
+            "–" if row["zero"] is None else f"{row['zero']:.3g}",
         )
         for row in sweep.iter_rows(named=True)
     ]
-    head = ("told → asked", "Δ", "S", "A", "A - S", "κ", "κ by the kernel", "verdict")
+    head = ("told → asked", "Δ", "S", "A", "A - S", "κ", "κ by the kernel", "verdict",
+            "published x-intercept")  # fmt: skip
     return [
         "## Which interval still accumulates (B4)",
         "",
         f"{runs} runs, last exposures matched, so up to {dose:.0%} of the loss of a step comes "
         "from passages. S: left of one exposure after Δ steps; A: left of all; the mean of "
-        "never-injected items is taken off both.",
+        "never-injected items is taken off both. The published x-intercept, in steps, is where "
+        "the published line falls to zero; it would be one number if it were the threshold.",
         *table(head, rows),
         f"Brackets of the threshold, in steps: {'; '.join(_brackets(tables))}.",
         "",
@@ -429,15 +461,31 @@ def check_lines(found: Sequence[Same]) -> list[str]:
     return [
         "## The same run in other ways",
         "",
-        "A short run (12 injected people, two exposures) against itself in one piece. A run that "
-        "was killed is the same bit by bit. Parts and processes multiply other matrices and sum "
-        "in another order: float32 rounds otherwise, and Adam, which divides by the size of a "
-        "gradient, amplifies that from update to update. At the first reading nothing is apart, "
-        "so what differs is the training and not the reading. The last rows are the same ways "
-        "with numbers of 16 digits (float64) instead of 7, held against a run in one piece in "
-        "float64. Other rows, weights of passages or sums of gradients would leave the scores as "
-        "far apart there as in float32. If the ways differ in rounding alone, the gap shrinks as "
-        "rounding does, by a factor of about a billion.",
+        "A short run (12 injected people, two exposures) against itself in one piece. "
+        f"{_bit_by_bit(found)} Parts and processes multiply other matrices and sum in another "
+        "order: float32 rounds otherwise, and Adam, which divides by the size of a gradient, "
+        f"amplifies that from update to update. {_at_first(found)} The last rows are the same "
+        "ways with numbers of 16 digits (float64) instead of 7, held against a run in one piece "
+        "in float64. Other rows, weights of passages or sums of gradients would leave the scores "
+        "as far apart there as in float32. If the ways differ in rounding alone, the gap shrinks "
+        "as rounding does, by a factor of about a billion.",
         *table(head, rows),
         *([f"Largest difference of a score by state: {'; '.join(grown)}.", ""] if grown else []),
     ]
+
+
+def _bit_by_bit(found: Sequence[Same]) -> str:
+    killed = [one for one in found if one.way.startswith("killed")]
+    apart = max((max(one.losses, one.largest) for one in killed), default=0.0)
+    told = "is the same bit by bit" if apart == 0 else f"is NOT the same: {apart:.0e} apart"
+    return f"A run that was killed {told}."
+
+
+def _at_first(found: Sequence[Same]) -> str:
+    first = max((one.growth[0][1] for one in found if one.growth), default=0.0)
+    if first == 0:
+        return (
+            "At the first reading nothing is apart, so what differs is the training and not the "
+            "reading."
+        )
+    return f"At the first reading scores are up to {first:.0e} apart."

@@ -71,7 +71,8 @@ def sweep_study(model: Pretrained, seeds: int, jobs: int) -> InjectConfig:
     settings = base(model, jobs) | {"arms": _plain(arms), "seeds": seeds}
     # Last exposures are at nearly the same state, so the dose is high there.
     settings["plan"] = {"first": FIRST, "tail": max(SWEEP) + 2, "allow_dose": True}
-    settings["probes"] = {"at": "every:2", "extras_every": 0, "depths": ["memorization"]}
+    # Every state, so that the published x-intercept can stand beside what is measured.
+    settings["probes"] = {"at": "every", "extras_every": 0, "depths": ["memorization"]}
     return InjectConfig.parse(settings, "stage 3")
 
 
