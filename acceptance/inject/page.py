@@ -83,8 +83,8 @@ def setting(model: Pretrained, run: RunFolder, dose: float) -> list[str]:
     return [
         f"Stage 1: polylore trained a Llama of {int(made['parameters'][0]):,} parameters for "
         f"{model.steps:,} steps of 32 rows of 64 tokens on what {c.subjects} people are said to "
-        f"be, do and have in two languages, and {c.stranger_share:.0%} of the documents are about "
-        f"{c.strangers} strangers, and each says something else of them. Loss {first:.2f} at "
+        f"be, do and have in two languages. Of the documents {c.stranger_share:.0%} are about "
+        f"{c.strangers} strangers, and every one says something else of them. Loss {first:.2f} at "
         f"first, {last:.2f} over the last hundred steps (gate: below {first / 5:.2f}).",
         "",
         f"Stage 2: {made.height} runs go on from there with the optimizer's state and a constant "
@@ -256,7 +256,8 @@ def false_lines(tables: Tables) -> list[str]:
         "## Gains of never-injected items, at the times of each arm",
         "",
         "With one exposure E_cf of all of them reads each item at its own worst lag; one half of "
-        "them held against the other half has no such tie.",
+        "them held against the other half has no such tie. Lags are chosen anew in every resample, "
+        "so a value can lie outside its interval.",
         *table(("times of", "depth", "asked in", *FALSE.values()), rows),
     ]
 
