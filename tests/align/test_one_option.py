@@ -1,11 +1,17 @@
 """Questions with one option say nothing: they are not chosen from, and never break an analysis."""
 
+from pathlib import Path
+
 import polars as pl
 import pytest
+from click.testing import CliRunner
 
+from polylore.cli.main import cli
 from polylore.facts.choices.ask import Manner, build_prompts
 from polylore.facts.choices.sets import without_choice
 from polylore.metrics.align.analysis import Rules, align_tables
+from polylore.metrics.align.free import left_out
+from polylore.runs import RunFolder
 from polylore.tables import align
 
 SYSTEM = {"model": "m", "step": 1, "mode": "rank", "variant": "item-0shot"}
@@ -77,3 +83,28 @@ def test_beside_others_they_do_not_count() -> None:
     assert tables[0]["align_cells"].equals(tables[1]["align_cells"])
     assert tables[0]["align_cells"]["n"].to_list() == [2, 2]
     assert tables[0]["align_cells"]["x"].to_list() == [1.0, 1.0]
+
+
+def test_what_an_older_run_asked_of_them_is_counted_where_it_is_left_out(tmp_path: Path) -> None:
+    questions, items = asked([3, 1, 3, 1], "x", free=True)
+    run = RunFolder.open(tmp_path / "run", "align", {}, {})
+    run.write_table("align_questions", questions)
+    run.write_table("align_items", items)
+    parts = {"align_answers": align.ANSWERS.empty(), "align_option_scores": ranked(questions)}
+    run.write_unit("c/x/en", parts)
+    told = CliRunner().invoke(cli, ["align", "report", str(run.path), "--draws", "20", "-q"])
+    assert told.exit_code == 0, told.output
+    line = "not counted where options were ranked: items of x with a single option (2)\n"
+    assert told.output.count(line) == 1
+    assert run.table("align_cells")["n"].to_list() == [2, 2]
+    page = (run.path / "report.html").read_text(encoding="utf-8")
+    assert page.count("Items of x with a single option (2) are left out") == 1
+
+
+def test_nothing_is_said_of_sets_that_have_only_such_or_none() -> None:
+    for sizes in ([3, 2], [1, 1]):
+        questions, items = asked(sizes, "x", free=True)
+        made = align_tables(
+            align.ANSWERS.empty(), items, questions, ranked(questions), rules=Rules(draws=20)
+        )
+        assert left_out(made["align_free"]) == {}

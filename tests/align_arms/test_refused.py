@@ -57,6 +57,17 @@ def test_what_would_fail_after_training_fails_before(
         plan(prepared)
 
 
+def test_a_start_mixture_that_was_refused_can_be_mended(small, tmp_path: Path) -> None:
+    sizes = {"hidden_size": 24}
+    with pytest.raises(ConfigError, match="Arm start reads 'qzz'"):
+        plan(prepare(small(start={"ratio": {"qaa": 1, "qzz": 1}}), tmp_path / "run"))
+    prepared = prepare(small(start={"fresh": sizes}), tmp_path / "run")
+    plan(prepared)
+    first = tmp_path / "run" / "arms" / "init" / "seed-0" / "config.json"
+    assert json.loads(first.read_text())["hidden_size"] == 24
+    assert prepared.run.manifest["config"]["start"]["fresh"]["hidden_size"] == 24
+
+
 def test_a_seed_counts_once(small) -> None:
     with pytest.raises(ConfigError, match="different seeds"):
         small(train={"seeds": [0, 0]})

@@ -47,3 +47,16 @@ def test_a_run_shows_its_own_tables_only(run: Path) -> None:
     )
     # There is such a table, but not in this run.
     assert "has no table recall;" in str(refused("runs", "show", str(run), "--table", "recall"))
+
+
+def test_a_refused_run_is_told_from_one_that_made_something(run: Path) -> None:
+    RunFolder.open(run.parent / "refused", "trace", {}, {})
+    told = CliRunner().invoke(cli, ["runs", "list", str(run.parent)])
+    blank, made = sorted(told.output.splitlines()[1:])
+    assert blank.startswith(str(run.parent / "refused"))
+    assert blank.endswith("nothing made yet")
+    assert made.endswith(" no")
+    said = {name: CliRunner().invoke(cli, ["runs", "show", str(run.parent / name)]).output
+            for name in ("run", "refused")}  # fmt: skip
+    assert "nothing made yet: this folder still takes any settings\n" in said["refused"]
+    assert "nothing made yet" not in said["run"]

@@ -13,6 +13,7 @@ import pytest
 from polylore.errors import ConfigError, DataError, ModelError, PolyloreError, RunError
 from polylore.facts.people import Fiction, FictionConfig, load_pack, make_fiction, read_fiction
 from polylore.files import read_parquet
+from polylore.runs import RunFolder
 from polylore.studies.inject.config import InjectConfig
 from polylore.studies.inject.study import Study, run_inject
 
@@ -210,7 +211,9 @@ def test_the_sham_run_needs_as_many_other_items(settings: Settings, tmp_path: Pa
 
 def test_changed_items_are_refused_on_resume(settings: Settings, tmp_path: Path) -> None:
     config = InjectConfig.parse(settings)
-    Study(config, made()).open(tmp_path / "run")
+    run = Study(config, made()).open(tmp_path / "run")
+    (run.path / "unfinished").mkdir()
+    (run.path / "unfinished" / "eval_loss.parquet").touch()  # something was read already
     other = made()
     other = Fiction(
         other.items, other.passages.with_columns(text=pl.col("text") + " "), other.probes
@@ -303,3 +306,64 @@ def test_other_weights_of_a_condition_are_refused_on_resume(
     moved(other)
     with pytest.raises(RunError, match="holds a run 'other seed 0' of other settings"):
         Study(InjectConfig.parse(settings)).open(tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("section", "change", "says"),
+    [
+        ("background", {"source": ["nowhere"]}, "No file matches"),
+        ("background", {"text": "nothing"}, "no field 'nothing'"),
+        ("train", {"updates": 400}, "make 517 rows, but .* up to row 6400"),
+        ("scan", {"strict": True, "ngram": 7}, "The background holds .* traces of the items"),
+    ],
+)
+def test_what_was_refused_goes_on_when_it_is_mended(
+    settings: Settings, tmp_path: Path, section: str, change: Settings, says: str
+) -> None:
+    bad = settings | {section: settings.get(section, {}) | change}
+    with pytest.raises(PolyloreError, match=says):
+        _opened(bad, tmp_path, None)
+    _opened(settings, tmp_path, None)
+    run = RunFolder.load(tmp_path / "run")
+    assert run.manifest["config"] == InjectConfig.parse(settings).question()
+
+
+def test_documents_that_were_too_few_are_read_again(
+    settings: Settings, documents: Path, tmp_path: Path
+) -> None:
+    text = documents.read_text("utf-8").splitlines(keepends=True)
+    few = tmp_path / "few.jsonl"
+    few.write_text("".join(text[:100]), encoding="utf-8")
+    settings["background"]["source"] = [str(few)]
+    assert "give more text" in str(refused(settings, tmp_path))
+    few.write_text("".join(text), encoding="utf-8")
+    _opened(settings, tmp_path, None)
+
+
+def test_packed_documents_are_kept_for_other_items(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings["scan"] = {"strict": True}
+    refused(settings, tmp_path)
+    settings["items"]["made"]["seed"] = 3
+    del settings["scan"]
+    with monkeypatch.context() as patched:
+        patched.setattr("polylore.studies.inject.background.lay_out", None)
+        _opened(settings, tmp_path, None)
+        # Rows of other text are packed anew, whatever lies there.
+        settings["background"]["heldout"] = 4
+        with pytest.raises(TypeError):
+            _opened(settings, tmp_path, None)
+
+
+def test_rows_of_an_older_version_are_found(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _opened(settings, tmp_path, None)
+    (rows,) = (tmp_path / "run" / "inputs" / "background").iterdir()
+    rows.rename(rows.with_name("-".join(rows.name.split("-")[:2])))
+    monkeypatch.setattr("polylore.studies.inject.background.lay_out", None)
+    _opened(settings, tmp_path, None)
+    settings["items"]["made"]["seed"] = 3
+    with pytest.raises(RunError, match="another configuration"):
+        _opened(settings, tmp_path, None)

@@ -69,12 +69,10 @@ def test_held_out_documents_are_the_same_whatever_the_length(source: Path, tmp_p
 
 def test_without_held_out_rows_every_document_is_read(source: Path, tmp_path: Path) -> None:
     config = BackgroundConfig(source=[str(source)], heldout=0)
-    background = open_background(
-        config, RowFormat(16, EOS), encode, tmp_path / "rows", 10**4, LANGS
-    )
     texts = [json.loads(line)["text"] for line in source.read_text("utf-8").splitlines()]
     tokens = [token for ids in encode(texts) for token in (*ids, EOS)]
     rows = len(tokens) // 16
+    background = open_background(config, RowFormat(16, EOS), encode, tmp_path / "rows", rows, LANGS)
     stream = background.stream(rows, 0)
     assert stream.rows(0, range(rows)).tokens.flatten().tolist() == tokens[: rows * 16]
     assert background.held_out(0) == {}

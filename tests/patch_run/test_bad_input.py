@@ -16,6 +16,8 @@ from transformers import AutoModelForCausalLM
 from polylore.cli.main import main
 from polylore.facts.lexicon import Lexicon
 from polylore.runs import RunFolder
+from polylore.studies.patch.config import PatchConfig
+from polylore.studies.patch.planning.build import make_plan
 
 toys = sys.modules["toy_lexicons"]
 Call = Callable[..., tuple[int, str]]
@@ -199,3 +201,28 @@ def test_a_disk_that_takes_nothing(
     assert "Cannot write plan" in said
     assert "choose another folder or make room" in said
     assert not (here / "plan" / "plan.json").exists()
+
+
+def test_a_folder_in_which_nothing_was_patched_takes_another_plan(
+    here: Path,
+    plan_folder: Path,
+    tokenizer: Any,
+    words: Lexicon,
+    refused: Callable[..., str],
+    call: Call,
+) -> None:
+    values = {"pairs": ["fr-de"], "seen": list(toys.LANGS), "n_pairs": 6, "n_shots": 1}
+    values |= {"allow_small_k": True}
+    config = PatchConfig.parse({"model": "toy", "plan": values})
+    make_plan(config, tokenizer, words).save(here / "other")
+    given = ["--out", "run", "-q", "--ask.max-new-tokens", "2"]
+    lost = ["--plan", str(plan_folder), "--execution.device", "cuda:99"]
+    assert "no device 'cuda:99'" in refused("patch", "run", "model", *given, *lost)
+    assert (here / "run" / "plan" / "plan.json").is_file()
+    assert call("patch", "run", "model", *given, "--plan", "other")[0] == 0
+    run = RunFolder.load(here / "run")
+    assert {unit.rpartition("/")[2] for unit in run.units()} == {"fr>de"}
+    kept = [(here / folder / "plan.json").read_bytes() for folder in ("run/plan", "other")]
+    assert kept[0] == kept[1]
+    said = refused("patch", "run", "model", *given, "--plan", str(plan_folder))
+    assert "another configuration" in said

@@ -105,6 +105,10 @@ def test_what_was_refused_before_its_first_unit_gives_way(tmp_path: Path) -> Non
         "report.html",
         "tables/recall.parquet",
         "tables/recall.csv",
+        "tables/old/facts.parquet",
+        "unfinished/0123456789abcdef/state/model.safetensors",
+        "arms/start/seed-0/identity.json",
+        "inputs/background/documents-288/training/tokens.bin",  # does not say what of
     ],
 )
 def test_what_may_have_cost_work_never_gives_way(tmp_path: Path, made: str) -> None:
@@ -117,6 +121,48 @@ def test_what_may_have_cost_work_never_gives_way(tmp_path: Path, made: str) -> N
             ask(tmp_path, "trace", OTHER, {})
     assert (tmp_path / "manifest.json").read_bytes() == before
     assert (tmp_path / made).is_file()
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        "plan/lexicon/lexicon.parquet",
+        "failed/0123456789abcdef.json",
+        "inputs/items/items.parquet",
+        "inputs/sham/items.parquet",
+        "arms/init/seed-0/model.safetensors",
+        "tables/inject_contamination.parquet",
+        "units/.tmp-7-a/answers.parquet",
+    ],
+)
+def test_what_a_refused_run_leaves_is_made_again(tmp_path: Path, left: str) -> None:
+    blank = RunFolder.open(tmp_path, "trace", CONFIG, {})
+    (tmp_path / left).parent.mkdir(parents=True)
+    (tmp_path / left).write_text("{}")
+    assert blank.is_blank()
+    with RunFolder.open(tmp_path, "trace", OTHER, {}).lock():
+        assert not (tmp_path / left).exists()
+    with pytest.raises(RunError, match="another configuration"), blank.lock():
+        raise AssertionError
+
+
+def test_packed_text_stays_for_who_has_the_same(tmp_path: Path) -> None:
+    RunFolder.open(tmp_path, "inject", CONFIG, {})
+    rows = tmp_path / "inputs/background/documents-288-0123456789ab/training/tokens.bin"
+    rows.parent.mkdir(parents=True)
+    rows.write_bytes(b"1")
+    assert RunFolder.open(tmp_path, "inject", OTHER, {}).manifest["config"] == OTHER
+    assert rows.is_file()
+
+
+def test_what_a_link_points_to_is_not_taken_for_nothing(tmp_path: Path) -> None:
+    run = RunFolder.open(tmp_path / "run", "trace", CONFIG, {})
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "run" / "units").symlink_to(tmp_path / "elsewhere")
+    run.write_unit("a", {"answers": answers("a")})
+    with pytest.raises(RunError, match="another configuration"):
+        RunFolder.open(tmp_path / "run", "trace", OTHER, {})
+    assert run.is_done("a")
 
 
 def test_a_folder_in_work_does_not_give_way(tmp_path: Path) -> None:

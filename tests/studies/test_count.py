@@ -353,3 +353,22 @@ def test_one_clear_sentence(
     assert code == 2
     assert err.startswith("polylore: ")
     assert named in err
+
+
+def test_a_wrong_column_is_mended_in_the_same_folder(tmp_path: Path) -> None:
+    facts = hand_made(tmp_path, {"en": ("France", "Paris")})
+    text = tmp_path / "text.jsonl"
+    text.write_text('{"words": "Paris is in France."}\n', encoding="utf-8")
+
+    def config(name: str) -> CountConfig:
+        documents = {"source": [str(text)], "text": name}
+        return CountConfig.parse(
+            {"facts": {"source": facts}, "documents": documents, "condition": "any"}
+        )
+
+    with pytest.raises(DataError, match="no field 'test'"):
+        count(config("test"), tmp_path / "run")
+    run = count(config("words"), tmp_path / "run")
+    assert run.table("exposure")["count"].to_list() == [1]
+    with pytest.raises(RunError, match="another configuration"):
+        count(config("test"), tmp_path / "run")

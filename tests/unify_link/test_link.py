@@ -240,3 +240,20 @@ def test_other_settings_do_not_mix(linked: RunFolder, series: Path, answers: Pat
     )
     with pytest.raises(RunError, match=r"states\.centers"):
         run_link(config, linked.path)
+
+
+def test_when_nothing_could_be_read_other_settings_go_on(
+    series: Path, answers: Path, held_out: Path, tmp_path: Path
+) -> None:
+    first = min(series.iterdir())
+    shutil.copytree(first, tmp_path / "model" / first.name)
+    (file,) = weight_files(tmp_path / "model" / first.name)
+    whole = file.read_bytes()
+    file.write_bytes(whole[:100])
+    facts = {"source": str(held_out)}
+    model, out = tmp_path / "model", tmp_path / "run"
+    config = configured(model, answers, facts=facts, states={"fresh": 0})
+    assert list(failed_checkpoints(run_link(config, out))) == [first.name]
+    file.write_bytes(whole)
+    config = configured(model, answers, facts=facts, states={"fresh": 0, "centers": ["none"]})
+    assert failed_checkpoints(run_link(config, out)) == {}

@@ -300,3 +300,20 @@ def test_runs_that_are_one_are_refused(
 
     with pytest.raises(ConfigError, match=message):
         run_sweep(SweepConfig.parse({**tiny.plain(), "arms": arms}), tmp_path / "run")
+
+
+def test_when_every_run_failed_at_once_other_settings_go_on(
+    tiny: SweepConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise MemoryError("The batch does not fit")
+
+    plain = {**tiny.plain(), "arms": [], "seeds": 1}
+    with monkeypatch.context() as patched:
+        patched.setattr(worker, "train", full)
+        with pytest.raises(RunError, match="The batch does not fit"):
+            run_sweep(SweepConfig.parse(plain), tmp_path / "run")
+    plain["base"] = plain["base"] | {"recipe.batch_size": 16}
+    run = run_sweep(SweepConfig.parse(plain), tmp_path / "run")
+    assert run.units() == ["run seed 0"]
+    assert not list((run.path / "failed").glob("*"))

@@ -124,6 +124,8 @@ def report(folder: Path, settings: tuple[str, ...], quiet: bool, **flags: Any) -
 
 
 def _say(run: "RunFolder") -> None:
+    from polylore.metrics.align.free import left_out
+
     for dataset, lang, item in run.manifest.get("series", {}).get("empty_options", []):
         click.echo(
             f"not scored by its words: item {item} of {dataset} in {lang} has an empty option",
@@ -134,6 +136,13 @@ def _say(run: "RunFolder") -> None:
             f"not asked for a choice: items of {dataset} with fewer than two options ({n})",
             err=True,
         )
+    if run.has_table("align_free"):
+        for dataset, n in left_out(run.table("align_free")).items():
+            click.echo(
+                f"not counted where options were ranked: items of {dataset} with a single option "
+                f"({n})",
+                err=True,
+            )
     trusted = run.table("align_trust")
     click.echo(
         f"Report: {run.path / 'report.html'}; {int(trusted['usable'].sum())} of {trusted.height} "

@@ -1,11 +1,17 @@
 """`polylore runs`: what lies in run folders."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from polylore.cli.output import show_frame
 from polylore.cli.values import nearest
+
+if TYPE_CHECKING:
+    from polylore.runs import RunFolder
+
+_BLANK = "nothing made yet"
 
 
 @click.group()
@@ -37,7 +43,7 @@ def list_(folder: Path) -> None:
                     "units": len(run.units()),
                     "tables": len(run.table_names()),
                     "created": str(run.manifest.get("created", "?")),
-                    "report": "yes" if (run.path / "report.html").exists() else "no",
+                    "report": _report(run),
                 }
             )
         except PolyloreError:
@@ -46,6 +52,13 @@ def list_(folder: Path) -> None:
         click.echo(f"No runs under {folder}.")
         return
     show_frame(pl.DataFrame(rows, infer_schema_length=None))
+
+
+def _report(run: "RunFolder") -> str:
+    """Whether there is a report; of a run that was refused or stopped early, that it is blank."""
+    if (run.path / "report.html").exists():
+        return "yes"
+    return _BLANK if run.is_blank() else "no"
 
 
 @runs.command()
@@ -80,6 +93,8 @@ def show(folder: Path, table: str | None, limit: int) -> None:
         return
     click.echo(yaml.safe_dump(run.manifest, allow_unicode=True, sort_keys=False).rstrip())
     click.echo(f"finished units: {len(run.units())}")
+    if run.is_blank():
+        click.echo(f"{_BLANK}: this folder still takes any settings")
     raw = [name for name in run.unit_table_names() if not run.has_table(name)]
     if raw:
         click.echo(f"tables of units: {', '.join(raw)}")

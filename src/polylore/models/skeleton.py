@@ -9,6 +9,7 @@ from polylore.errors import ModelError
 from polylore.models.checking import check_causal, quiet
 from polylore.models.cost import Anatomy
 from polylore.models.loading import DTYPES, LanguageModel, load_tokenizer, wrap
+from polylore.models.usable import usable
 from polylore.models.weights import said
 
 _ATTENDING = ("full_attention", "sliding_attention", "chunked_attention", "attention")
@@ -46,13 +47,19 @@ def skeleton(folder: str | Path, *, dtype: str = "float32", device: str = "meta"
 
 
 def random_model(folder: str | Path, dtype: str, device: str, seed: int) -> LanguageModel:
-    """The model of a folder with random weights instead of its own."""
+    """The model of a folder with random weights instead of its own.
+
+    Raises:
+        ConfigError: there is no such device here.
+        ModelError: as of `skeleton`.
+    """
+    place = usable(device)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         # Drawn on the CPU, so that they are the same for every device.
         lm = skeleton(folder, dtype=dtype, device="cpu")
-    lm.model.to(device)
-    lm.device = torch.device(device)
+    lm.model.to(place)
+    lm.device = place
     return lm
 
 

@@ -41,13 +41,20 @@ from polylore.files import (
 )
 from polylore.runs.manifest import FORMAT, describe
 
-_OWN = {"manifest.json", ".lock", "units", "tables"}
+_OWN = {"manifest.json", ".lock"}
 _ASKED = {
     "facts", "templates", "prompts", "asked", "exposure", "checkpoints", "gaps",
     "align_items", "align_questions", "align_prompts",
     "fiction_facts", "fiction_rows", "fiction_tests",
+    "inject_items", "inject_passages", "inject_probes", "inject_lint", "inject_runs",
+    "inject_contamination",
+    "unify_link_answers",
 }  # fmt: skip
-"""What lies in a folder of which nothing was made yet, and tables of what is to be asked."""
+_AGAIN = ("plan", "failed", "inputs/items", "inputs/sham", "arms/init")
+_KEPT = re.compile(r"inputs/background/documents-\d+-[0-9a-f]{12}/.*")
+"""What lies in a folder of which nothing was made yet: tables of what is to be asked, what is
+copied, noted or drawn again in a moment, and packed text, which names what it was made of and so
+stays whatever is asked."""
 
 
 class RunFolder:
@@ -88,7 +95,7 @@ class RunFolder:
         if (path / "manifest.json").exists():
             run = cls.load(path)
             fresh = describe(kind, config, inputs)
-            if run._differs(fresh) and run._is_blank():
+            if run._differs(fresh) and run.is_blank():
                 return None
             run._refuse_other(fresh)
             return run
@@ -142,22 +149,10 @@ class RunFolder:
                 "settings to go on with it."
             )
 
-    def _is_blank(self) -> bool:
+    def is_blank(self) -> bool:
         """Whether nothing was made here: no unit, no state of a training, no result."""
-
-        def inside(folder: Path) -> list[Path]:
-            there = folder.iterdir() if folder.is_dir() else []
-            return [path for path in there if not path.name.startswith(TEMPORARY)]
-
         # Whatever is not known to be there before the first unit may have cost somebody hours.
-        return (
-            {path.name for path in inside(self.path)} <= _OWN
-            and not inside(self.path / "units")
-            and all(
-                path.suffix == ".parquet" and path.stem in _ASKED
-                for path in inside(self.path / "tables")
-            )
-        )
+        return all(_is_asked(path.relative_to(self.path)) for path in _files(self.path))
 
     def _replace(self) -> None:
         """Take the place of another configuration of which nothing was made."""
@@ -166,9 +161,10 @@ class RunFolder:
             if not there._differs(self.manifest):  # another process was faster
                 self.manifest = there.manifest
                 return
-            if not there._is_blank():  # and began something else
+            if not there.is_blank():  # and began something else
                 there._refuse_other(self.manifest)
-            shutil.rmtree(self.path / "tables", ignore_errors=True)  # of other questions
+            for name in ("tables", *_AGAIN):  # of other questions
+                shutil.rmtree(self.path / name, ignore_errors=True)
             write_json(self.manifest, self.path / "manifest.json")
 
     def annotate(self, key: str, value: Any) -> None:
@@ -323,6 +319,28 @@ class RunFolder:
     def table_names(self) -> list[str]:
         """Names of all stored whole tables, sorted."""
         return sorted(p.stem for p in (self.path / "tables").glob("[!.]*.parquet"))
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """All whole files in a folder and its folders; a link counts as one, and is not followed."""
+    for path in folder.iterdir():
+        if path.name.startswith(TEMPORARY):  # half-written
+            continue
+        if path.is_dir() and not path.is_symlink():
+            yield from _files(path)
+        else:
+            yield path
+
+
+def _is_asked(path: Path) -> bool:
+    """Whether a file, named within its run folder, may lie there before anything was made."""
+    name = path.as_posix()
+    return (
+        name in _OWN
+        or name in {f"tables/{table}.parquet" for table in _ASKED}
+        or any(name.startswith(f"{folder}/") for folder in _AGAIN)
+        or _KEPT.fullmatch(name) is not None
+    )
 
 
 def _read_marker(path: Path) -> dict[str, Any] | None:

@@ -138,6 +138,19 @@ def _graded_ranks(option_scores: pl.DataFrame, questions: pl.DataFrame) -> pl.Da
     return FREE_GRADES.validate(joined.select(*columns, right=right, answer_class=label))
 
 
+def left_out(grades: pl.DataFrame) -> dict[str, int]:
+    """How many items do not count by set, as their one option was ranked beside real choices.
+
+    Only runs of older versions hold such rows; today nobody is asked for such a choice.
+
+    Args:
+        grades: table ALIGN_FREE.
+    """
+    mixed = grades.filter((pl.col("candidates") > 1).any().over("dataset"), candidates=1)
+    lone = mixed.select("dataset", "item").unique(maintain_order=True)
+    return dict(lone.group_by("dataset", maintain_order=True).len().iter_rows())
+
+
 def free_layouts(
     grades: pl.DataFrame, items: pl.DataFrame, languages: Sequence[str] | None = None
 ) -> list[Layout]:

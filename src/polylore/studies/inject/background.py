@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from polylore.config import digest
 from polylore.corpus.injection import RowFormat
 from polylore.corpus.injection.format import Encode
 from polylore.errors import ConfigError, DataError
@@ -170,6 +171,8 @@ def open_background(
     rows: int,
     languages: Collection[str],
     progress: Progress | None = None,
+    *,
+    tokenizer: str = "",
 ) -> Background:
     """Find the rows; documents are tokenised and laid into rows once.
 
@@ -181,13 +184,18 @@ def open_background(
         rows: how many the longest run reads; no more documents are read than make them.
         languages: languages of the study, of which some documents are held out.
         progress: called with (rows, rows in all, what).
+        tokenizer: what tells the tokenizer from others; rows of another one are not taken.
 
     Raises:
+        ConfigError: too few documents.
         DataError: unreadable documents, or none.
     """
     if config.kind != DOCUMENTS:
         return Background(config.kind, _only(config), form, config.dtype, rows)
-    path = folder / f"documents-{rows}"
+    made_of = digest([config.plain(), vars(form), sorted(languages), tokenizer])
+    path = folder / f"documents-{rows}-{made_of[:12]}"
+    before = folder / f"documents-{rows}"  # of an older version, in a folder of one study only
+    path = before if before.is_dir() else path
     if not path.is_dir():
         lay_out(config, encode, form, path, rows, languages, progress)
     return Background(DOCUMENTS, path, form, behind=rows)

@@ -14,7 +14,7 @@ from polylore.corpus.injection.format import Encode
 from polylore.errors import ConfigError, DataError
 from polylore.files import atomic_path, read_json, read_parquet, write_json, write_parquet
 from polylore.studies.inject.config import BackgroundConfig
-from polylore.training.continued.packs import contents, pack_texts
+from polylore.training.continued.packs import contents, open_rows, pack_texts
 
 Progress = Callable[[int, int, str], None]
 SHARE = 16
@@ -48,12 +48,19 @@ def lay_out(
         progress: called with (rows, rows in all, what).
 
     Raises:
+        ConfigError: documents that make fewer rows than are to be trained on.
         DataError: unreadable documents, or not enough for a row.
     """
     reading = _Reading(config, encode, form, rows, languages, progress)
     with atomic_path(folder) as temporary:
         temporary.mkdir(parents=True)
-        pack_texts(reading.texts(), reading, form, training_rows(temporary))
+        there = training_rows(temporary)
+        made = len(open_rows(pack_texts(reading.texts(), reading, form, there), 1))
+        if made < rows:  # and are not kept: the same documents may be more the next time
+            raise ConfigError(
+                f"The documents of background.source make {made} rows, but the longest run reads "
+                f"up to row {rows}; give more text or make fewer updates."
+            )
         write_parquet(_languages(reading, form), temporary / "languages.parquet")
         known = {}
         for place, (lang, texts) in enumerate(sorted(reading.held.items())):

@@ -159,6 +159,7 @@ class Study:
             self.rows,
             languages,
             progress,
+            tokenizer=tokenizer_hash(basis.tokenizer),
         )
 
     def open(self, out: Path, progress: Progress | None = None) -> RunFolder:

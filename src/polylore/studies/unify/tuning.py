@@ -62,7 +62,7 @@ def best_rates(conditions: list[Condition], tuning: RunFolder) -> list[Condition
         if condition.name not in best:
             raise ConfigError(
                 f"Condition '{condition.name}' diverges with every learning rate of lr_grid; give "
-                "lower ones."
+                "lower ones, and another folder with --out."
             )
     return [with_rate(condition, best[condition.name]) for condition in conditions]
 

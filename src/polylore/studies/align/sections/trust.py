@@ -3,6 +3,7 @@
 import altair as alt
 import polars as pl
 
+from polylore.metrics.align.free import left_out
 from polylore.report import Block, Chart, Page, Prose, TableView, shapes
 from polylore.studies.align.context import AlignContext
 from polylore.studies.align.sections.letters import letters_chart
@@ -48,6 +49,12 @@ def _warnings(context: AlignContext) -> list[str]:
     if cut.height:
         found.append(
             f"In {cut.height} cells a tenth of the answers or more was cut off at the token limit."
+        )
+    free = context.table("align_free")
+    for dataset, n in ({} if free is None else left_out(free)).items():
+        found.append(
+            f"Items of {dataset} with a single option ({n}) are left out where options were "
+            "ranked: such a choice is always right."
         )
     tokens = context.table("align_tokens")
     if tokens is not None:
