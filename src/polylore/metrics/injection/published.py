@@ -206,7 +206,7 @@ class Line:
     @property
     def x_intercept_log10(self) -> float:
         """log10 of the lag at which the line is zero; NaN if it does not fall."""
-        return self.intercept / self.a if self.a != 0 else float("nan")
+        return self.intercept / self.a if self.a > 0 else float("nan")
 
     def reaches(self, value: float, horizon: int) -> float | None:
         """Lag at which the line falls to a value; None beyond the horizon, or if it never does."""
