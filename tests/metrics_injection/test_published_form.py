@@ -89,8 +89,6 @@ def test_ties_bounds_and_zero_denominators(world):
     np.testing.assert_allclose(curve, [1.0, 0.0])
     assert published.window_of(0.9) == 50
     assert published.window_of(0.0) == 1
-    assert published.window(np.array([[0, 100], [3, 23]]), 50) == 20
-    assert published.window(np.array([[0, -1], [3, 43]]), 50) == 40
     w = world({"once": [0]}, n=1, states=80, noise=0.0, gain={("en", "en"): 0.0})
     (cell,) = read_cells(w.log(), w.exposures())
     assert published.find_peaks(cell, cell.injected, 50).at_QN.tolist() == [[1]] * 3
