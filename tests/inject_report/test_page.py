@@ -125,7 +125,7 @@ def test_the_page_says_that_windows_are_cut(written):
     """Gaps of 24 steps in a window of 50: two languages, two seeds, twelve items of an arm."""
     text = (written / "report.html").read_text(encoding="utf-8")
     for arm in ("duplication", "paraphrase"):
-        assert f"120 of 120 in {arm} (100 %; at the shortest to 24 of 50 steps)" in text
+        assert f"120 of 120 in {arm} (100\N{NO-BREAK SPACE}%; at the shortest to 24 of 50 " in text
 
 
 def cautions(raw, config):
