@@ -8,13 +8,14 @@ from click.testing import CliRunner
 
 from polylore.cli.inject import inject
 from polylore.files import read_json
-from polylore.report import Chart, TableView, render
+from polylore.report import Chart, Prose, TableView, render
 from polylore.studies.inject.analyse import DERIVED, analyse, main_condition
 from polylore.studies.inject.context import InjectContext
 from polylore.studies.inject.findings import findings, verdict_of
 from polylore.studies.inject.pages import build_report
 from polylore.studies.inject.raw import open_inject
-from polylore.studies.inject.report import _beside, _exposures
+from polylore.studies.inject.report import _beside, _exposures, _windows
+from polylore.studies.inject.sections.trust import trust_page
 
 FIGURES = {
     "inject-course", "inject-effectivity", "inject-by-exposure", "inject-retention",
@@ -118,6 +119,46 @@ def test_scores_of_target_and_suffix_together_are_marked(tmp_path, made, quick):
     for name in ("inject-effectivity-table", "inject-transfer-table", "inject-margins"):
         assert blocks[name].labels["suffixed"] == "With suffix"
         assert "distractors with the same suffix" in blocks[name].caption
+
+
+def test_the_page_says_that_windows_are_cut(written):
+    """Gaps of 24 steps in a window of 50: two languages, two seeds, twelve items of an arm."""
+    text = (written / "report.html").read_text(encoding="utf-8")
+    for arm in ("duplication", "paraphrase"):
+        assert f"120 of 120 in {arm} (100\N{NO-BREAK SPACE}%; at the shortest to 24 of 50 " in text
+
+
+def cautions(raw, config):
+    tables = {"inject_runs": raw.runs, "_windows": _windows(raw, config)}
+    blocks = trust_page(InjectContext(tables, "main")).blocks
+    said = [p for b in blocks if isinstance(b, Prose) for p in b.paragraphs]
+    return [p for p in said if "it is cut so after" in p]
+
+
+def test_cut_windows_are_counted_where_gaps_are_drawn(tmp_path, made, quick):
+    """No two items share a gap, so no time is that of most items."""
+    study = made.small(seeds=1, langs=("en",), states=40)
+    name, tables = made.tables_of(study, 0)
+    place = pl.col("item_id").str.slice(4).str.to_integer()
+    # Gaps of one item are equal: of 4, 5, ... steps, and of 1 step once.
+    step = 8 + pl.col("exposure") * (place + 4) - 3 * (place == 0) * (pl.col("exposure") > 2)
+    drawn = pl.col("arm") == "duplication"
+    tables["inject_schedule"] = tables["inject_schedule"].with_columns(
+        step=pl.when(drawn).then(step).otherwise("step")
+    )
+    run = made.write(tmp_path / "run", study)
+    shutil.rmtree(run.unit_path(name))
+    run.write_unit(name, tables)
+    raw = open_inject(run.path)
+    (said,) = cautions(raw, quick.model_copy(update={"window": 20}))
+    assert (
+        "Of the exposures that another one follows, it is cut so after 30 of 60 in duplication "
+        "(50 %; at the shortest to 1 of 20 steps). A gain"
+    ) in said
+    (said,) = cautions(raw, quick)
+    assert "60 of 60 in duplication (100 %; at the shortest to 1 of 50 steps); 60 of 60 in " in said
+    # The smallest gap of all is 1 step: nothing is cut, and nothing said.
+    assert not cautions(raw, quick.model_copy(update={"window": 1}))
 
 
 def test_nothing_is_said_of_suffixes_where_there_are_none(written):

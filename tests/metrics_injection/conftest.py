@@ -44,6 +44,8 @@ class World:
     """How a gain is lost, of u; straight in its logarithm if None."""
     rho: float = 0.0
     stagger: int = 0
+    own: dict[int, list[int]] = field(default_factory=dict)
+    """Steps of the exposures of single items, by their number within an arm, before the stagger."""
     spread: float = 0.3
     """How much items differ in their gain (sd of its logarithm)."""
     seed: int = 0
@@ -62,7 +64,7 @@ class World:
                     own = g * np.exp(rng.normal(0, self.spread))
                     for probe in range(3):
                         y = -6 + common + drift(rng, self.noise, self.states, self.rho)
-                        for i, step in enumerate(times):
+                        for i, step in enumerate(self.own.get(item, times) if times else []):
                             tau = t - step - self.shift(arm, item)
                             g = own * (self.fall[i] if self.fall else 1)
                             y = y + kernel(tau, g, self.a[source, target], form=self.form)
@@ -103,7 +105,7 @@ class World:
                 for arm, times in self.arms.items()
                 for source in sources
                 for item in range(self.n)
-                for n, step in enumerate(times)
+                for n, step in enumerate(self.own.get(item, times))
             ]
         )
 

@@ -46,6 +46,27 @@ def test_against_a_plain_loop(world):
         assert (line.a, line.x_intercept_log10) == pytest.approx((a, x))
 
 
+def test_a_line_that_does_not_fall_has_no_zero(world):
+    rising = published.semilog(1 + 0.1 * np.log10(np.maximum(np.arange(100), 1)))
+    assert rising.a == pytest.approx(-0.1)
+    assert np.isnan(rising.x_intercept_log10)
+    assert np.isnan(published.semilog(np.ones(100)).x_intercept_log10)
+    # What is gained keeps growing, so nothing says when it is gone.
+    w = world({"once": [5]}, n=10, states=200, a={("en", "en"): -0.2})
+    decay = analyse_injection(
+        w.log(), w.exposures(), resamples=0, presets=("paper",), tokens_per_step=2048
+    )["inject_decay"].row(0, named=True)
+    assert decay["a"] < -0.05
+    (cell,) = read_cells(w.log(), w.exposures())
+    peaks = published.find_peaks(cell, cell.injected, 50)
+    kept = published.retained(cell, cell.injected, peaks, published.horizon(cell, 50))
+    line = published.semilog(published.mean_curve(kept.share_QL, 1.5))
+    assert (decay["a"], decay["intercept"]) == pytest.approx((line.a, line.intercept))
+    assert decay["x_intercept_log10"] is None
+    assert decay["x_intercept_tokens_log10"] is None
+    assert (decay["half_life"], decay["censored"]) == (None, True)
+
+
 @pytest.mark.parametrize(
     ("curve", "a", "intercept", "r2"),
     [
@@ -68,8 +89,6 @@ def test_ties_bounds_and_zero_denominators(world):
     np.testing.assert_allclose(curve, [1.0, 0.0])
     assert published.window_of(0.9) == 50
     assert published.window_of(0.0) == 1
-    assert published.window(np.array([[0, 100], [3, 23]]), 50) == 20
-    assert published.window(np.array([[0, -1], [3, 43]]), 50) == 40
     w = world({"once": [0]}, n=1, states=80, noise=0.0, gain={("en", "en"): 0.0})
     (cell,) = read_cells(w.log(), w.exposures())
     assert published.find_peaks(cell, cell.injected, 50).at_QN.tolist() == [[1]] * 3

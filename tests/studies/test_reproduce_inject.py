@@ -151,6 +151,20 @@ def test_logs_in_the_published_format_give_the_same_numbers(made, folder, tmp_pa
     assert row["iqr_2.0"] == pytest.approx(0.0605253157, abs=1e-9)
 
 
+def test_an_x_intercept_is_null_where_the_line_does_not_fall(tmp_path):
+    """Losses that fall from the last injection on, so that what was gained keeps growing."""
+    noise = np.random.default_rng(0).normal(0, 1e-3, (130, 5, 953))
+    loss = 5 + noise - 0.1 * np.log10(np.maximum(np.arange(953), 1))
+    loss[..., 901:] -= np.linspace(0.5, 1.0, 52)
+    np.savez(tmp_path / "log.npz", mem=loss, gen=loss, gen_hard=loss)
+    reproduce_inject(tmp_path / "log.npz", tmp_path / "out.json")
+    written = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
+    found = written["iqr_2.0"]["duplication/mem"]
+    assert found["decay_constant"] < 0
+    assert found["x_intercept_log10"] is None
+    assert written["lines"]["iqr_2.0"]["duplication/mem"]["horizon"] == 2
+
+
 def test_fast_enough_for_many_logs(folder, tmp_path):
     start = time.process_time()
     reproduce_inject(folder / "probe_log.npz", tmp_path / "out.json")

@@ -45,8 +45,9 @@ def reproduce_inject(log: str | Path, out: str | Path) -> dict[str, Any]:
     Args:
         log: arrays `mem`, `gen` and `gen_hard`, [130 items, 5 probes, states].
         out: JSON file to write. `iqr_2.0` and `iqr_1.5` have the structure of the published golden
-            file; `lines` holds errors, R^2, kept values and untrimmed means; `controls` the
-            never-injected items; `default` the corrected form.
+            file, an x-intercept being null where the line does not fall; `lines` holds errors, R^2,
+            kept values and untrimmed means; `controls` the never-injected items; `default` the
+            corrected form.
 
     Returns:
         What was written.
@@ -229,12 +230,12 @@ def _analysed(losses: Mapping[str, Array]) -> dict[str, Any]:
                 "effectivity": value,
                 "retainability": curve[:CURVE].tolist(),
                 "decay_constant": line.a,
-                "x_intercept_log10": line.x_intercept_log10,
+                "x_intercept_log10": _or_none(line.x_intercept_log10),
             }
             result["lines"][preset][name] = {
                 "intercept": line.intercept,
-                "r2": line.r2,
-                "naive_se": line.naive_se,
+                "r2": _or_none(line.r2),
+                "naive_se": _or_none(line.naive_se),
                 "horizon": last,
                 "values": int(peaks.gain_QN.size),
                 "kept": int(peaks.gain_QN.size - dropped),
@@ -243,6 +244,10 @@ def _analysed(losses: Mapping[str, Array]) -> dict[str, Any]:
         result["default"][name] = _default(cell)
     result["controls"] = _controls(losses)
     return result
+
+
+def _or_none(value: float) -> float | None:
+    return None if value != value else value
 
 
 def _default(cell: Cell) -> dict[str, Any]:
@@ -259,7 +264,7 @@ def _default(cell: Cell) -> dict[str, Any]:
     return {
         "effectivity": float(effect.value_D[0]),
         "by_exposure": effect.by_exposure_DN[0].tolist(),
-        "retention": [None if share != share else share for share in kept.share_DL[0].tolist()],
+        "retention": [_or_none(share) for share in kept.share_DL[0].tolist()],
         "a_kernel": kernel.a if kernel else None,
         "a_by_exposure": own,
         "gain_at_peak": kernel.gain_at_peak if kernel else None,

@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 
 from polylore.metrics.index import Array
-from polylore.metrics.injection.published import window
+from polylore.metrics.injection.published import windows
 from polylore.metrics.injection.resample import Weights, divide
 from polylore.metrics.injection.trajectories import Cell, Items, Read, pseudo_exposed
 
@@ -57,13 +57,13 @@ class Gains:
     rise_KT: Array | None
     """The same of the control items; None if nothing is subtracted."""
     lags_H: Array
-    """Lags on the grid, within the window."""
+    """Lags on the grid, within the longest window."""
     read: Read
     """Where the items have a reading, and a control curve of their own run beside it."""
     start_JN: Array
     """Column of t_i, or of the latest state read since the exposure before; -1 if there is none."""
     after_JNH: Array
-    """Column of t_i + h; -1 if not read."""
+    """Column of t_i + h; -1 if not read, or behind the window of the exposure."""
 
     @classmethod
     def of(cls, cell: Cell, length: int) -> "Gains":
@@ -80,7 +80,8 @@ class Gains:
     @classmethod
     def _of(cls, cell: Cell, items: Items, control: Array | None, length: int) -> "Gains":
         times = items.times_JN
-        lags = np.arange(1, window(times, length) + 1)
+        windows_JN = windows(times, length)
+        lags = np.arange(1, windows_JN.max(initial=1) + 1)
         rise = cell.rise(items)
         read = Read(cell.states_T, ~np.isnan(_corrected(cell, items, rise, control)[0]))
         rows = np.arange(items.n)
@@ -89,7 +90,8 @@ class Gains:
         start = np.where(shown, read.upto(times, rows[:, None], before), -1)
         after = read.at(times[:, :, None] + lags, rows[:, None, None])
         # Without a reading before the exposure those behind it say nothing.
-        after = np.where((shown & (start >= 0))[:, :, None], after, -1)
+        within = lags <= np.where(shown & (start >= 0), windows_JN, 0)[:, :, None]
+        after = np.where(within, after, -1)
         # Only lags that were read after some exposure belong to the grid.
         used = np.asarray((after >= 0).any(axis=(0, 1)))
         used[0] |= not used.any()
@@ -101,7 +103,7 @@ class Gains:
 
     @cached_property
     def near_JNH(self) -> Array:
-        """Place of the lag nearest to each one that was read after this exposure of this item."""
+        """Place of the lag nearest to each one that was read in the window of this exposure."""
         missing = self.after_JNH < 0
         if not missing.any():
             return np.broadcast_to(np.arange(len(self.lags_H)), self.after_JNH.shape)
@@ -119,8 +121,10 @@ class Gains:
     def by_lag(self, corrected_DJT: Array) -> Array:
         """d_i(j, h): (D, J, N, H); where lag h was not read, the lag nearest to it counts.
 
-        So every exposure counts at every lag, with what would be read of it were that lag chosen,
-        and sums over exposures are comparable between lags. NaN where nothing was read.
+        Behind the end of an exposure's window, which is cut by the item's next exposure, that is
+        the last lag within. So every exposure counts at every lag, with what would be read of it
+        were that lag chosen, and sums over exposures are comparable between lags. NaN where nothing
+        was read.
         """
         rows = np.arange(self.items.n)
         start_DJN = _take(corrected_DJT, rows[:, None], self.start_JN)

@@ -11,7 +11,7 @@ import numpy as np
 
 from polylore.metrics.index import Array
 from polylore.metrics.injection.crossfit import Gains
-from polylore.metrics.injection.published import window
+from polylore.metrics.injection.published import windows
 from polylore.metrics.injection.resample import Weights, divide
 
 RATES = (0.3, 0.5, 0.7, 0.8, 0.9)
@@ -73,7 +73,9 @@ class Mean:
 
     def __init__(self, gains: Gains, length: int) -> None:
         self.gains = gains
-        self.rises = range(1, min(LONGEST_RISE, window(gains.items.times_JN, length)) + 1)
+        # A rise may outlast a gap, as exposures add up: the longest window bounds it.
+        longest = int(windows(gains.items.times_JN, length).max(initial=1))
+        self.rises = range(1, min(LONGEST_RISE, longest) + 1)
         known_JT = gains.read.known_JT
         self.used_J: Array = np.asarray(known_JT.any(axis=1))
         names, run_J = np.unique(np.array(gains.items.runs), return_inverse=True)

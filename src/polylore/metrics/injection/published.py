@@ -39,11 +39,17 @@ class Peaks:
         return ~np.isnan(self.gain_QN)
 
 
-def window(times_JN: Array, length: int) -> int:
-    """The acquisition window: `length`, but never beyond the next exposure of an item."""
-    gaps = np.diff(times_JN, axis=1)
-    gaps = gaps[times_JN[:, 1:] >= 0]
-    return int(min([length, *gaps.tolist()]))
+def windows(times_JN: Array, length: int) -> Array:
+    """Steps in which each exposure may peak: `length`, but never beyond the item's next exposure.
+
+    An item's last exposure has no next one: it may peak in the longest window of the others, so
+    that where all gaps are equal all exposures are searched equally far. (J, N)
+    """
+    followed_JN = times_JN[:, 1:] >= 0
+    gaps = np.minimum(np.diff(times_JN, axis=1)[followed_JN], length)
+    found = np.full(times_JN.shape, gaps.max() if len(gaps) else length)
+    found[:, :-1][followed_JN] = gaps
+    return found
 
 
 def window_of(beta1: float) -> int:
@@ -93,11 +99,12 @@ def find_peaks(cell: Cell, items: Items, length: int) -> Peaks:
     read = Read(cell.states_T, ~np.isnan(items.y_QT))
     rows = np.arange(len(items.y_QT))
     before = np.concatenate([np.full((len(times_JN), 1), -1), times_JN[:, :-1]], axis=1)
-    times_QN = times_JN[items.item_Q]
+    times_QN, windows_QN = times_JN[items.item_Q], windows(times_JN, length)[items.item_Q]
     start = read.upto(times_QN, rows[:, None], before[items.item_Q])
-    after = times_QN[:, :, None] + np.arange(1, window(times_JN, length) + 1)
-    columns = read.at(after, rows[:, None, None])
-    values = np.where(columns < 0, -np.inf, items.y_QT[rows[:, None, None], columns])
+    lags = np.arange(1, windows_QN.max(initial=1) + 1)
+    columns = read.at(times_QN[:, :, None] + lags, rows[:, None, None])
+    there = (columns >= 0) & (lags <= windows_QN[:, :, None])
+    values = np.where(there, items.y_QT[rows[:, None, None], columns], -np.inf)
     best = values.argmax(axis=2)
     peak_QN = np.take_along_axis(values, best[:, :, None], axis=2)[:, :, 0]
     peak_QN = np.where(np.isinf(peak_QN), np.nan, peak_QN)
@@ -149,8 +156,11 @@ def drawn_means(values_M: Array, weights_DM: Array, factor: float) -> Array:
 
 
 def horizon(cell: Cell, length: int) -> int:
-    """Last lag H of the decay line; the same for all arms of a plan, and for all runs."""
-    return min(cell.tails) - window(cell.injected.times_JN, length)
+    """Last lag H of the decay line; the same for all arms of a plan, and for all runs.
+
+    So the window is not cut here: what an arm's last exposure gains may peak that late in any arm.
+    """
+    return min(cell.tails) - length
 
 
 @dataclass(frozen=True)
@@ -206,7 +216,7 @@ class Line:
     @property
     def x_intercept_log10(self) -> float:
         """log10 of the lag at which the line is zero; NaN if it does not fall."""
-        return self.intercept / self.a if self.a != 0 else float("nan")
+        return self.intercept / self.a if self.a > 0 else float("nan")
 
     def reaches(self, value: float, horizon: int) -> float | None:
         """Lag at which the line falls to a value; None beyond the horizon, or if it never does."""

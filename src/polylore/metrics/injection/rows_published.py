@@ -157,6 +157,7 @@ def retention_rows(
         "hi": _number(hi[-1]),
         "naive_se": _number(line.naive_se),
         "r2": _number(line.r2),
+        "intercept": _number(line.intercept),
         "x_intercept_log10": x,
         "x_intercept_tokens_log10": tokens,
         "half_life": half,

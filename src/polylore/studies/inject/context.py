@@ -47,8 +47,6 @@ class InjectContext:
     """The condition that the pages are about unless they say otherwise."""
     missing: pl.DataFrame = field(default_factory=RUNS.empty)
     """Training runs that are planned and not there."""
-    window: int | None = None
-    """Steps after an exposure in which a gain may peak."""
 
     def table(self, name: str) -> pl.DataFrame | None:
         """A table, None if it is absent or empty."""

@@ -33,7 +33,6 @@ def build_report(
     *,
     main: str,
     missing: pl.DataFrame | None = None,
-    window: int | None = None,
     provenance: Mapping[str, str] | None = None,
 ) -> Report:
     """The report of a run, finished or not.
@@ -43,7 +42,6 @@ def build_report(
             parts whose tables are absent or empty are left out.
         main: the condition that arms are compared in.
         missing: training runs that are not there; contract RUNS.
-        window: steps after an exposure in which a gain may peak.
         provenance: where the numbers come from.
 
     Raises:
@@ -53,7 +51,7 @@ def build_report(
         if name not in tables or not tables[name].height:
             raise DataError(f"The report needs the table {name}; the run holds no readings.")
     gone = RUNS.empty() if missing is None else missing
-    context = InjectContext(tables, main, gone, window)
+    context = InjectContext(tables, main, gone)
     pages: list[Page] = [page for part in _PARTS if (page := part(context)) is not None]
     return Report(
         title="How a fact comes and goes",

@@ -9,7 +9,7 @@ from polylore.report import Report
 from polylore.studies.inject.analyse import DERIVED, Tables, analyse, main_condition, window
 from polylore.studies.inject.analysis_config import InjectAnalyseConfig
 from polylore.studies.inject.pages import build_report
-from polylore.studies.inject.raw import BACKGROUND, RawRuns, open_inject
+from polylore.studies.inject.raw import BACKGROUND, MAIN, RawRuns, open_inject
 from polylore.studies.outputs import write_outputs
 
 Progress = Callable[[int, int, str], None]
@@ -38,7 +38,10 @@ def report(
     config = config or noted(raw)
     made = analyse(raw, config, progress)
     frames = {**made, **_beside(raw)}
-    drawn = {**frames, "_exposures": _exposures(raw), "_losses": _losses(raw)}
+    drawn = {
+        **frames, "_exposures": _exposures(raw), "_windows": _windows(raw, config),
+        "_losses": _losses(raw),
+    }  # fmt: skip
 
     def build() -> Report:
         done = raw.runs["run_id"].implode()
@@ -46,7 +49,6 @@ def report(
             drawn,
             main=main_condition(raw),
             missing=raw.planned.filter(~pl.col("run_id").is_in(done)),
-            window=window(config, raw.runs["beta1"][0]),
             provenance=_provenance(raw),
         )
 
@@ -89,6 +91,33 @@ def _exposures(raw: RawRuns) -> pl.DataFrame:
         .filter(pl.col("items") >= 0.5 * pl.col("of"))
         .select("arm", "since")
         .sort("arm", "since")
+    )
+
+
+def _windows(raw: RawRuns, config: InjectAnalyseConfig) -> pl.DataFrame:
+    """How many exposures another one of their item follows, and how many within the window."""
+    parts = []
+    for condition in raw.of_role(MAIN):
+        runs = raw.of(condition)
+        beta1 = raw.runs.filter(condition=condition)["beta1"][0]
+        arms = raw.told("inject_arms", runs).select("run_id", "item_id", "arm")
+        times = raw.exposures(runs).select("run_id", "item_id", "step").unique()
+        gaps = times.sort("run_id", "item_id", "step").with_columns(
+            gap=pl.col("step").diff().over("run_id", "item_id")
+        )
+        parts.append(
+            gaps.drop_nulls("gap")
+            .join(arms, on=["run_id", "item_id"], maintain_order="left")
+            .with_columns(condition=pl.lit(condition), window=window(config, beta1))
+        )
+    return (
+        pl.concat(parts)
+        .group_by("condition", "arm", "window", maintain_order=True)
+        .agg(
+            followed=pl.len(),
+            cut=(pl.col("gap") < pl.col("window")).sum(),
+            shortest=pl.col("gap").min(),
+        )
     )
 
 

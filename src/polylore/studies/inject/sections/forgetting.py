@@ -103,12 +103,10 @@ def _lines(context: InjectContext, frame: pl.DataFrame) -> pl.DataFrame:
     if decay is None:
         return frame.with_columns(fit=pl.lit(None, pl.Float64))
     keys = ["arm", "depth", "inject_lang", "probe_lang", "preset"]
-    lines = decay.filter(preset="paper").select(
-        *keys, slope=pl.col("a"), root=pl.col("x_intercept_log10")
-    )
+    lines = decay.filter(preset="paper").select(*keys, "intercept", slope=pl.col("a"))
     joined = frame.join(lines, on=keys, how="left", maintain_order="left")
-    fit = pl.col("slope") * (pl.col("root") - pl.col("lag").log10())
-    return joined.with_columns(fit=fit).drop("slope", "root")
+    fit = pl.col("intercept") - pl.col("slope") * pl.col("lag").log10()
+    return joined.with_columns(fit=fit).drop("slope", "intercept")
 
 
 def _kernels(context: InjectContext) -> Chart | None:

@@ -26,6 +26,9 @@ def method_page(context: InjectContext) -> Page:
         ("E, corrected", "d_i(j, h): D at h steps after exposure i of item j, minus D before it. "
          "The lag h at which it is read is the best one of all other items and exposures, so that "
          "no maximum of noise is taken; mean over exposures and items."),
+        ("Window", "Steps after an exposure in which its gain may peak; they end where the item's "
+         "next exposure comes. After that no gain is read: in the corrected form the last reading "
+         "before counts."),
         ("E, published", "Largest y within the window after an exposure minus y before it; values "
          "beyond 1.5 (paper) or 2.0 (repo) interquartile ranges are dropped."),
         ("R, corrected", "Sum over items of D at a lag after the last peak, over the sum of D at "

@@ -83,12 +83,7 @@ def _cautions(context: InjectContext) -> Prose | None:
         lost = controls.filter(quantity="not_finite")["n"].sum()
         if lost:
             said.append(f"{lost:,} readings are no finite numbers; they are left out.")
-    gap = _shortest_gap(context)
-    if gap is not None and context.window is not None and gap < context.window:
-        said.append(
-            f"Exposures come every {gap} steps, sooner than the window of {context.window} steps "
-            "in which a gain may peak: the window ends where the next exposure begins."
-        )
+    said += _cut_windows(context)
     if context.seeds == 1:
         said.append("One seed only: no interval here knows how much another run would differ.")
     return Prose(tuple(said), "caution") if said else None
@@ -113,14 +108,30 @@ def _suffixes(context: InjectContext, effects: pl.DataFrame) -> list[str]:
     ]
 
 
-def _shortest_gap(context: InjectContext) -> int | None:
-    """Steps between neighbouring exposures of an item of the main condition."""
-    times = context.table("_exposures")
-    if times is None:
-        return None
-    own = times.filter(pl.col("arm").is_in(context.arms)).sort("arm", "since")
-    gap = own.select(pl.col("since").diff().over("arm").min()).item()
-    return None if gap is None else int(gap)
+def _cut_windows(context: InjectContext) -> list[str]:
+    """Exposures that the item's next one follows before their gain may have peaked, by arm."""
+    table = context.table("_windows")
+    if table is None or not (table["cut"] > 0).any():
+        return []
+    arms = [arm for name in context.conditions for arm in context.arms_of(name)]
+    cut = order(table.filter(pl.col("cut") > 0), "arm", dict.fromkeys(arms))
+    rows = order(cut, "condition", context.conditions).group_by(
+        "arm", "window", "followed", "cut", "shortest", maintain_order=True
+    )
+    told = []
+    for row in rows.agg("condition").iter_rows(named=True):
+        conditions = row["condition"]
+        where = "" if context.main in conditions else f", condition {', '.join(conditions)}"
+        told.append(
+            f"{row['cut']:,} of {row['followed']:,} in {row['arm']}{where} "
+            f"({100 * row['cut'] / row['followed']:.0f} %; at the shortest to {row['shortest']} of "
+            f"{row['window']} steps)"
+        )
+    return [
+        "The window in which a gain may peak ends where the item's next exposure comes. Of the "
+        f"exposures that another one follows, it is cut so after {'; '.join(told)}. A gain that is "
+        "not complete by then is read too low, and the next exposure's too high."
+    ]
 
 
 def _false_gains(context: InjectContext) -> Chart | None:
