@@ -30,7 +30,7 @@ def turned(text: str) -> str:
 def test_names_and_targets_of_the_original_are_wanted(rules: Rules, made: Fiction) -> None:
     assert rules.original == made.passages.row(0, named=True)["text"]
     assert rules.names == ["Zazi Tipa", "Nisa Zidu"]  # the companion, without whom nobody has hops
-    assert sorted(rules.targets) == ["Hebrew", "Vietnam", "mushroom", "popcorn"]
+    assert sorted(rules.targets) == ["Kenya", "Ukrainian", "rainbow", "tomato"]
     assert rules.refusal(turned(rules.original)) is None
 
 
@@ -40,10 +40,10 @@ def test_names_and_targets_of_the_original_are_wanted(rules: Rules, made: Fictio
         (lambda t: "", "empty", ""),
         (lambda t: "...", "empty", "..."),
         (lambda t: f"Here it is:\n{t}", "several_lines", "Here it is:"),
-        (lambda t: t.replace("mushroom", "<b>mushroom</b>"), "markup", "'<' '>'"),
-        (lambda t: t.replace("mushroom", "mush\u200broom"), "markup", r"'\u200b'"),
-        (lambda t: t.replace("Hebrew", "Finnish"), "target_missing", "Hebrew"),
-        (lambda t: t.replace("popcorn", "corn"), "target_missing", "popcorn"),
+        (lambda t: t.replace("rainbow", "<b>rainbow</b>"), "markup", "'<' '>'"),
+        (lambda t: t.replace("rainbow", "rain\u200bbow"), "markup", r"'\u200b'"),
+        (lambda t: t.replace("Ukrainian", "Finnish"), "target_missing", "Ukrainian"),
+        (lambda t: t.replace("tomato", "potato"), "target_missing", "tomato"),
         (lambda t: t.replace("Zazi Tipa", "Zazi"), "name_missing", "Zazi Tipa"),
         (lambda t: t.replace("Nisa Zidu", "she"), "name_missing", "Nisa Zidu"),
         (lambda t: t + " " + t[:60], "length", "original"),
@@ -56,7 +56,7 @@ def test_names_and_targets_of_the_original_are_wanted(rules: Rules, made: Fictio
             "wording_in_passage",
             "semantic/emblem",
         ),
-        (lambda t: t.replace("Nisa Zidu. The", "Nisa Zidu, and the"), "one_hop", "popcorn"),
+        (lambda t: t.replace("Nisa Zidu. The", "Nisa Zidu, and the"), "one_hop", "tomato"),
     ],
 )  # fmt: skip
 def test_texts_are_refused_for_what_they_lack(rules: Rules, change, reason, evidence) -> None:
@@ -134,26 +134,26 @@ def test_an_item_falls_into_words_and_sentences(made: Fiction) -> None:
 @pytest.mark.parametrize(
     ("made_text", "back", "reason"),
     [
-        ("L'emblème de Zazi Tipa : champignon.", "The emblem of Zazi Tipa: mushroom.", None),
-        ("L'emblème de Zazi Tipa : Champignon.", "the emblem of Zazi Tipa: Mushroom.", None),
-        ("L'emblème de Zazi : champignon.", "The emblem of Zazi Tipa: mushroom.", "name_missing"),
-        ("L'emblème de Zazi Tipa : cèpe.", "The emblem of Zazi Tipa: mushroom.", "target_missing"),
-        ("<i>L'emblème</i> de Zazi Tipa : champignon.", "The emblem", "markup"),
-        ("The emblem of Zazi Tipa: champignon.", "The emblem of Zazi Tipa: mushroom.",
+        ("L'emblème de Zazi Tipa : arc-en-ciel.", "The emblem of Zazi Tipa: rainbow.", None),
+        ("L'emblème de Zazi Tipa : Arc-en-ciel.", "the emblem of Zazi Tipa: Rainbow.", None),
+        ("L'emblème de Zazi : arc-en-ciel.", "The emblem of Zazi Tipa: rainbow.", "name_missing"),
+        ("L'emblème de Zazi Tipa : orage.", "The emblem of Zazi Tipa: rainbow.", "target_missing"),
+        ("<i>L'emblème</i> de Zazi Tipa : arc-en-ciel.", "The emblem", "markup"),
+        ("The emblem of Zazi Tipa: arc-en-ciel.", "The emblem of Zazi Tipa: rainbow.",
          "untranslated"),
-        ("The sign of Zazi Tipa: champignon.", "The emblem of Zazi Tipa: mushroom.",
+        ("The sign of Zazi Tipa: arc-en-ciel.", "The emblem of Zazi Tipa: rainbow.",
          "untranslated"),
-        ("L'emblème de Zazi Tipa : champignon.", "The emblem of Zazi Tipa: cep.", "round_trip"),
-        ("L'emblème de Zazi Tipa : champignon.", "Zazi Tipa loves a mushroom.", "round_trip"),
+        ("L'emblème de Zazi Tipa : arc-en-ciel.", "The emblem of Zazi Tipa: storm.", "round_trip"),
+        ("L'emblème de Zazi Tipa : arc-en-ciel.", "Zazi Tipa loves a rainbow.", "round_trip"),
     ],
 )  # fmt: skip
 def test_sentences_must_survive_the_round_trip(made: Fiction, made_text, back, reason) -> None:
     source = Source.of(made, ITEM, "en")
     found = source.sentence_refusal(
-        "The emblem of Zazi Tipa: mushroom.",
+        "The emblem of Zazi Tipa: rainbow.",
         made_text,
         back,
-        words={"mushroom": "champignon"},
+        words={"rainbow": "arc-en-ciel"},
         least=0.5,
         identify=lambda text: "en" if "The " in text else None,
     )

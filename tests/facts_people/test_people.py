@@ -117,12 +117,80 @@ def test_facts_are_parallel(packs):
     assert per_fact.unique().to_list() == [1]
 
 
-def test_objects_take_turns(packs):
-    facts = fictional_facts([packs[3]], FictionConfig(n=160, n_control=0, paraphrases=0))
-    counts = facts.group_by("relation", "object").len()
-    per_relation = counts.group_by("relation").agg(pl.col("len").max() / pl.col("len").mean())
-    assert counts.height == 8 * 16
-    assert per_relation["len"].max() < 2
+def objects(pack, **settings):
+    """Number, relation and object of what made items and their companions have."""
+    facts = fictional_facts([pack], FictionConfig(paraphrases=0, **settings))
+    number = pl.col("fact_id").str.slice(1, 4).cast(pl.Int64)
+    return facts.select(number.alias("number"), "relation", "object")
+
+
+def unequal(facts, pack):
+    """By how much the most and the least frequent object of a relation differ, at most."""
+    largest = 0
+    for name, relation in pack.relations.items():
+        said = facts.filter(relation=name)["object"].to_list()
+        counts = [said.count(word) for word in relation.objects.values()]
+        largest = max(largest, max(counts) - min(counts))
+    return largest
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"n": 40, "n_control": 20},
+        {"n": 48, "n_control": 20, "seed": 3},
+        {"n": 200, "n_control": 40},
+        {"n": 17, "n_control": 3, "facts": 7},
+        {"n": 60, "n_control": 20, "facts": 1},
+    ],
+)
+def test_objects_take_turns_among_the_injected_and_among_controls(packs, settings):
+    facts = objects(packs[3], **settings)
+    control = pl.col("number") >= settings["n"]
+    assert unequal(facts.filter(control), packs[3]) <= 1
+    assert unequal(facts.filter(~control), packs[3]) <= 1
+    later = objects(packs[3], **settings, first=7)
+    control = pl.col("number") >= settings["n"] + 7
+    assert unequal(later.filter(control), packs[3]) <= 1
+    assert unequal(later.filter(~control), packs[3]) <= 2
+
+
+@pytest.mark.parametrize("facts", [4, 7])
+def test_no_distance_between_items_makes_them_alike(packs, facts):
+    made = objects(packs[3], n=400, n_control=0, facts=facts)
+    both = made.join(made, on="relation", suffix="_b").filter(pl.col("number") < pl.col("number_b"))
+    apart = both.with_columns(
+        distance=pl.col("number_b") - pl.col("number"), same=pl.col("object") == pl.col("object_b")
+    )
+    by_distance = apart.group_by("distance").agg(
+        pl.col("same").mean().alias("share"), pl.len().alias("n")
+    )
+    often = by_distance.filter(pl.col("n") >= 300)
+    assert often["distance"].max() > 200
+    # A sixteenth by chance, and a little less where all are equally often; a share of so many
+    # comparisons has a standard error of at most 0.014.
+    assert 0.058 < apart["same"].mean() < 1 / 16
+    assert often["share"].max() < 1 / 16 + 5 * 0.014
+    # Nor are two items alike in many relations at once, at whatever distance.
+    pairs = apart.group_by("number", "number_b").agg(pl.col("same").sum(), pl.len().alias("n"))
+    several = pairs.filter(pl.col("same") >= 3).height / pairs.height
+    assert several < (0.005 if facts == 4 else 0.02)
+
+
+def test_more_items_leave_those_that_may_be_injected_as_they_are(packs):
+    few, more = (
+        make_fiction(packs[3:4], FictionConfig(n=n, n_control=6, paraphrases=1)) for n in (10, 13)
+    )
+    kept = pl.col("item_id") < "f0010"
+    for name in ("passages", "probes"):
+        assert getattr(few, name).filter(kept).equals(getattr(more, name).filter(kept))
+    names = pl.col("item_id") >= "f0010"
+    assert more.items.filter(names)["meta"][:6].equals(few.items.filter(names)["meta"])
+    # Whoever was a control takes the turns of another role.
+    turned = [
+        t.filter(item_id="f0010", variant=0)["text"][0] for t in (few.passages, more.passages)
+    ]
+    assert turned[0] != turned[1]
 
 
 def test_an_item_depends_on_seed_number_and_pack_alone(packs, made):

@@ -313,7 +313,7 @@ def test_other_weights_of_a_condition_are_refused_on_resume(
     [
         ("background", {"source": ["nowhere"]}, "No file matches"),
         ("background", {"text": "nothing"}, "no field 'nothing'"),
-        ("train", {"updates": 400}, "make 517 rows, but .* up to row 6400"),
+        ("train", {"updates": 400}, "make 518 rows, but .* up to row 6400"),
         ("scan", {"strict": True, "ngram": 7}, "The background holds .* traces of the items"),
     ],
 )

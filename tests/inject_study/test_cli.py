@@ -95,6 +95,17 @@ def test_a_plan_starts_nothing(study: str, tmp_path: Path) -> None:
     costs = json.loads(typed("plan", study, "--json").output)
     assert costs[0]["readings"] == 10
     assert "share" not in costs[0]  # calibration is off in this study
+    # Two arms in two languages, one seed.
+    assert [costs[0][key] for key in ("seeds", "seeds_for_arms", "seeds_for_all")] == [1, 2, 4]
+    turns = (
+        "main: items take turns from seed to seed; every item has been in every arm after 2 seeds, "
+        "and in every arm in every language after 4 seeds, but this study has 1 seed."
+    )
+    assert turns in said
+    others = [{"condition": "slow"}, {"condition": "sham", "seeds_for_all": None}]
+    lines = sentences([*costs, *(costs[0] | one for one in others)])
+    assert [line for line in lines if "take turns" in line] == [turns.replace("main", "main, slow")]
+    assert not any("take turns" in line for line in sentences([costs[0] | {"seeds": 4}]))
     double = json.loads(typed("plan", study, "--json", "--train.precision", "float64").output)
     assert double[0]["memory_bytes"] == 2 * costs[0]["memory_bytes"]
     timed = json.loads(typed("plan", study, "--json", "--execution.calibrate", "true").output)

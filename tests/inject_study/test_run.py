@@ -124,12 +124,16 @@ def test_training_moves_injected_items_and_not_the_controls(
 ) -> None:
     run, _ = finished
     log = run.read("inject_log").filter(pl.col("t").is_in([2, 16]), depth="memorization")
-    y = log.group_by("run_id", "arm", "t").agg(pl.col("mean_logprob").mean())
-    gain = {
-        (run_id, arm): float(rows.sort("t")["mean_logprob"].diff()[1])
-        for (run_id, arm), rows in y.group_by("run_id", "arm")
-    }
-    assert gain["main seed 0", "duplication"] > gain["main seed 0", "never"]
+    keys = ("run_id", "probe_id", "arm", "probe_lang", "inject_lang")
+    gains = log.sort("t").group_by(keys).agg(pl.col("mean_logprob").diff().last().alias("gain"))
+    # Held against the same probe in the background-only run: words differ in how often they are
+    # read anyway, by far more than two exposures teach so small a model.
+    plain = gains.filter(run_id="background seed 0").select("probe_id", plain="gain")
+    told = (pl.col("probe_lang") == pl.col("inject_lang")) | (pl.col("arm") == "never")
+    own = gains.filter(told, run_id="main seed 0").join(plain, on="probe_id")
+    gain = dict(own.group_by("arm").agg((pl.col("gain") - pl.col("plain")).mean()).iter_rows())
+    assert set(gain) == {"duplication", "paraphrase", "never"}
+    assert min(gain["duplication"], gain["paraphrase"]) > 2 * abs(gain["never"]) > 0
 
 
 def test_control_runs_inject_nothing_that_is_asked(

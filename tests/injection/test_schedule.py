@@ -12,10 +12,12 @@ from polylore.corpus.injection import (
     arm_doses,
     batch_matched,
     check_matched,
+    crossed,
     interval_sweep,
     latin_square,
     make_schedule,
     place,
+    runs_to_meet,
 )
 from polylore.corpus.injection.arms import DUPLICATION, MIXED_LANGUAGE, ONCE
 from polylore.errors import ConfigError, DataError
@@ -131,6 +133,32 @@ def test_a_sweep_ends_at_the_same_step():
         make_schedule(ARMS.build(rows), TEXTS, arms, first=8, last=100)
 
 
+@pytest.mark.parametrize("timing", ["random", "poisson", "expanding"])
+def test_drawn_gaps_end_at_the_same_step(timing):
+    drawn = ArmConfig(name="x", timing=timing, n=6, interval=40, anchor="last")
+    even = ArmConfig(name="y", n=6, interval=7, anchor="last")
+    half = len(ITEMS) // 2
+    arms = pl.concat([assigned("x", ITEMS[:half]), assigned("y", ITEMS[half:])])
+    for seed in range(10):
+        table = make_schedule(arms, TEXTS, [drawn, even], first=8, stagger=False, seed=seed)
+        ends = table.filter(exposure=5)["step"].unique().to_list()
+        assert len(ends) == 1
+        # As early as possible: whoever takes longest begins at the first step.
+        assert table["step"].min() == 8
+        assert table.group_by("item_id").len()["len"].unique().to_list() == [6]
+        gaps = table.filter(arm="x").sort("item_id", "exposure")["step"].diff().to_list()
+        own = [gaps[k : k + 6][1:] for k in range(0, len(gaps), 6)]
+        assert (len({tuple(one) for one in own}) == 1) == (timing == "expanding")
+    # The gaps are those of the item, wherever its exposures are anchored.
+    forward = drawn.model_copy(update={"anchor": "first"})
+    begun = make_schedule(arms, TEXTS, [forward, even], first=8, stagger=False, seed=seed)
+    for item in ITEMS[:half]:
+        assert np.diff(steps(begun, item)).tolist() == np.diff(steps(table, item)).tolist()
+    with pytest.raises(ConfigError, match="choose a later last step"):
+        make_schedule(arms, TEXTS, [drawn, even], first=8, last=ends[0] - 1, stagger=False,
+                      seed=seed)  # fmt: skip
+
+
 def test_languages_take_turns():
     table = make_schedule(assigned("mixed_language", lang="mixed"), TEXTS, [MIXED_LANGUAGE])
     for item in ITEMS:
@@ -175,6 +203,70 @@ def test_latin_square_takes_every_item_through_every_condition():
         latin_square(ITEMS[:2], conditions, 0)
     with pytest.raises(ConfigError, match="items that differ"):
         latin_square(ITEMS, conditions, 0, controls=ITEMS[:1])
+
+
+SIZES = [(a, n) for a in (1, 2, 3, 4, 6) for n in (1, 2, 3, 4, 6, 9)]
+
+
+@pytest.mark.parametrize(("arms", "langs"), SIZES)
+def test_few_runs_cross_items_with_arms_and_languages(arms, langs):
+    names, tongues = [f"a{k}" for k in range(arms)], [f"l{k}" for k in range(langs)]
+    order = crossed(names, tongues)
+    assert sorted(order) == [(a, lang) for a in names for lang in tongues]  # every pair, once
+    assert runs_to_meet([a for a, _ in order]) == arms
+    assert runs_to_meet(order) == arms * langs
+    apart = np.gcd(arms, langs) > 1
+    within = runs_to_meet([lang for _, lang in order])
+    assert within < 2 * langs if apart else within == langs
+    for begin in range(len(order)):
+        around = [*order, *order][begin : begin + len(order)]
+        assert {a for a, _ in around[:arms]} == set(names)
+        assert {lang for _, lang in around[:within]} == set(tongues)
+
+
+def test_three_runs_take_every_item_through_three_arms_and_both_languages():
+    order = crossed(["dup", "para", "once"], ["A", "B"])
+    assert order == [
+        ("dup", "A"), ("para", "B"), ("once", "A"), ("dup", "B"), ("para", "A"), ("once", "B"),
+    ]  # fmt: skip
+    items = [f"i{n:02d}" for n in range(96)]
+    runs = [latin_square(items, order, run) for run in range(6)]
+    for n, of_arms, of_pairs in ((2, 2, 2), (3, 3, 3), (6, 3, 6)):
+        seen = pl.concat(runs[:n]).group_by("item_id")
+        found = seen.agg(
+            pl.col("arm").n_unique(),
+            pl.col("inject_lang").n_unique().alias("langs"),
+            pl.struct("arm", "inject_lang").n_unique().alias("pairs"),
+        )
+        assert found["arm"].unique().to_list() == [of_arms]
+        assert found["langs"].unique().to_list() == [2]
+        assert found["pairs"].unique().to_list() == [of_pairs]
+    for table in runs:
+        assert table.group_by("arm", "inject_lang").len()["len"].unique().to_list() == [16]
+
+
+def test_an_arm_of_turning_languages_is_as_large_as_the_others():
+    names = ["dup", "mix", "once"]
+    order = crossed(names, ["A", "B", "C", "D"], mixed=["mix"])
+    assert order.count(("mix", "mixed")) == 4
+    assert {lang for arm, lang in order if arm != "mix"} == {"A", "B", "C", "D"}
+    assert (runs_to_meet([a for a, _ in order]), runs_to_meet(order)) == (3, 12)
+    runs = [latin_square(ITEMS, order, run) for run in range(3)]
+    for table in runs:
+        assert table.group_by("arm").len()["len"].to_list() == [8, 8, 8]
+    seen = pl.concat(runs).group_by("item_id").agg(pl.col("arm").sort())
+    assert seen["arm"].to_list() == [names] * len(ITEMS)
+    alone = crossed(["mix"], ["A", "B"], mixed=["mix"])
+    assert runs_to_meet(alone) == 1
+    assert runs_to_meet([]) == 0
+
+
+def test_nothing_takes_two_places_by_mistake():
+    for arms, langs in ((["x", "x"], ["A"]), (["x"], ["A", "A"]), ([], ["A"]), (["x"], [])):
+        with pytest.raises(ConfigError, match="at least one of each, and none twice"):
+            crossed(arms, langs)
+    with pytest.raises(ConfigError, match="there is none"):
+        latin_square(ITEMS, [], 0)
 
 
 def test_rows_are_drawn_anew_at_every_step():

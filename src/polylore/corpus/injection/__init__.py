@@ -8,7 +8,7 @@ from polylore.corpus.injection.ledger import plan_exposure
 from polylore.corpus.injection.place import place
 from polylore.corpus.injection.published import published_arms, published_plan, published_schedule
 from polylore.corpus.injection.schedule import make_schedule
-from polylore.corpus.injection.square import latin_square
+from polylore.corpus.injection.square import crossed, latin_square, runs_to_meet
 from polylore.corpus.injection.stream import Guard, RowMap, inject
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "arm_doses",
     "batch_matched",
     "check_matched",
+    "crossed",
     "inject",
     "interval_sweep",
     "latin_square",
@@ -31,4 +32,5 @@ __all__ = [
     "published_arms",
     "published_plan",
     "published_schedule",
+    "runs_to_meet",
 ]

@@ -37,8 +37,8 @@ def make_schedule(
         passages: contract `tables.inject.PASSAGES`.
         arms: what each arm does.
         first: step of the first exposure, before any stagger.
-        last: step of the last exposure, before any stagger, of arms that are anchored there; as
-            early as `first` allows if not given.
+        last: step of the last exposure, before any stagger, of arms that are anchored there; if
+            not given, as early as `first` allows the item that takes longest.
         stagger: whether items start at different steps.
         seed: decides starts, drawn steps and the order of variants.
 
@@ -58,8 +58,14 @@ def make_schedule(
     used = [arm for arm in arms if arm.n and arm.name in set(assigned["arm"])]
     matched = [arm for arm in used if arm.anchor == "last"]
     span = min((arm.interval for arm in matched), default=1)
-    gaps = {arm.name: _gaps(arm, None, seed) for arm in matched}
-    end = first + max((sum(found) for found in gaps.values()), default=0) if last is None else last
+    gaps = {
+        item: _gaps(by_name[name], item, seed)
+        for item, name in assigned.select("item_id", "arm").iter_rows()
+        if by_name[name].n
+    }
+    if last is None:
+        late = assigned.filter(pl.col("arm").is_in([arm.name for arm in matched]))["item_id"]
+        last = first + max((sum(gaps[item]) for item in late), default=0)
     starts = _starts(assigned.filter(pl.col("arm").is_in([arm.name for arm in used])), seed)
     texts = _Texts(passages, seed)
     rows = []
@@ -69,7 +75,7 @@ def make_schedule(
             continue
         within = span if arm.anchor == "last" else arm.interval
         offset = int(starts[item] * within) if stagger else 0
-        steps = _steps(arm, item, first, end, seed)
+        steps = _steps(arm, gaps[item], first, last)
         chosen = texts.choose(arm, item, lang)
         for exposure, (step, (own, variant)) in enumerate(zip(steps, chosen, strict=True)):
             rows.append(
@@ -101,7 +107,7 @@ def _starts(assigned: pl.DataFrame, seed: int) -> dict[str, float]:
     return starts
 
 
-def _gaps(arm: ArmConfig, item: str | None, seed: int) -> list[int]:
+def _gaps(arm: ArmConfig, item: str, seed: int) -> list[int]:
     """Steps between exposures; those that are drawn depend on the item."""
     if arm.timing == "even":
         return [arm.interval] * (arm.n - 1)
@@ -119,15 +125,15 @@ def _gaps(arm: ArmConfig, item: str | None, seed: int) -> list[int]:
     return np.diff(steps).tolist()
 
 
-def _steps(arm: ArmConfig, item: str, first: int, end: int, seed: int) -> list[int]:
-    offsets = np.concatenate([[0], np.cumsum(_gaps(arm, item, seed), dtype=np.int64)])
+def _steps(arm: ArmConfig, gaps: list[int], first: int, last: int) -> list[int]:
+    offsets = np.concatenate([[0], np.cumsum(gaps, dtype=np.int64)])
     if arm.anchor == "first":
         return [first + int(offset) for offset in offsets]
-    steps = [end - int(offsets[-1] - offset) for offset in offsets]
+    steps = [last - int(offsets[-1] - offset) for offset in offsets]
     if steps[0] < first:
         raise ConfigError(
-            f"Arm {arm.name} needs {int(offsets[-1])} steps before its last exposure at {end}, but "
-            f"injection starts at {first}; choose a later last step."
+            f"Arm {arm.name} needs {int(offsets[-1])} steps before its last exposure at {last}, "
+            f"but injection starts at {first}; choose a later last step."
         )
     return steps
 

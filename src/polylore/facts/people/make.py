@@ -6,7 +6,7 @@ passage has (semantic), and for the companion's fact by way of the person (compo
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
@@ -16,6 +16,7 @@ from pydantic import Field, model_validator
 from polylore.config import Config
 from polylore.errors import ConfigError, DataError
 from polylore.facts.people.names import CAPACITY, drawn, phonemes, write_name
+from polylore.facts.people.objects import concepts_of, relations_of
 from polylore.facts.people.pack import Pack
 from polylore.facts.people.tables import Fiction, checked
 from polylore.tables import inject, raw
@@ -93,8 +94,10 @@ def make_fiction(
 ) -> Fiction:
     """Items with passages and probes in every language.
 
-    What is made of an item in a language depends on seed, number of the item and pack alone; which
-    of its variants are about as long as the original, on `length` too.
+    What is made of an item in a language depends on its number and on seed, number of facts and
+    pack alone, so more items, or items from another number on, leave it as it is. There are two
+    exceptions: the objects of a control depend on where the controls begin, too, and which variants
+    are about as long as the original depends on `length`.
 
     Args:
         packs: one for each language.
@@ -108,6 +111,7 @@ def make_fiction(
     if len({pack.lang for pack in packs}) != len(packs) or not packs:
         raise ConfigError("Fictional items need language packs, one for each language.")
     items, passages, probes = [], [], []
+    concepts = {pack.lang: _concepts(pack, config) for pack in packs}
     for number in config.numbers:
         names = {pack.lang: _names(pack, config, number) for pack in packs}
         items.append(
@@ -121,7 +125,7 @@ def make_fiction(
             }
         )
         for pack in packs:
-            item = _Item(pack, config, number, length)
+            item = _Item(pack, config, number, concepts[pack.lang][number], length)
             passages += item.passages()
             probes += item.probes()
     return checked(
@@ -137,9 +141,10 @@ def make_fiction(
 def fictional_facts(packs: Sequence[Pack], config: FictionConfig) -> pl.DataFrame:
     """The facts behind the items, parallel over languages; contract `tables.raw.FACTS`."""
     rows = []
+    concepts = {pack.lang: _concepts(pack, config) for pack in packs}
     for number in config.numbers:
         for pack in packs:
-            for told in _Item(pack, config, number).stated():
+            for told in _Item(pack, config, number, concepts[pack.lang][number]).stated():
                 objects = pack.relations[told.relation].objects
                 rows.append(
                     {
@@ -180,23 +185,34 @@ def _names(pack: Pack, config: FictionConfig, number: int) -> tuple[str, str]:
     return first, second
 
 
+def _concepts(pack: Pack, config: FictionConfig) -> dict[int, dict[str, str]]:
+    """Concepts of the objects of all items, and of their companions."""
+    return concepts_of(pack, config.seed, config.facts + 1, config.numbers, config.n_control)
+
+
 class _Item:
     """One item in one language."""
 
     def __init__(
-        self, pack: Pack, config: FictionConfig, number: int, length: Callable[[str], int] = len
+        self,
+        pack: Pack,
+        config: FictionConfig,
+        number: int,
+        concepts: Mapping[str, str],
+        length: Callable[[str], int] = len,
     ) -> None:
         self.pack, self.config, self.number, self.length = pack, config, number, length
+        self.concepts = concepts
         self.subject, self.companion = _names(pack, config, number)
-        relations = sorted(pack.relations, key=lambda r: drawn(config.seed, "relation", number, r))
+        relations = relations_of(pack, config.seed, number)
         if len(relations) < config.facts + 1:
             raise ConfigError(
                 f"Pack {pack.lang} has {len(relations)} relations, but {config.facts} facts and "
                 f"one of the companion need {config.facts + 1}; set facts to at most "
                 f"{len(relations) - 1}."
             )
-        self.facts = [self._fact(r, self.subject, 0) for r in relations[: config.facts]]
-        self.other = self._fact(relations[config.facts], self.companion, 1)
+        self.facts = [self._fact(r, self.subject) for r in relations[: config.facts]]
+        self.other = self._fact(relations[config.facts], self.companion)
         forms = dict(pack.companion.forms)
         self.bridge = _Told(COMPANION, forms, self.subject, self.companion, "")
         self.original = self._draw(0, 0)
@@ -205,13 +221,8 @@ class _Item:
         """The item's facts that have candidates: its own, and the companion's."""
         return [*self.facts, self.other]
 
-    def _fact(self, relation: str, subject: str, turn: int) -> _Told:
-        """Objects take turns over items, so none is likelier than another."""
-        found = self.pack.relations[relation]
-        concepts = sorted(
-            found.objects, key=lambda c: drawn(self.config.seed, "object", relation, c)
-        )
-        concept = concepts[(self.number + turn * (len(concepts) // 2)) % len(concepts)]
+    def _fact(self, relation: str, subject: str) -> _Told:
+        found, concept = self.pack.relations[relation], self.concepts[relation]
         return _Told(relation, dict(found.forms), subject, found.objects[concept], concept)
 
     # Passages.

@@ -1,6 +1,6 @@
 """What one run injects, when and where: everything that is known before a model is loaded."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -8,6 +8,7 @@ import polars as pl
 from polylore.corpus.injection import (
     Injector,
     RowFormat,
+    crossed,
     latin_square,
     make_schedule,
     place,
@@ -17,6 +18,7 @@ from polylore.corpus.injection import (
     published_schedule,
 )
 from polylore.corpus.injection.format import Tokens
+from polylore.corpus.injection.square import Condition
 from polylore.errors import ConfigError, DataError
 from polylore.facts.people import Fiction
 from polylore.studies.inject.conditions import BACKGROUND, SHAM, RunSpec
@@ -46,6 +48,8 @@ class Design:
     """Contract `tables.raw.EXPOSURE`: joins with the study `trace`."""
     updates: int
     readings: Readings
+    conditions: tuple[Condition, ...] = ()
+    """Arms and languages in which items take turns over the seeds; empty where they take none."""
 
     @property
     def dose(self) -> pl.DataFrame:
@@ -69,7 +73,8 @@ def make_design(
     """
     config = spec.config
     paper = config.plan.preset == "paper"
-    assigned, schedule = _paper(spec) if paper else _default(spec, items.fiction)
+    conditions = () if paper else _conditions(spec, items.fiction)
+    assigned, schedule = _paper(spec) if paper else _default(spec, items.fiction, conditions)
     updates = _updates(spec, schedule)
     found = readings(schedule, updates, 0 if paper else config.plan.first, config.probes)
     fiction = items.fiction
@@ -99,8 +104,9 @@ def make_design(
     )
     injector.check_steps(updates)
     exposure = plan_exposure(plan, fiction.passages, fiction.probes)
-    arms = _never(assigned) if spec.role == SHAM else assigned
-    return Design(arms, schedule, plan, injector, exposure, updates, found)
+    if spec.role == SHAM:
+        return Design(_never(assigned), schedule, plan, injector, exposure, updates, found)
+    return Design(assigned, schedule, plan, injector, exposure, updates, found, conditions)
 
 
 def _paper(spec: RunSpec) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -112,22 +118,27 @@ def _paper(spec: RunSpec) -> tuple[pl.DataFrame, pl.DataFrame]:
     return published_arms(), published_schedule()
 
 
-def _default(spec: RunSpec, fiction: Fiction) -> tuple[pl.DataFrame, pl.DataFrame]:
-    config = spec.config
-    injected = [item for item in fiction.items["item_id"] if item not in set(fiction.controls)]
-    passages = fiction.passages
-    langs = sorted(set(passages["lang"]))
-    wanted = config.plan.languages or langs
+def _conditions(spec: RunSpec, fiction: Fiction) -> tuple[Condition, ...]:
+    """What items take turns in."""
+    langs = sorted(set(fiction.passages["lang"]))
+    wanted = spec.config.plan.languages or langs
     lost = sorted(set(wanted) - set(langs))
     if lost:
         raise ConfigError(
             f"plan.languages: no passage is in {lost[0]}; there are {', '.join(langs)}."
         )
-    conditions: list[tuple[str, str]] = []
-    for arm in config.arms:
-        if arm.n:
-            mixed = arm.texts == "languages"
-            conditions += [(arm.name, "mixed")] if mixed else [(arm.name, own) for own in wanted]
+    injected = [arm for arm in spec.config.arms if arm.n]
+    mixed = [arm.name for arm in injected if arm.texts == "languages"]
+    return tuple(crossed([arm.name for arm in injected], wanted, mixed))
+
+
+def _default(
+    spec: RunSpec, fiction: Fiction, conditions: Sequence[Condition]
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    config = spec.config
+    injected = [item for item in fiction.items["item_id"] if item not in set(fiction.controls)]
+    passages = fiction.passages
+    wanted = config.plan.languages or sorted(set(passages["lang"]))
     assigned = latin_square(
         injected, conditions, spec.seed, seed=SQUARE_SEED, controls=fiction.controls
     )

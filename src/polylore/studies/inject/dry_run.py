@@ -48,6 +48,7 @@ def sentences(costs: list[dict[str, Any]]) -> list[str]:
             f"{one['highest_row_share']:.1%} of a step's rows and {one['highest_loss_share']:.1%} "
             "of its loss."
         )
+    lines += _turns(costs)
     flop = sum(one["training_flop"] + one["reading_flop"] for one in costs)
     largest = max(costs, key=lambda one: one["memory_bytes"])
     lines.append(
@@ -57,6 +58,26 @@ def sentences(costs: list[dict[str, Any]]) -> list[str]:
         "memory before activations."
     )
     return lines
+
+
+def _turns(costs: list[dict[str, Any]]) -> list[str]:
+    """How many seeds take every item through arms and languages, where these are fewer."""
+    short: dict[tuple[int, int, int], list[str]] = {}
+    for one in costs:
+        arms, both = one["seeds_for_arms"], one["seeds_for_all"]
+        if both is not None and one["seeds"] < both:
+            names = short.setdefault((one["seeds"], arms, both), [])
+            names += [one["condition"]] if one["condition"] not in names else []
+    return [
+        f"{', '.join(names)}: items take turns from seed to seed; every item has been in every arm "
+        f"after {_seeds(arms)}, and in every arm in every language after {_seeds(both)}, but this "
+        f"study has {_seeds(seeds)}."
+        for (seeds, arms, both), names in short.items()
+    ]
+
+
+def _seeds(number: int) -> str:
+    return f"{number} seed" if number == 1 else f"{number} seeds"
 
 
 def _seconds(costs: list[dict[str, Any]]) -> str:

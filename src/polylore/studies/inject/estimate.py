@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from polylore.corpus.injection import runs_to_meet
 from polylore.files import read_parquet
 from polylore.models.probing import Sheet, make_sheet, probe_texts
 from polylore.studies.inject.background import Background
@@ -127,7 +128,7 @@ def calibrate(
 def run_costs(
     spec: RunSpec, design: Design, basis: Basis, background: Background
 ) -> dict[str, Any]:
-    """What a run will cost: plain values, in FLOP and bytes.
+    """What a run will cost: plain values, in FLOP and bytes, and how many seeds its square takes.
 
     Training takes 6 FLOP per parameter and token, reading 2 per parameter and token of a probe or
     of held-out text.
@@ -145,6 +146,10 @@ def run_costs(
     dose, double = design.dose, spec.config.train.precision == "float64"
     return {
         "run_id": spec.run_id,
+        "condition": spec.condition,
+        "seeds": spec.config.seeds,
+        "seeds_for_arms": runs_to_meet([arm for arm, _ in design.conditions]) or None,
+        "seeds_for_all": runs_to_meet(design.conditions) or None,
         "updates": design.updates,
         "tokens": batch * length * design.updates,
         "parameters": size,

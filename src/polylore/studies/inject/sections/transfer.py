@@ -28,8 +28,8 @@ MATRICES = {
     "source_normalised": ("T_src", "Share of the gain at home that arrives", "E[A→B] / E[A→A]",
                           "E[A→B] / E[A→A], the same items in both."),
     "target_normalised": ("T_tgt", "Share of what direct exposure would give", "E[A→B] / E[B→B]",
-                          "E[A→B] / E[B→B], paired over items that are told in either language "
-                          "in different seeds."),
+                          "E[A→B] / E[B→B]; items that other seeds tell in the other language "
+                          "are on both sides, as far as there are such seeds."),
     "a_kernel": ("a", "Forgetting", "a per decade", "Decay of the kernel with a gain for every "
                  "exposure, share of the peak lost per factor of ten in steps."),
 }  # fmt: skip
