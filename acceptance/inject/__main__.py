@@ -85,9 +85,28 @@ def derived(run: RunFolder) -> page.Tables:
 
 
 def dose_of(run: RunFolder) -> float:
-    """Largest share of the loss of a step that passages have."""
-    units = run.table("inject_runs")["run_id"].to_list()
-    return float(pl.concat(run.read("inject_dose", [u]) for u in units)["loss_share"].max())  # type: ignore[arg-type]
+    """Largest share of the loss weight of a step that passages have.
+
+    It is taken from the tokens that were really read, of which the first of a row is not predicted,
+    since folders of an older polylore hold shares of whole rows, padding included. Every row begins
+    with a boundary, so no injected token is the first.
+    """
+    made = run.table("inject_runs")
+    return max(_dose(run, row["run_id"], row["batch"]) for row in made.iter_rows(named=True))
+
+
+def _dose(run: RunFolder, unit: str, rows: int) -> float:
+    background = pl.col("read") - rows - pl.col("injected_tokens")
+    mean_weight = (pl.col("loss_weight") * pl.col("n_tokens")).sum() / pl.col("n_tokens").sum()
+    plan = run.read("inject_plan", [unit]).group_by(t=pl.col("step") + 1).agg(mean_weight)
+    steps = run.read("inject_steps", [unit]).sort("t")
+    shares = (
+        steps.with_columns(read=pl.col("tokens").diff().fill_null(pl.col("tokens")))
+        .join(plan, on="t")
+        .with_columns(weight=pl.col("loss_weight") * pl.col("injected_tokens"))
+        .select(pl.col("weight") / (background + pl.col("weight")))
+    )
+    return float(shares.to_series().max() or 0.0)  # type: ignore[arg-type]
 
 
 def main() -> None:

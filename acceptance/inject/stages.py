@@ -35,7 +35,9 @@ def base(model: Pretrained, jobs: int) -> dict[str, Any]:
             "source": [str(background(model) / "documents")],
             "batch_size": BATCH,
         },
-        "plan": {"first": FIRST, "tail": TAIL},
+        # A batch has few and short rows, whose padding has no part in the loss: up to 5.8 % of it
+        # is injected where the exposures of several people meet.
+        "plan": {"first": FIRST, "tail": TAIL, "allow_dose": True},
         "train": {
             "optimizer": "restore",
             "rate": {"learning_rate": RATE},
@@ -85,7 +87,6 @@ def script_study(model: Pretrained, seeds: int, jobs: int) -> InjectConfig:
 def batch_study(model: Pretrained, seeds: int, jobs: int) -> InjectConfig:
     """A small batch beside the large one, as it is and with passages that weigh less."""
     settings = base(model, jobs) | {"arms": _plain(ARMS), "seeds": seeds}
-    settings["plan"]["allow_dose"] = True
     settings["probes"] = {"at": "every:2", "extras_every": 0, "depths": ["memorization"]}
     settings["batch"] = {"small": SMALL, "large": BATCH, "match": ["none", "share"]}
     return InjectConfig.parse(settings, "batches")

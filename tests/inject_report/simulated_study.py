@@ -55,6 +55,8 @@ class Study:
     ceiling: bool = True
     batch: int = 32
     length: int = 64
+    padding: int = 0
+    """Tokens of a batch that are padding."""
     condition: str = "main"
     match: str | None = None
     checkpoint_step: int = 1200
@@ -221,7 +223,7 @@ def steps_of(study, seed, run_id, plan):
         .join(injected, on="step", how="left")
     )
     rng = np.random.default_rng(seed)
-    tokens = study.batch * study.length
+    tokens = study.batch * study.length - study.padding
     loss = 2 + rng.normal(0, 0.05, len(t))
     return ALL["inject_steps"].validate(
         frame.with_columns(

@@ -1,5 +1,7 @@
 """Every derived table of a simulated study, from raw tables alone."""
 
+import math
+
 import polars as pl
 import pytest
 
@@ -206,3 +208,31 @@ def test_losses_of_the_background_are_factors_of_a_pair(tmp_path, made, quick):
     found = pair_factors(raw, ["main seed 0"], raw.log(["main seed 0"]))
     pair = one(found, inject_lang="en", probe_lang="de")
     assert (pair["background_loss_a"], pair["background_loss_b"]) == (2.0, 3.0)
+
+
+def test_tokens_are_those_that_were_read(tmp_path, made, quick):
+    """Every number in tokens leaves padding out, and they all agree."""
+    arms = {"once": made.Arm(n=1)}
+    sweep = {f"interval_{d}": made.Arm(n=3, interval=d, anchor_last=True) for d in (8, 32)}
+    shared = {"langs": ("en",), "per_arm": 10, "controls": 10, "facts": 1, "states": 120,
+              "seeds": 1, "swaps": False, "ceiling": False, "stagger": False}  # fmt: skip
+    sizes = {"b16": (16, 500), "b64": (64, 600)}
+    studies = [made.small(**shared, arms=sweep, every=1, padding=648)]
+    for name, (rows, padding) in sizes.items():
+        batch = {"condition": name, "match": "none", "batch": rows, "padding": padding}
+        studies.append(made.small(**shared, arms=arms, **batch))
+    tables = analyse(open_inject(made.write(tmp_path / "run", *studies).path), quick)
+    per_step = 32 * 64 - 648
+    lines = tables["inject_decay"].filter(run_id="main").drop_nulls("x_intercept_log10")
+    assert lines.height
+    apart = lines["x_intercept_tokens_log10"] - lines["x_intercept_log10"]
+    assert apart.to_list() == pytest.approx([math.log10(per_step)] * lines.height)
+    brackets = tables["inject_brackets"].drop_nulls("x_intercept")
+    assert brackets.height
+    ratio = brackets["x_intercept_tokens"] / brackets["x_intercept"]
+    assert ratio.to_list() == pytest.approx([per_step] * brackets.height)
+    batch = tables["inject_batch_contrast"].filter(direction="own", depth="memorization")
+    by = batch.rows_by_key("quantity", named=True, unique=True)
+    for side, (rows, padding) in zip(("small", "large"), sizes.values(), strict=True):
+        zero = 1 / by["a_kernel"][side] + math.log10(rows * 64 - padding)
+        assert by["zero_tokens_log10"][side] == pytest.approx(zero)

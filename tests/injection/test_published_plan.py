@@ -185,11 +185,16 @@ def test_published_doses(fiction, tokens):
         ).dose
         for batch in (128, 2048)
     )
-    shares = [
-        100 * d[c][i] for d in (large, small) for c in ("row_share", "loss_share") for i in (0, 1)
-    ]
-    assert shares == pytest.approx([5.86, 3.91, 1.42, 0.79, 93.75, 62.5, 22.65, 12.61], abs=0.01)
-    with pytest.raises(DataError, match=r"Step 0 would have 93\.8% of rows injected"):
+    rows = [100 * d["row_share"][i] for d in (large, small) for i in (0, 1)]
+    assert rows == pytest.approx([5.86, 3.91, 93.75, 62.5], abs=0.01)
+    sizes = ((large, 2048), (small, 128))
+    tokens_placed = [100 * d["injected_tokens"][i] / b / 2048 for d, b in sizes for i in (0, 1)]
+    assert tokens_placed == pytest.approx([1.42, 0.79, 22.65, 12.61], abs=0.01)
+    # The first token of a row is not predicted, and here it belongs to a passage.
+    for dose, batch in sizes:
+        predicted = dose["injected_tokens"] - dose["injected_rows"]
+        assert dose["loss_share"].to_list() == pytest.approx(list(predicted / (batch * 2047)))
+    with pytest.raises(DataError, match=r"Step 0 would have 93\.75% of rows injected"):
         Injector(published_plan(fiction.passages, tokens, 128), tokens, RowFormat(2048, EOS), 128)
 
 

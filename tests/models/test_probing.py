@@ -21,6 +21,14 @@ PROBES = (
     ProbeText(
         "swap", "The capital of Germany is", " ", "Berlin", swapped="The capital of France is"
     ),
+    ProbeText(
+        "turned forms",
+        "La capitale de la France est",
+        " ",
+        "Paris",
+        accepted=("Berlin", "Paris", "New York", "Berlin"),
+        swapped="The capital of Germany is",
+    ),
     ProbeText("forms", "La capitale de la France est", " ", "Paris", accepted=("Berlin", "France")),
     ProbeText("ru", "Столица Франции —", " ", "Париж"),
     ProbeText("zh", "法国的首都是", "", "巴黎", distractors=("东京",)),
@@ -70,12 +78,18 @@ def _tokens(lm: LanguageModel, head: str, scored: str) -> tuple[list[int], list[
     return found["input_ids"], list(range(where[0], where[-1] + 1))
 
 
+def any_form(lm: LanguageModel, probe: ProbeText, prefix: str, begin: int | None) -> float:
+    """Log-probability of the target or another accepted form, each counted once."""
+    forms = [
+        direct(lm, ProbeText("", prefix, probe.joiner, form, probe.suffix), begin)["sum"]
+        for form in {probe.target, *probe.accepted}
+    ]
+    return math.log(math.fsum(map(math.exp, forms)))
+
+
 def expected(lm: LanguageModel, probe: ProbeText, begin: int | None) -> dict[str, float | None]:
     one = direct(lm, probe, begin, left=7)
-    score = one["sum"]
-    for form in probe.accepted:
-        other = direct(lm, ProbeText("", probe.prefix, probe.joiner, form, probe.suffix), begin)
-        score = math.log(math.exp(score) + math.exp(other["sum"]))
+    score = any_form(lm, probe, probe.prefix, begin)
     margin = None
     if probe.distractors:
         margin = score - max(
@@ -85,7 +99,8 @@ def expected(lm: LanguageModel, probe: ProbeText, begin: int | None) -> dict[str
     swap = None
     if probe.swapped is not None:
         turned = ProbeText("", probe.swapped, probe.joiner, probe.target, probe.suffix)
-        swap = direct(lm, turned, begin)["mean"]
+        n = direct(lm, turned, begin)["n"]
+        swap = any_form(lm, probe, probe.swapped, begin) / n
     return {
         "n_target_tokens": one["n"],
         "sum_logprob": score,

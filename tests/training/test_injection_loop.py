@@ -8,10 +8,17 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from polylore.corpus.injection import STANDARD, Injector, make_schedule, passage_tokens, place
+from polylore.corpus.injection import (
+    STANDARD,
+    Injector,
+    dose,
+    make_schedule,
+    passage_tokens,
+    place,
+)
 from polylore.errors import ConfigError, DataError, RunError
 from polylore.tables.inject import ARMS, PASSAGES
-from polylore.training.injection.loop import encoder, loop_format
+from polylore.training.injection.loop import check_loop, encoder, loop_format
 from polylore.training.loop import _Run, train
 from polylore.training.model import batch_loss
 from polylore.training.packing import open_packed
@@ -24,7 +31,9 @@ def made(trained, config):
     return injector(trained, config)
 
 
-def injector(trained, config, *, weight=1.0, first=2, interval=9, batch=None, items=3):
+def injector(
+    trained, config, *, weight=1.0, first=2, interval=9, batch=None, items=3, allow_dose=True
+):
     tokenizer = open_tokenizer(trained / "tokenizer")
     names = [f"i{n}" for n in range(items)]
     passages = PASSAGES.build(
@@ -47,7 +56,7 @@ def injector(trained, config, *, weight=1.0, first=2, interval=9, batch=None, it
     form = loop_format(config.context, tokenizer)
     schedule = make_schedule(arms, passages, [arm], first=first)
     plan = place(schedule, passages, tokens, form, batch or config.batch_size)
-    return Injector(plan, tokens, form, batch or config.batch_size, allow_dose=True)
+    return Injector(plan, tokens, form, batch or config.batch_size, allow_dose=allow_dose)
 
 
 def same_weights(one, two):
@@ -99,7 +108,14 @@ def test_resume_in_the_middle_gives_the_same_weights(made, trained, corpus, conf
             )
     same_weights(whole, train(corpus.folder, tmp_path / "part", config, injector=made))
     assert pl.read_parquet(whole / "inject_plan.parquet").equals(made.plan)
-    assert pl.read_parquet(whole / "inject_dose.parquet").equals(made.dose)
+    given = pl.read_parquet(whole / "inject_dose.parquet")
+    assert given.drop("loss_share").equals(made.dose.drop("loss_share"))
+    packed = open_packed(whole / "data", config)
+    read = [int(np.diff(packed.tokens())[step]) for step in given["step"]]
+    assert min(read) < config.batch_size * config.context  # some of it is padding
+    assert given["loss_share"].to_list() == pytest.approx(
+        (given["injected_tokens"] / pl.Series(read)).to_list()
+    )
     first, plain = (
         load_file(run / "checkpoints" / "step-000003" / "model.safetensors")
         for run in (whole, trained)
@@ -121,6 +137,19 @@ def test_plans_of_other_rows_are_refused(trained, corpus, config, tmp_path):
     late = injector(trained, config, interval=10_000)
     with pytest.raises(DataError, match="the run has"):
         train(corpus.folder, tmp_path / "c", config, injector=late)
+
+
+def test_padding_does_not_hide_a_dose(trained, corpus, config, tmp_path, monkeypatch):
+    """A cap between the share of whole rows and that of the tokens that are really predicted."""
+    packed, loose = open_packed(trained / "data", config), injector(trained, config)
+    true = check_loop(loose, packed, open_tokenizer(trained / "tokenizer"))["loss_share"].max()
+    whole = loose.dose["injected_tokens"].max() / (config.batch_size * config.context)
+    assert whole < true
+    monkeypatch.setattr(dose, "MAX_ROW_SHARE", 1.0)
+    monkeypatch.setattr(dose, "MAX_LOSS_SHARE", (whole + true) / 2)
+    hidden = injector(trained, config, allow_dose=False)
+    with pytest.raises(DataError, match=r"% of the loss weight injected, more than"):
+        train(corpus.folder, tmp_path / "run", config, injector=hidden)
 
 
 def test_weights_scale_the_loss_of_injected_tokens():

@@ -1,11 +1,23 @@
 """Passages in the Hugging Face Trainer: the same rows, and a guard that stops on others."""
 
+import numpy as np
 import pytest
 import torch
-from trainer_runs import BACKGROUND, LENGTH, VOCAB, InOrder, Run, expected, injector
+from trainer_runs import (
+    BACKGROUND,
+    BATCH,
+    LENGTH,
+    TOKENS,
+    VOCAB,
+    InOrder,
+    Run,
+    expected,
+    injector,
+)
 
-from polylore.errors import ConfigError, RunError
-from polylore.training.injection.trainer import InjectedDataset, InjectionGuard
+from polylore.corpus.injection import Injector, RowFormat, dose
+from polylore.errors import ConfigError, DataError, RunError
+from polylore.training.injection.trainer import InjectedDataset, InjectedRows, InjectionGuard
 
 
 def test_the_same_rows_for_any_accumulation(tmp_path):
@@ -49,6 +61,27 @@ def test_another_batch_size_is_refused(tmp_path):
     assert run.seen == []
     with pytest.raises(ConfigError, match="9 steps of 4 rows need more than the 20 rows"):
         InjectedDataset(BACKGROUND, injector(), steps=9)
+
+
+def test_a_dose_that_padding_hides_is_refused_before_training(monkeypatch):
+    form = RowFormat(LENGTH, 0, pad=VOCAB)
+    rows = np.where(np.arange(LENGTH) < 9, BACKGROUND, VOCAB)
+    plan = injector().plan
+    allowed = Injector(plan, TOKENS, form, BATCH, allow_dose=True)
+    read = InjectedDataset(rows, allowed)
+    # Passages have 4 and 3 tokens with their boundary, of which one opens the row.
+    shares = {0: 3 / 32, 2: (3 + 2) / 32, 4: 2 / 32}
+    assert dict(read.dose.select("step", "loss_share").iter_rows()) == pytest.approx(shares)
+    monkeypatch.setattr(dose, "MAX_ROW_SHARE", 1.0)
+    monkeypatch.setattr(dose, "MAX_LOSS_SHARE", 0.14)
+    hidden = Injector(plan, TOKENS, form, BATCH)
+    with pytest.raises(DataError, match=r"Step 2 would have 15\.62% of the loss weight injected"):
+        InjectedDataset(rows, hidden)
+    with pytest.raises(DataError, match=r"Rows of step 0 have the shape \(1, 11\)"):
+        InjectedRows(rows[:, :-1], allowed)
+    short = np.where(np.arange(LENGTH) < 3, BACKGROUND, VOCAB)
+    with pytest.raises(DataError, match=r"4 tokens with its boundaries, but the row holds 3"):
+        InjectedDataset(short, allowed)
 
 
 def test_weighted_losses(tmp_path):

@@ -205,6 +205,8 @@ def test_published_rates():
     assert resumed_rate(117_850, 117_850, "cosine") == pytest.approx(3.785129e-4, rel=1e-6)
     config = RateConfig(schedule="resume_formula")
     assert rate(1, 10, config, 0.0, 40_000) == resumed_rate(40_000, 40_000, "linear")
+    fourfold = RateConfig(schedule="resume_formula", factor=4)
+    assert rate(1, 10, fourfold, 0.0, 40_000) == pytest.approx(4 * 2.7987859018117786e-4)
     slope = rate(2, 10, config, 0.0, 40_000) - rate(1, 10, config, 0.0, 40_000)
     assert slope == pytest.approx(-2.7e-4 / (474_649 - 5000), rel=1e-6)
 
@@ -222,6 +224,10 @@ def test_rates(schedule, expected):
     assert [rate(t, 6, config, 1.0, 0) for t in range(1, 7)] == pytest.approx(expected)
     whole = RateConfig(schedule=schedule, final=0.2)
     assert rate(6, 6, whole, 1.0, 0) == pytest.approx(expected[-1])
+    fourfold = config.model_copy(update={"factor": 4.0})
+    assert [rate(t, 6, fourfold, 1.0, 0) for t in range(1, 7)] == pytest.approx(
+        [4 * share for share in expected]
+    )
 
 
 def test_settings_that_cannot_be_meant(six, tmp_path):

@@ -151,6 +151,13 @@ def test_passages_in_a_stream():
         Injected(plain, injector(batch=6))
     with pytest.raises(DataError, match="the run has 2 steps"):
         Injected(make_stream(steps=2), injector())
+    (dose,) = stream.dose.to_dicts()
+    whole = stream.rows(2, range(BATCH))
+    weights = whole.loss_weight[:, 1:] * (whole.labels[:, 1:] != -100)
+    assert weights.sum() < BATCH * (LENGTH - 1) - 5  # some of it is padding
+    # Three of the four tokens of the passage and its boundary are predicted.
+    assert dose["loss_share"] == pytest.approx(3 * 0.5 / weights.sum())
+    assert (dose["injected_tokens"], dose["displaced_tokens"]) == (4, 4)
     masked = np.where(np.arange(LENGTH) < 9, -100, make_rows(24 * BATCH))
     answers = PackedRows(make_rows(24 * BATCH), BATCH, FORM, labels_NL=masked)
     with pytest.raises(DataError, match="leave tokens unlabelled"):

@@ -156,8 +156,7 @@ class _Run:
         tokenizer = open_tokenizer(out / "tokenizer")
         self.injector = injector
         if injector is not None:
-            check_loop(injector, self.packed, tokenizer)
-            self._write_plan(injector)
+            self._write_plan(injector, check_loop(injector, self.packed, tokenizer))
         self.model: Any = new_model(config, tokenizer)
         self.model.to(accelerator.device)
         self.optimizer = torch.optim.AdamW(
@@ -203,10 +202,10 @@ class _Run:
             return tokens, None
         return tokens, torch.from_numpy(found.loss_weight).to(device)
 
-    def _write_plan(self, injector: Injector) -> None:
+    def _write_plan(self, injector: Injector, dose: pl.DataFrame) -> None:
         if self.accelerator.is_main_process:
             write_parquet(injector.plan, self.out / "inject_plan.parquet")
-            write_parquet(injector.dose, self.out / "inject_dose.parquet")
+            write_parquet(dose, self.out / "inject_dose.parquet")
 
     def go(
         self, stopped: threading.Event, progress: Progress | None, on_step: Sequence[Hook]

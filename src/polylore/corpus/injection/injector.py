@@ -4,11 +4,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from polylore.config import digest
+from polylore.corpus.injection.dose import StepDose, check_dose, dose_table, labelled_tokens
 from polylore.corpus.injection.format import RowFormat, Tokens, tokens_digest
 from polylore.corpus.injection.transform import (
+    AFTER_EOS,
     MODES,
     Block,
     Rows,
@@ -18,10 +21,7 @@ from polylore.corpus.injection.transform import (
     labelled,
 )
 from polylore.errors import DataError
-from polylore.tables.inject import DOSE, PLAN
-
-MAX_ROW_SHARE, MAX_LOSS_SHARE = 0.10, 0.05
-"""Largest dose of a step, unless a larger one is allowed."""
+from polylore.tables.inject import PLAN
 
 
 class Injector:
@@ -36,7 +36,9 @@ class Injector:
         form: what rows look like.
         batch: rows of a whole optimiser step.
         steps: steps of the run; null if unknown.
-        allow_dose: accept any dose; otherwise at most 10 % of rows and 5 % of loss weight.
+        allow_dose: accept any dose; otherwise at most 10 % of rows and 5 % of loss weight. Where
+            rows may be padded, the latter is known when they are: by `dose_in` or `check_step`,
+            which the streams and data sets of polylore call.
 
     Raises:
         DataError: the plan is empty, places two passages at one place, or a passage where it does
@@ -60,10 +62,16 @@ class Injector:
         if steps is not None:
             self.check_steps(steps)
         self._blocks = {key: self._block(key, rows) for key, rows in self._grouped().items()}
-        self.dose = self._dose()
-        """Contract `tables.inject.DOSE`; displaced tokens count as many as injected ones."""
+        self._doses = self._step_doses()
+        self._allow_dose = allow_dose
+        # Padding makes the share larger, never smaller.
+        full = self._table(lambda step: batch * (form.length - 1))
         if not allow_dose:
-            _check_dose(self.dose)
+            check_dose(full, at_least=form.pad is not None)
+        unknown = pl.lit(None, dtype=pl.Float64).alias("loss_share")
+        self.dose = full if form.pad is None else full.with_columns(unknown)
+        """Contract `tables.inject.DOSE`, as far as the plan alone tells: the share of the loss
+        weight is null if rows may be padded; `dose_in` finds it."""
 
     @property
     def digest(self) -> str:
@@ -94,11 +102,7 @@ class Injector:
         """
         given = np.asarray(tokens_BL)
         numbers = np.asarray(rows, dtype=np.int64)
-        if given.shape != (len(numbers), self.form.length):
-            raise DataError(
-                f"Rows of step {step} have the shape {given.shape}; the plan is made for "
-                f"{len(numbers)} rows of {self.form.length} tokens."
-            )
+        self.check_shape(step, len(numbers), given)
         out = given.astype(np.int64)
         weights = np.ones(out.shape, dtype=np.float32)
         for place, number in enumerate(numbers.tolist()):
@@ -108,6 +112,18 @@ class Injector:
                 weights[place, where] = block.weights
         labels = labelled(out, self.form)
         return Rows(out, labels, weights, documents(out, self.form.eos), step, numbers)
+
+    def check_shape(self, step: int, rows: int, tokens_BL: npt.NDArray[Any]) -> None:
+        """Refuse rows of another number or length.
+
+        Raises:
+            DataError: they are not what the plan is made for.
+        """
+        if tokens_BL.shape != (rows, self.form.length):
+            raise DataError(
+                f"Rows of step {step} have the shape {tokens_BL.shape}; the plan is made for "
+                f"{rows} rows of {self.form.length} tokens."
+            )
 
     def check_steps(self, steps: int) -> None:
         """Refuse a run that ends before the plan does, or a plan that places nothing.
@@ -119,17 +135,38 @@ class Injector:
             raise DataError("The plan places nothing; a run with it would show nothing.")
         _check_places(self.plan, self.batch_size, steps)
 
-    def check_room(self, real: Callable[[int, int], int]) -> None:
-        """Refuse a stream whose rows are too short, before a run.
+    def dose_in(self, real: Callable[[int], Tokens]) -> pl.DataFrame:
+        """The dose in rows that can be looked at before a run; contract `tables.inject.DOSE`.
 
         Args:
-            real: tokens without padding of a row, by step and row.
+            real: tokens without padding of every row of a step, (B,); not asked if rows are full.
 
         Raises:
-            DataError: a passage does not fit into its row.
+            DataError: a passage does not fit into its row, or the dose exceeds what is allowed.
         """
+        if self.form.pad is None:
+            return self.dose
+        found = {step: real(step) for step in self._doses}
         for (step, row), block in self._blocks.items():
-            check_fits(block, real(step, row), self.form)
+            check_fits(block, int(found[step][row]), self.form)
+        dose = self._table(lambda step: labelled_tokens(found[step]))
+        if not self._allow_dose:
+            check_dose(dose)
+        return dose
+
+    def check_step(self, step: int, labelled: int) -> None:
+        """Refuse the dose of a step whose rows became known only now, before its update.
+
+        Args:
+            step: optimiser step, from 0.
+            labelled: labelled tokens of all its rows; the first of a row is none.
+
+        Raises:
+            DataError: the dose exceeds what is allowed.
+        """
+        own = self._doses.get(step)
+        if own is not None and not self._allow_dose:
+            check_dose(dose_table({step: own}, self.batch_size, lambda _: labelled))
 
     def _grouped(self) -> dict[tuple[int, int], list[dict[str, Any]]]:
         groups: dict[tuple[int, int], list[dict[str, Any]]] = {}
@@ -175,27 +212,28 @@ class Injector:
             raise DataError(f"{where} holds the boundary token {self.form.eos} inside its text.")
         return np.append(piece, self.form.eos) if end == len(whole) else piece
 
-    def _dose(self) -> pl.DataFrame:
-        rows: dict[int, list[float]] = {}
-        for (step, _), block in sorted(self._blocks.items()):
-            found = rows.setdefault(step, [0, 0, 0.0])
-            found[0] += 1
-            found[1] += len(block.tokens)
-            found[2] += float(block.weights.sum())
-        whole = self.batch_size * self.form.length
-        return DOSE.build(
-            [
-                {
-                    "step": step,
-                    "injected_rows": int(n_rows),
-                    "injected_tokens": int(n),
-                    "displaced_tokens": int(n),
-                    "row_share": n_rows / self.batch_size,
-                    "loss_share": weight / (whole - n + weight),
-                }
-                for step, (n_rows, n, weight) in rows.items()
-            ]
-        )
+    def _step_doses(self) -> dict[int, StepDose]:
+        groups: dict[int, list[Block]] = {}
+        for (step, _), block in self._blocks.items():
+            groups.setdefault(step, []).append(block)
+        doses = {}
+        for step, blocks in groups.items():
+            weights = [self._predicted(block) for block in blocks]
+            doses[step] = StepDose(
+                rows=len(blocks),
+                tokens=sum(len(block.tokens) for block in blocks),
+                predicted=sum(map(len, weights)),
+                weight=float(sum(own.sum(dtype=np.float64) for own in weights)),
+            )
+        return doses
+
+    def _predicted(self, block: Block) -> npt.NDArray[np.float32]:
+        """Weights of those tokens of a block that are predicted: not of one that opens its row."""
+        opens = self.form.head == 0 and block.mode != AFTER_EOS
+        return block.weights[1:] if opens else block.weights
+
+    def _table(self, labelled: Callable[[int], int]) -> pl.DataFrame:
+        return dose_table(self._doses, self.batch_size, labelled)
 
 
 def _check_places(plan: pl.DataFrame, batch: int, steps: int | None) -> None:
@@ -211,18 +249,4 @@ def _check_places(plan: pl.DataFrame, batch: int, steps: int | None) -> None:
             raise DataError(
                 f"The plan places passage {row['passage_id']} at step {row['step']}, row "
                 f"{row['row']}, weight {row['loss_weight']}, but {what}."
-            )
-
-
-def _check_dose(dose: pl.DataFrame) -> None:
-    for column, most, what in (
-        ("row_share", MAX_ROW_SHARE, "rows"),
-        ("loss_share", MAX_LOSS_SHARE, "the loss weight"),
-    ):
-        high = dose.filter(pl.col(column) > most)
-        if high.height:
-            row = high.sort(column, descending=True).row(0, named=True)
-            raise DataError(
-                f"Step {row['step']} would have {row[column]:.1%} of {what} injected, more than "
-                f"{most:.0%}; stagger the exposures, use a larger batch, or set allow_dose."
             )

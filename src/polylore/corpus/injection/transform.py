@@ -16,7 +16,8 @@ from polylore.errors import DataError
 
 UNLABELLED = -100
 """Label of a position that is not predicted."""
-MODES = ("prepend", "overwrite", "after_eos", "own_row")
+AFTER_EOS = "after_eos"
+MODES = ("prepend", "overwrite", AFTER_EOS, "own_row")
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def apply(block: Block, tokens_L: Tokens, form: RowFormat) -> tuple[Tokens, slic
     real = int(form.real(tokens_L[None])[0])
     check_fits(block, real, form)
     n, start = len(block.tokens), form.head
-    if block.mode == "after_eos":
+    if block.mode == AFTER_EOS:
         start = _boundary(block, tokens_L[:real], form)
     out = tokens_L.copy()
     out[start : start + n] = block.tokens

@@ -23,7 +23,7 @@ def analyse_injection(
     pool: bool = False,
     no_control: bool = False,
     paper_on_gaps: bool = False,
-    tokens_per_step: int | None = None,
+    tokens_per_step: float | None = None,
     progress: Progress | None = None,
 ) -> dict[str, pl.DataFrame]:
     """Effectivity, retention, decay, kernels, gains and forms of every cell.
@@ -39,7 +39,7 @@ def analyse_injection(
         pool: all runs in one cell, items as clusters; otherwise one cell per run.
         no_control: allow languages without control items: their default estimates are null.
         paper_on_gaps: where states are missing, take the published maximum over those read.
-        tokens_per_step: rows times length of a batch, for intercepts in tokens.
+        tokens_per_step: tokens of a batch without padding, for intercepts in tokens.
         progress: called with (done, total, what).
 
     Returns:
@@ -75,7 +75,7 @@ def arm_tables(
     presets: tuple[str, ...] = PRESETS,
     form_resamples: int | None = 200,
     paper_on_gaps: bool = False,
-    tokens_per_step: int | None = None,
+    tokens_per_step: float | None = None,
     progress: Progress | None = None,
 ) -> dict[str, pl.DataFrame]:
     """The tables of `analyse_injection`, from a log that was measured already."""

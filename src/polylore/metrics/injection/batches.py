@@ -45,7 +45,8 @@ class BatchRuns:
     lr_rule: str
     optimizer: str
     batch: int
-    length: int
+    length: float
+    """Tokens of a row, padding left out; the mean."""
     dose_share: float
     """Mean share of the loss weight in steps with passages."""
     readout: Readout

@@ -106,7 +106,7 @@ def retention_rows(
     length: int,
     lags: list[int],
     draws: ItemDraws | None,
-    tokens_per_step: int | None,
+    tokens_per_step: float | None,
 ) -> tuple[list[Row], Row]:
     """Mean retainability at some lags, and its straight line over every lag."""
     factor = FACTORS[preset]

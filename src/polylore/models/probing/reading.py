@@ -44,13 +44,12 @@ def read(
     """Every score of every probe (specification of `inject`, sections 2.1 and 4.3).
 
     One forward gives sum, mean, first token, whole text, rank and whether greedy decoding would
-    give the target; log-softmax in float32 (float64 for a model in it), sums in
-    float64. Accepted forms enter by the
-    log-sum-exp of their sums; the mean is over the tokens of the first form, the target. Scores
-    that are not finite stay so and are flagged, and so are probes whose target is scored together
-    with a suffix (their margins are over distractors with the same suffix). With several processes
-    the probes are divided among them, and each gets all numbers; all of them must call this
-    together.
+    give the target; log-softmax in float32 (float64 for a model in it), sums in float64. Accepted
+    forms enter by the log-sum-exp of their sums; the mean is over the tokens of the first form, the
+    target; and so it is after another subject. Scores that are not finite stay so and are flagged,
+    and so are probes whose target is scored together with a suffix (their margins are over
+    distractors with the same suffix). With several processes the probes are divided among them, and
+    each gets all numbers; all of them must call this together.
 
     Args:
         lm: the model, in any mode; it is left in it.
@@ -82,7 +81,7 @@ def read(
         with np.errstate(invalid="ignore"):
             margin = sums - _best(sheet.distractors, wrong, n)
         turned = _sums(lm, own.swapped, share, sheet.swapped, token_budget)
-        swap[sheet.swapped.owners] = turned / np.maximum(1, sheet.swapped.n_tokens)
+        swap = _swapped(sheet.swapped, turned, n)
         texts = _continued(lm, own, share, n, token_budget)
     mean = sums / n_tokens
     flags = [
@@ -170,6 +169,17 @@ def _with_accepted(sheet: Sheet, sums: Floats, found: Floats) -> Floats:
     with np.errstate(invalid="ignore"):
         np.logaddexp.at(whole, sheet.accepted.owners, found)
     return whole
+
+
+def _swapped(forms: Forms, sums: Floats, n: int) -> Floats:
+    """Log-sum-exp of each probe's sums over the tokens of its first form; NaN without any."""
+    whole = np.full(n, -np.inf)
+    with np.errstate(invalid="ignore"):
+        np.logaddexp.at(whole, forms.owners, sums)
+    owners, first = np.unique(forms.owners, return_index=True)
+    found = np.full(n, np.nan)
+    found[owners] = whole[owners] / forms.n_tokens[first]
+    return found
 
 
 def _best(forms: Forms, sums: Floats, n: int) -> Floats:

@@ -46,7 +46,8 @@ class Sheet:
     distractors: Forms
     """Wrong targets."""
     swapped: Forms
-    """Targets after prefixes with another subject."""
+    """Targets and accepted forms after prefixes with another subject; the target of each probe
+    first."""
     prompts: PreparedPrompts
     """Everything before each target, to be continued."""
     caps: list[int]
@@ -126,10 +127,11 @@ def make_sheet(
     )
     forms: dict[str, list[tuple[int, _Text]]] = {"accepted": [], "distractors": [], "swapped": []}
     for number, (p, front) in enumerate(zip(probes, fronts, strict=True)):
-        for name, others in (("accepted", p.accepted), ("distractors", p.distractors)):
-            forms[name] += [(number, (p.prefix, p.joiner, o + p.suffix, front)) for o in others]
+        kinds = [("accepted", p.prefix, p.others), ("distractors", p.prefix, p.distractors)]
         if p.swapped is not None:
-            forms["swapped"].append((number, (p.swapped, p.joiner, p.target + p.suffix, front)))
+            kinds.append(("swapped", p.swapped, [p.target, *p.others]))
+        for name, prefix, others in kinds:
+            forms[name] += [(number, (prefix, p.joiner, o + p.suffix, front)) for o in others]
     found = {name: _forms(lm, probes, texts) for name, texts in forms.items()}
     strings = [span.string for span in spans]
     return Sheet(

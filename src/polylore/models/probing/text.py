@@ -25,11 +25,16 @@ class ProbeText:
     suffix: str = ""
     """Text behind the target that is scored with it; empty if the target alone is."""
     accepted: tuple[str, ...] = ()
-    """Other forms that count as the target."""
+    """Other forms that count as the target; one that is named twice counts once."""
     distractors: tuple[str, ...] = ()
     """Wrong targets of the same kind."""
     swapped: str | None = None
     """The prefix with another subject."""
+
+    @property
+    def others(self) -> list[str]:
+        """Accepted forms other than the target, each once."""
+        return [form for form in dict.fromkeys(self.accepted) if form != self.target]
 
     @property
     def n_bytes(self) -> int:
@@ -54,7 +59,7 @@ def probe_texts(
             row["joiner"],
             row["target"],
             (row["suffix"] or "") if row["score_span"] == TARGET_SUFFIX else "",
-            tuple(form for form in row["accepted"] if form != row["target"]),
+            tuple(row["accepted"]),
             tuple(row["distractors"]),
             swapped.get(row["probe_id"]),
         )

@@ -151,7 +151,7 @@ def _condition(
         )
 
     readout = measured(log)
-    tokens = about["batch"] * about["length"]
+    tokens = Clock.of(raw.table("inject_steps", runs), 0).tokens_per_step
     pooled = arm_tables(
         readout.pooled,
         form_resamples=config.form_resamples,
@@ -207,13 +207,14 @@ def _batches(raw: RawRuns, found: _Found) -> list[BatchRuns]:
         readout = found.readouts[row["condition"]]
         dose = raw.folder.read("inject_dose", [row["run_id"]]).filter(pl.col("injected_rows") > 0)
         share = dose["loss_share"].mean()
+        tokens = Clock.of(raw.table("inject_steps", raw.of(row["condition"])), 0).tokens_per_step
         groups.append(
             BatchRuns(
                 row["match"],
                 row["lr_rule"] or "equal",
                 row["optimizer"],
                 row["batch"],
-                row["length"],
+                row["length"] if tokens is None else tokens / row["batch"],
                 float(share) if isinstance(share, float) else 0.0,
                 readout,
             )

@@ -15,7 +15,13 @@ from polylore.studies.inject.basis import Basis
 from polylore.studies.inject.conditions import MAIN, RunSpec
 from polylore.studies.inject.design import Design
 from polylore.studies.inject.schedule import Readings
-from polylore.studies.inject.work import make_reader, open_stream, swapped_probes, train_config
+from polylore.studies.inject.work import (
+    dose_of,
+    make_reader,
+    open_stream,
+    swapped_probes,
+    train_config,
+)
 from polylore.training.continued.loop import continue_training
 from polylore.training.continued.readers import Moment
 from polylore.training.continued.settings import mode_of
@@ -132,6 +138,9 @@ def run_costs(
 
     Training takes 6 FLOP per parameter and token, reading 2 per parameter and token of a probe or
     of held-out text.
+
+    Raises:
+        DataError: a passage does not fit into its row, or more is injected than is allowed.
     """
     lm, size = basis.skeleton, basis.parameters
     batch, length = spec.config.background.batch_size, basis.form.length
@@ -143,7 +152,9 @@ def run_costs(
     held_out = background.held_out(spec.config.background.heldout).values()
     beside = sum(rows.batch_size * (rows.steps or 0) for rows in held_out) * length
     read_flop = 2.0 * size * ((tokens + beside) * n + _extra_tokens(sheet) * extras)
-    dose, double = design.dose, spec.config.train.precision == "float64"
+    train = train_config(spec, design, basis)
+    dose = dose_of(open_stream(spec, design, background, train, basis)[0])
+    double = spec.config.train.precision == "float64"
     return {
         "run_id": spec.run_id,
         "condition": spec.condition,

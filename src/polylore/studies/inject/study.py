@@ -233,6 +233,10 @@ class Study:
         """What every run will cost; some updates and readings are timed, in a folder of its own."""
         if self.background is None:
             self.background = self.find_background(folder, progress)
+        found = [
+            run_costs(one, self.designs[one.run_id], self.bases[one.run_id], self.background)
+            for one in self.specs
+        ]
         spec, timing = first_main(self.specs), None
         if self.config.execution.calibrate and not _several():
             with tempfile.TemporaryDirectory(dir=folder, prefix=".timing-") as scratch:
@@ -244,10 +248,6 @@ class Study:
                     Path(scratch),
                     progress,
                 )
-        found = [
-            run_costs(one, self.designs[one.run_id], self.bases[one.run_id], self.background)
-            for one in self.specs
-        ]
         if timing is not None:
             place = self.specs.index(spec)
             for one, costs in zip(self.specs, found, strict=True):
@@ -323,7 +323,9 @@ class Study:
         done = [spec.run_id for spec in self.specs if run.is_done(spec.run_id)]
         made = [RUNS.validate(run.read(RUNS.name, [unit])) for unit in done]
         due = [spec for spec in self.specs if spec.run_id not in done]
-        planned = RUNS.build([planned_row(spec, self.bases[spec.run_id]) for spec in due])
+        planned = RUNS.build(
+            [planned_row(s, self.designs[s.run_id], self.bases[s.run_id]) for s in due]
+        )
         order = {spec.run_id: place for place, spec in enumerate(self.specs)}
         whole = pl.concat([*made, planned])
         run.write_table(RUNS.name, whole.sort(pl.col("run_id").replace_strict(order)))

@@ -25,10 +25,11 @@ from polylore.studies.inject.basis import Basis, make_basis, saved_items
 from polylore.studies.inject.conditions import RunSpec
 from polylore.studies.inject.design import Design, make_design
 from polylore.studies.inject.reader import ProbeReader
-from polylore.tables.inject import BACKGROUND, EVAL_LOSS, RUNS, STEPS
-from polylore.training.continued.config import ContinueConfig
+from polylore.tables.inject import BACKGROUND, DOSE, EVAL_LOSS, RUNS, STEPS
+from polylore.training.continued.config import RESUMED, ContinueConfig
 from polylore.training.continued.held_out import HeldOut
 from polylore.training.continued.loop import continue_training, read_updates
+from polylore.training.continued.rates import rate
 from polylore.training.continued.readers import at
 from polylore.training.continued.settings import mode_of
 from polylore.training.continued.streams import Injected, RowStream
@@ -98,6 +99,7 @@ class _Run:
         self.train = train_config(self.spec, self.design, basis)
         self.stream, first = open_stream(self.spec, self.design, job.background, self.train, basis)
         size = self.spec.config.background.batch_size
+        self.dose = dose_of(self.stream)
         self.languages = job.background.languages(first, self.design.updates * size)
         self.probes = self._probes()
         self.reader = make_reader(
@@ -126,11 +128,11 @@ class _Run:
         self.folder.write_unit(
             self.spec.run_id,
             {
-                "inject_runs": run_row(self.spec, self.basis, training),
+                "inject_runs": run_row(self.spec, design, self.basis, training),
                 "inject_arms": design.arms,
                 "inject_schedule": design.schedule,
                 "inject_plan": design.plan,
-                "inject_dose": design.dose,
+                "inject_dose": self.dose,
                 "inject_probes": self.probes,
                 "inject_steps": self._steps(training),
                 "inject_log": self.reader.log(),
@@ -144,7 +146,7 @@ class _Run:
         shutil.rmtree(self.parts, ignore_errors=True)
 
     def _steps(self, training: Path) -> pl.DataFrame:
-        dose = self.design.dose.select(
+        dose = self.dose.select(
             (pl.col("step") + 1).alias("t"),
             "injected_rows",
             "injected_tokens",
@@ -267,12 +269,13 @@ def train_config(spec: RunSpec, design: Design, basis: Basis) -> ContinueConfig:
         changes["execution"] = train.execution.model_copy(update={"update_norm_every": 1})
     if spec.lr_factor != 1:
         known = train.rate.learning_rate or basis.start.recipe.learning_rate
-        if known is None:
+        if known is None and train.rate.schedule != RESUMED:
             raise ConfigError(
                 "The learning rate of the checkpoint is not known, so it cannot be scaled with "
                 "the batch; give train.rate.learning_rate."
             )
-        changes["rate"] = train.rate.model_copy(update={"learning_rate": known * spec.lr_factor})
+        factor = train.rate.factor * spec.lr_factor
+        changes["rate"] = train.rate.model_copy(update={"factor": factor})
     return train.model_copy(update=changes)
 
 
@@ -294,12 +297,18 @@ def open_stream(
     return Injected(rows, design.injector), first
 
 
-def planned_row(spec: RunSpec, basis: Basis) -> dict[str, Any]:
+def dose_of(stream: RowStream) -> pl.DataFrame:
+    """How much of every step is injected; contract `tables.inject.DOSE`."""
+    return stream.dose if isinstance(stream, Injected) else DOSE.empty()
+
+
+def planned_row(spec: RunSpec, design: Design, basis: Basis) -> dict[str, Any]:
     """What a run is to be made of, as far as that is known before it; a row of RUNS."""
     config, recipe = spec.config, basis.start.recipe
     mode = mode_of(config.train, basis.start)
-    rate = config.train.rate.learning_rate or recipe.learning_rate
-    beta1 = config.train.beta1 or (recipe.beta1 if mode == "restore" else None)
+    beta1 = config.train.beta1
+    if beta1 is None and mode == "restore":
+        beta1 = recipe.beta1
     return {
         "run_id": spec.run_id,
         "seed": spec.seed,
@@ -314,14 +323,23 @@ def planned_row(spec: RunSpec, basis: Basis) -> dict[str, Any]:
         "length": basis.form.length,
         "match": spec.match,
         "lr_rule": spec.lr_rule,
-        "lr": None if rate is None else rate * spec.lr_factor,
+        "lr": _first_rate(spec, design, basis),
         "lr_schedule": config.train.rate.schedule,
         "optimizer": _MODES.get(mode, mode),
         "beta1": 0.9 if beta1 is None else beta1,
     }
 
 
-def run_row(spec: RunSpec, basis: Basis, training: Path) -> pl.DataFrame:
+def _first_rate(spec: RunSpec, design: Design, basis: Basis) -> float | None:
+    """Learning rate of the first update; None if the checkpoint's own is needed and not known."""
+    train = train_config(spec, design, basis)
+    peak = train.rate.learning_rate or basis.start.recipe.learning_rate
+    if peak is None and train.rate.schedule != RESUMED:
+        return None
+    return rate(1, train.updates, train.rate, peak or 0.0, basis.start.step)
+
+
+def run_row(spec: RunSpec, design: Design, basis: Basis, training: Path) -> pl.DataFrame:
     """What the run was made of; contract `tables.inject.RUNS`."""
     settled = read_json(training / "manifest.json")["optimizer"]
     updates = read_updates(training)
@@ -331,4 +349,4 @@ def run_row(spec: RunSpec, basis: Basis, training: Path) -> pl.DataFrame:
         "beta1": settled["beta1"],
         "dtype": settled["dtype"],
     }
-    return RUNS.build([planned_row(spec, basis) | told])
+    return RUNS.build([planned_row(spec, design, basis) | told])

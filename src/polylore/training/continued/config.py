@@ -6,6 +6,9 @@ from pydantic import Field, model_validator
 
 from polylore.config import Config
 
+RESUMED = "resume_formula"
+"""Schedule that needs no rate: it is a formula of the step."""
+
 
 class RateConfig(Config):
     """The learning rate of every update (specification of `inject`, section 4.2)."""
@@ -20,6 +23,8 @@ class RateConfig(Config):
     """With `linear` and `cosine`: rate of the last update, as a share of the highest."""
     formula: Literal["linear", "cosine"] = "linear"
     """With `resume_formula`: which of the two published formulas."""
+    factor: float = Field(default=1.0, gt=0)
+    """What every rate is multiplied by, whatever it comes from."""
 
 
 class ExecutionConfig(Config):
@@ -72,7 +77,7 @@ class ContinueConfig(Config):
 
     @model_validator(mode="after")
     def _means_something(self) -> Self:
-        if self.rate.schedule == "resume_formula" and self.rate.learning_rate is not None:
+        if self.rate.schedule == RESUMED and self.rate.learning_rate is not None:
             raise ValueError("resume_formula gives the rate; leave learning_rate out")
         return self
 

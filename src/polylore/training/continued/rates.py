@@ -2,7 +2,7 @@
 
 import math
 
-from polylore.training.continued.config import RateConfig
+from polylore.training.continued.config import RESUMED, RateConfig
 
 _TOKENS = 2_000_000_000_000  # the published runs were to read so many in all
 _ROW = 2048
@@ -32,14 +32,15 @@ def rate(t: int, updates: int, config: RateConfig, peak: float, start: int) -> f
         t: number of the update.
         updates: updates of the run.
         config: the schedule.
-        peak: highest rate; not used by `resume_formula`.
+        peak: highest rate, before the factor; not used by `resume_formula`.
         start: step of the checkpoint, for `resume_formula`.
     """
-    if config.schedule == "resume_formula":
+    if config.schedule == RESUMED:
         # The first update is made with the rate of the step that was resumed.
         full = resumed_rate(start + t - 1, start, config.formula)
     else:
         full = peak * _share(t, updates, config)
+    full *= config.factor
     return full * min(1.0, t / config.warmup) if config.warmup else full
 
 

@@ -7,7 +7,7 @@ import torch
 
 from polylore.errors import ConfigError
 from polylore.models.loading import DTYPES
-from polylore.training.continued.config import ContinueConfig
+from polylore.training.continued.config import RESUMED, ContinueConfig
 from polylore.training.continued.start import Recipe, Start
 
 _DEFAULTS = {"beta1": 0.9, "beta2": 0.95, "eps": 1e-8, "weight_decay": 0.1, "clip": 1.0}
@@ -22,7 +22,7 @@ class Settings:
     made: int
     """Updates that the optimizer has made at t = 0."""
     learning_rate: float
-    """Highest rate; 0 where a formula gives it."""
+    """Highest rate, before the configured factor; 0 where a formula gives it."""
     beta1: float
     beta2: float
     eps: float
@@ -89,7 +89,7 @@ def settle(
         given, own = getattr(config, name), getattr(known, name)
         chosen[name] = given if given is not None else own if own is not None else default
     rate = config.rate.learning_rate or told.learning_rate
-    if config.rate.schedule == "resume_formula":
+    if config.rate.schedule == RESUMED:
         rate = 0.0
     elif rate is None:
         raise ConfigError(

@@ -139,9 +139,12 @@ class PackedRows:
 class Injected:
     """A stream with passages in its rows, by a plan; steps before 0 are left as they are.
 
+    Rows with padding are looked at once, in all steps with passages, to know their dose.
+
     Raises:
         ConfigError: the plan is made for other rows.
-        DataError: the plan places nothing, or a passage beyond the last step.
+        DataError: the plan places nothing, a passage beyond the last step or where it does not
+            fit, or more than is allowed.
     """
 
     def __init__(self, stream: RowStream, injector: Injector) -> None:
@@ -155,6 +158,12 @@ class Injected:
         self.batch_size, self.form = stream.batch_size, stream.form
         self.steps, self.before = stream.steps, stream.before
         self.digest = config_digest([stream.digest, injector.digest])
+        self.dose = injector.dose_in(self._real)
+        """Contract `tables.inject.DOSE`."""
+
+    def _real(self, step: int) -> Tokens:
+        """Tokens of every row of a step without its padding."""
+        return self.form.real(self.stream.rows(step, range(self.batch_size)).tokens)
 
     def rows(self, step: int, rows: RowNumbers) -> Rows:
         """Rows of a step with their passages.

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from polylore.corpus.draw import number
-from polylore.corpus.injection.stream import Guard, RowMap
+from polylore.corpus.injection.stream import Guard, RowMap, labels_of
 from polylore.corpus.injection.transform import UNLABELLED, Rows
 from polylore.errors import DataError, ModelError, RunError
 from polylore.models.memory import attempt
@@ -124,10 +124,10 @@ class Updater:
 
     def _check(self, step: int, parts: list[Rows]) -> tuple[int, int]:
         """Compare the rows of all processes with those of the step; its tokens and labels."""
-        form, tokens, labelled = self.stream.form, 0, 0
+        form, tokens = self.stream.form, 0
         for found in parts:
             told = np.full(len(found.rows), found.step)
-            self.guard.see(step, told.tolist(), found.rows.tolist())
+            self.guard.see(step, told.tolist(), found.rows.tolist(), labels_of(found))
             shape = (self.per_device, form.length)
             if found.tokens.shape != shape or found.labels.shape != shape:
                 raise DataError(
@@ -140,12 +140,12 @@ class Updater:
                     f"{self.vocabulary}; use rows made with its own tokenizer."
                 )
             tokens += int(form.real(found.tokens).sum())
-            labelled += int((found.labels[:, 1:] != UNLABELLED).sum())
-        sums = self.processes.total(np.array([*self.guard.sums, tokens, labelled]))
-        self.guard.check(step, sums[:4])
-        if not sums[5]:
+        sums = self.processes.total(np.array([*self.guard.sums, tokens]))
+        self.guard.check(step, sums[:-1])
+        labelled = int(sums[4])
+        if not labelled:
             raise DataError(f"No token of step {step} is labelled, so there is nothing to learn.")
-        return int(sums[4]), int(sums[5])
+        return int(sums[-1]), labelled
 
     def _loss(self, step: int, parts: list[Rows], labelled: int) -> float:
         """Loss of the step, with its gradients in place; fewer rows at once if memory runs out."""

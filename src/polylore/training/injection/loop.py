@@ -2,7 +2,10 @@
 
 from typing import Any
 
-from polylore.corpus.injection.format import Encode, RowFormat
+import numpy as np
+import polars as pl
+
+from polylore.corpus.injection.format import Encode, RowFormat, Tokens
 from polylore.corpus.injection.injector import Injector
 from polylore.errors import ConfigError
 from polylore.training.packing import Packed
@@ -24,12 +27,16 @@ def encoder(tokenizer: Any) -> Encode:
     return lambda texts: encode(tokenizer, texts)
 
 
-def check_loop(injector: Injector, packed: Packed, tokenizer: Any) -> None:
+def check_loop(injector: Injector, packed: Packed, tokenizer: Any) -> pl.DataFrame:
     """Refuse a plan that was made for other rows, before the first step.
+
+    Returns:
+        The dose in these rows; contract `tables.inject.DOSE`.
 
     Raises:
         ConfigError: the rows, their number per step or the tokenizer are others.
-        DataError: a passage does not fit into its row, or lies beyond the last step.
+        DataError: a passage does not fit into its row or lies beyond the last step, or the dose
+            exceeds what is allowed.
     """
     form = loop_format(packed.sequences.shape[1] - 1, tokenizer)
     if injector.form != form or injector.batch_size != packed.batch_size:
@@ -39,10 +46,10 @@ def check_loop(injector: Injector, packed: Packed, tokenizer: Any) -> None:
             "batch_size and tokenizer."
         )
     injector.check_steps(packed.steps)
-    n_tokens = packed.n_tokens
+    size = packed.batch_size
 
-    def real(step: int, row: int) -> int:
-        at = step * packed.batch_size + row
-        return int(n_tokens[at]) + 1 if at < len(n_tokens) else 0
+    def real(step: int) -> Tokens:
+        own = packed.n_tokens[step * size : (step + 1) * size] + 1
+        return np.concatenate([own, np.zeros(size - len(own), dtype=np.int64)])
 
-    injector.check_room(real)
+    return injector.dose_in(real)

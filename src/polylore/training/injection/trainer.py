@@ -26,6 +26,7 @@ import torch
 from torch.utils.data import Dataset, IterableDataset, SequentialSampler, get_worker_info
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from polylore.corpus.injection.format import Tokens
 from polylore.corpus.injection.injector import Injector
 from polylore.corpus.injection.stream import Guard
 from polylore.corpus.injection.transform import UNLABELLED
@@ -38,6 +39,8 @@ Item = dict[str, Any]
 class InjectedDataset(Dataset[Item]):
     """Row s of the stream is row s % B of step s // B; for a sampler that goes in order.
 
+    Where rows may be padded, those of steps with passages are looked at once to know the dose.
+
     Args:
         background: token rows in their order of reading, indexed by s; all equally long.
         injector: the plan.
@@ -45,7 +48,8 @@ class InjectedDataset(Dataset[Item]):
 
     Raises:
         ConfigError: the background has fewer rows.
-        DataError: the plan goes on after the last step.
+        DataError: the plan goes on after the last step, a passage does not fit into its row, or
+            the dose exceeds what is allowed.
     """
 
     def __init__(
@@ -60,6 +64,17 @@ class InjectedDataset(Dataset[Item]):
                 f"{len(background)} rows of the background."
             )
         injector.check_steps(self.steps)
+        self.dose = injector.dose_in(self._real)
+        """Contract `tables.inject.DOSE`."""
+
+    def _real(self, step: int) -> Tokens:
+        """Tokens of every row of a step without its padding."""
+        size, found = self.injector.batch_size, []
+        for s in range(step * size, (step + 1) * size):
+            row = np.asarray(self.background[s])[None]
+            self.injector.check_shape(step, 1, row)
+            found.append(self.injector.form.real(row))
+        return np.concatenate(found)
 
     def __len__(self) -> int:
         return self.steps * self.injector.batch_size
