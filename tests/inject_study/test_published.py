@@ -28,8 +28,8 @@ def test_the_built_in_study_is_the_published_plan(published: Path) -> None:
     [spec] = runs_of(config)
     design = make_design(spec, items, tokens, RowFormat(2048, 50279))
     assert design.plan.height == 840
-    assert design.dose["injected_tokens"].sum() == 358_564
-    assert design.dose["injected_tokens"].to_list()[:3] == [59_374, 33_066, 33_612]
+    assert design.injector.dose["injected_tokens"].sum() == 358_564
+    assert design.injector.dose["injected_tokens"].to_list()[:3] == [59_374, 33_066, 33_612]
     assert design.updates == 2500
     assert design.readings.states == tuple(range(2501))
     assert design.readings.extras == set()

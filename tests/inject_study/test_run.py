@@ -17,6 +17,7 @@ from polylore.facts.people import FictionConfig, load_pack, make_fiction
 from polylore.files import read_json
 from polylore.metrics.injection.trajectories import read_cells
 from polylore.runs import RunFolder
+from polylore.studies.inject import design
 from polylore.studies.inject.analysis_config import InjectAnalyseConfig
 from polylore.studies.inject.answers import answers_of
 from polylore.studies.inject.config import InjectConfig
@@ -297,6 +298,19 @@ def test_other_settings_are_refused_in_the_same_folder(
     other = config.model_copy(update={"probes": config.probes.model_copy(update={"lags": [1]})})
     with pytest.raises(RunError, match="another configuration"):
         run_inject(other, run.path)
+
+
+def test_a_plan_that_is_laid_out_otherwise_is_refused_in_the_same_folder(
+    finished: tuple[RunFolder, InjectConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, config = finished
+    folder = tmp_path / "run"
+    shutil.copytree(run.path, folder)
+    before = (folder / "manifest.json").read_bytes()
+    monkeypatch.setattr(design, "SQUARE_SEED", 1)  # as in a version with another square
+    with pytest.raises(RunError, match="another plan of 'main seed 0'"):
+        run_inject(config, folder)
+    assert (folder / "manifest.json").read_bytes() == before
 
 
 class _KilledError(Exception):

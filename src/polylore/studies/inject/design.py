@@ -26,7 +26,7 @@ from polylore.studies.inject.config import NEVER, NOT_INJECTED
 from polylore.studies.inject.items import PUBLISHED, Items
 from polylore.studies.inject.schedule import Readings, readings
 from polylore.tables import raw
-from polylore.tables.inject import ARMS, DOSE, PLAN, SCHEDULE
+from polylore.tables.inject import ARMS, PLAN, SCHEDULE
 
 SQUARE_SEED = 0
 """Decides which items go together, in all runs of a study."""
@@ -50,11 +50,6 @@ class Design:
     readings: Readings
     conditions: tuple[Condition, ...] = ()
     """Arms and languages in which items take turns over the seeds; empty where they take none."""
-
-    @property
-    def dose(self) -> pl.DataFrame:
-        """Contract DOSE."""
-        return DOSE.empty() if self.injector is None else self.injector.dose
 
 
 def make_design(

@@ -184,6 +184,7 @@ class Study:
                     f"{out} holds a run '{spec.run_id}' of other settings; give another folder "
                     "with --out, or the old settings to go on with it."
                 )
+        self._refuse_other_plans(run)
         self.background = self.find_background(out, progress)
         held_out = self.background.held_out_digests(self.config.background.heldout)
         if run.manifest.get("heldout", held_out) != held_out:
@@ -196,6 +197,24 @@ class Study:
             basis = self.bases[spec.run_id]
             open_stream(spec, design, self.background, train_config(spec, design, basis), basis)
         return run
+
+    def _plans(self) -> dict[str, str]:
+        """Digests of what every run injects, when and where."""
+        return {name: digest(design.plan.to_dicts()) for name, design in self.designs.items()}
+
+    def _refuse_other_plans(self, run: RunFolder) -> None:
+        """Runs of one study share a square, so all must be of the plans it was begun with.
+
+        The same settings make another plan where a newer polylore lays it out otherwise.
+        """
+        known = {} if run.is_blank() else run.manifest.get("plans", {})
+        for name, plan in self._plans().items():
+            if known.get(name, plan) != plan:
+                raise RunError(
+                    f"{run.path} was begun with another plan of '{name}' than these items and this "
+                    "version of polylore make; give another folder with --out, or go on with the "
+                    "version that began it."
+                )
 
     def prepare(self, run: RunFolder, progress: Progress | None = None) -> None:
         """Write what all runs share, and search the background for it."""
@@ -214,8 +233,7 @@ class Study:
             "runs", run.manifest.get("runs", {}) | {s.run_id: self._identity(s) for s in self.specs}
         )
         run.annotate("checkpoints", self._checkpoints())
-        plans = {name: digest(design.plan.to_dicts()) for name, design in self.designs.items()}
-        run.annotate("plans", run.manifest.get("plans", {}) | plans)
+        run.annotate("plans", run.manifest.get("plans", {}) | self._plans())
         self.write_runs(run)
         if self.background is not None:
             content = self.background.stream(self.config.background.batch_size, 0)
