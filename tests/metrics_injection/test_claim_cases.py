@@ -29,7 +29,9 @@ def test_controls_at_the_times_of_one_exposure_are_halved(world, seed):
               read=sparse(360), seed=seed)  # fmt: skip
     readout = Readout.of(w.log(), w.exposures(), window=40, resamples=200, kernels=False)
     assert _single(readout) == {"once"}
-    false = _false(control_rows(readout.pooled), {"once"})
+    controls = control_rows(readout.pooled)
+    assert set(controls.filter(quantity="paper_false")["reason"]) == {"maximum_over_read_states"}
+    false = _false(controls, {"once"})
     rows = list(cases.false_gains(Evidence(readout, false=false)))
     many, one = sorted(rows, key=lambda row: "once" in row["case"])
     assert (many["verdict"], many["reason"]) == (SHOWN, None)
