@@ -24,10 +24,10 @@ def control_run_lines(run: RunFolder) -> list[str]:
         "",
         "The same checkpoint, background and steps with passages about these people, with as many "
         "passages about others of whom nothing is asked (sham), and with none. Score at the last "
-        "state less that at the first one, mean over people, with 95 % intervals over them: what "
-        "moves in people nobody told of is drift, and what moves more with passages about others "
-        "than with none is the effect of the dose itself. Several runs of the first kind, one of "
-        "the others.",
+        "state less that at the first one, mean over people, with 95 % intervals over resampled "
+        "people, and none where they are fewer than ten: what moves in people nobody told of is "
+        "drift, and what moves more with passages about others than with none is the effect of "
+        "the dose itself. Several runs of the first kind, one of the others.",
         *table(head, list(_drifts(run))),
         "Loss of background that no run reads, at the last reading, run by run: what it is above "
         "that without passages is what passages cost.",

@@ -15,9 +15,9 @@ class Readings:
 
     def read(self, name, runs):
         (run,) = runs
-        items = [f"i{k}" for k in range(8)]
+        items = [f"i{k:02d}" for k in range(17)]
         if name == "inject_arms":
-            return pl.DataFrame({"item_id": items, "arm": ["once"] * 4 + ["never"] * 4})
+            return pl.DataFrame({"item_id": items, "arm": ["once"] * 10 + ["never"] * 7})
         if name == "inject_eval_loss":
             ends = {"main": 2.25, "sham": 2.125, "background": 2.0}
             return pl.DataFrame(
@@ -25,7 +25,7 @@ class Readings:
             )
         rows = [
             {"run_id": run, "item_id": item, "depth": "memorization", "probe_lang": "qaa",
-             "probe_id": item, "t": t, "mean_logprob": -5 + UP[run][k >= 4] * t / 9}
+             "probe_id": item, "t": t, "mean_logprob": -5 + UP[run][k >= 10] * t / 9}
             for k, item in enumerate(items) for t in (0, 9)
         ]  # fmt: skip
         return pl.DataFrame(rows)
@@ -34,7 +34,8 @@ class Readings:
 def test_drift_and_loss_of_each_kind_of_run():
     text = "\n".join(control_run_lines(Readings()))
     assert "| told in the main runs | memorization | qaa | 1.00 [1.00, 1.00] | 0.20" in text
-    assert "| never told | memorization | qaa | 0.30 [0.30, 0.30] | 0.20" in text
+    # Of seven there is a mean, and no interval.
+    assert "| never told | memorization | qaa | 0.30 | 0.20 | 0.10 |" in text
     assert "| qaa | 2.000 | 2.250 | 2.125 | 2.000 |" in text
     assert "move by +0.30 beside" in text
     assert "by +0.250, those of the sham run by +0.125." in text

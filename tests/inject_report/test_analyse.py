@@ -11,6 +11,7 @@ from polylore.studies.inject.analyse import DERIVED, analyse
 from polylore.studies.inject.factors import pair_factors
 from polylore.studies.inject.raw import open_inject
 from polylore.tables import ALL
+from polylore.tables.injection import KERNEL_LAGS
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +80,21 @@ def test_clocks_stand_beside_steps(tables):
     assert wide["lag_tokens"] == wide["interval"] * 32 * 64
 
 
+@pytest.mark.parametrize("run_id", ["main", "main seed 1"])
+def test_half_life_and_zero_stand_by_three_clocks(tables, run_id):
+    rows = tables["inject_kernels"].filter(run_id=run_id, depth="memorization")
+    seen = set()
+    for row in rows.iter_rows(named=True):
+        for name in KERNEL_LAGS:
+            if row[name] is None:
+                assert (row[f"{name}_tokens"], row[f"{name}_sum_lr"]) == (None, None)
+            else:
+                seen.add(name)
+                assert row[f"{name}_tokens"] == pytest.approx(row[name] * 32 * 64)
+                assert row[f"{name}_sum_lr"] == pytest.approx(row[name] * 5e-4)
+    assert "observed" in seen
+
+
 def test_controls_answers_and_shuffles(tables):
     controls = tables["inject_controls"].filter(run_id="main", depth="semantic", probe_lang="de")
     assert one(controls, quantity="noise_sd")["value"] == pytest.approx(0.15, rel=0.1)
@@ -101,9 +117,12 @@ def test_claims_have_verdicts_and_reasons(tables):
     verdicts = {k[0]: set(rows["verdict"]) for k, rows in claims.group_by("claim_id")}
     for shown in ("1a", "1b", "1c", "2a", "2c", "5b", "T1", "T2", "T3"):
         assert verdicts[shown] == {"shown"}, shown
-    for open_ in ("3c", "4a", "4b", "7b", "8a", "9", "10b"):
+    for open_ in ("3c", "4a", "4b", "4c", "7b", "7c", "7d", "8a", "8d", "9", "10b", "10c"):
         assert verdicts[open_] == {"undetermined"}
         assert claims.filter(claim_id=open_)["reason"].null_count() == 0
+    why = dict(claims.select("claim_id", "reason").iter_rows())
+    assert why["4c"] == "no two stages of pretraining went on at one constant learning rate"
+    assert (why["7d"], why["8d"]) == ("one stage of pretraining only", "one batch size only")
     assert claims.filter(claim_id="1a")["signs_by_seed"].to_list()[0] == [1, 1]
     assert "contradicted" in verdicts["3a"]  # paraphrase was made the better one
     # First exposures gain more here (5b); that is no forgetting, but a is .25 against .2 (3b).
@@ -138,7 +157,21 @@ def test_batches_stages_and_sweeps(tmp_path, made, quick):
     assert abs(by["share"]["estimate"]) < 0.4 < by["none_minus_share"]["estimate"]
     assert by["none"]["dose_share_small"] > by["none"]["dose_share_large"]
     claims = tables["inject_claims"]
-    assert claims.filter(claim_id="4a")["verdict"].to_list() == ["shown"]
+    # Both checkpoints go on at 5e-4: what that shows is claim 4c.
+    assert claims.filter(claim_id="4c")["verdict"].to_list() == ["shown"]
+    (why,) = claims.filter(claim_id="4a")["reason"]
+    assert why == "the stages of pretraining went on at one constant learning rate only"
+    cases = claims.filter(claim_id="8a")["case"].to_list()
+    assert {case.split(", ")[1] for case in cases} == {
+        "memorization", "semantic", "compositional",
+    }  # fmt: skip
+    assert len(cases) == 6
+    by_depth = claims.filter(claim_id="8d")
+    assert by_depth["case"].to_list()[0] == (
+        "once, compositional against memorization, match none, LR equal, restored: 16 against 64 "
+        "rows"
+    )
+    assert by_depth.height == 4
     stages = tables["inject_stage_contrast"].filter(direction="own", depth="memorization")
     stage = one(stages, quantity="effectivity")
     assert (stage["condition_early"], stage["condition_late"]) == ("main", "late")

@@ -10,11 +10,12 @@ from polylore.cli.inject import inject
 from polylore.files import read_json
 from polylore.report import Chart, Prose, TableView, render
 from polylore.studies.inject.analyse import DERIVED, analyse, main_condition
-from polylore.studies.inject.context import InjectContext
+from polylore.studies.inject.context import InjectContext, short
 from polylore.studies.inject.findings import findings, verdict_of
 from polylore.studies.inject.pages import build_report
 from polylore.studies.inject.raw import open_inject
 from polylore.studies.inject.report import _beside, _exposures, _windows
+from polylore.studies.inject.sections.forgetting import _reaches
 from polylore.studies.inject.sections.trust import trust_page
 
 FIGURES = {
@@ -79,6 +80,46 @@ def test_every_trajectory_holds_the_control_and_its_exposures(written):
     assert panel.drop_nulls("at")["at"].to_list() == [24.0 * k for k in range(6)]
     beside = found["inject-effectivity"].frame
     assert beside["control_estimate"].null_count() == 0
+
+
+def test_half_life_and_zero_stand_by_three_clocks_on_the_page(written):
+    raw = open_inject(written)
+    report = page(raw, {name: raw.folder.table(name) for name in DERIVED})
+    blocks = {b.id: b for p in report.pages for b in p.blocks if isinstance(b, TableView)}
+    view = blocks["inject-kernels-table"]
+    assert [view.labels[f"zero{clock}_said"] for clock in ("", "_tokens", "_sum_lr")] == [
+        "Zero, steps", "Zero, tokens", "Zero, Σ LR",
+    ]  # fmt: skip
+    row = view.frame.drop_nulls("a").row(0, named=True)
+    steps, tokens = row["observed"], short(row["observed"] * 32 * 64)
+    assert (row["zero"], row["zero_said"]) == (None, f"> {steps}")
+    assert row["zero_tokens_said"] == f"> {tokens}"
+    assert row["zero_sum_lr_said"] == f"> {steps * 5e-4:.3g}"
+    # The study was read at every fourth state.
+    text = render(report)
+    missing = raw.folder.table("inject_decay").filter(run_id="main")["n_missing"].max()
+    assert f"{missing} states are missing in" in text
+
+
+def test_a_lag_is_shown_with_its_ends():
+    row = {"a": 0.4, "lo": 0.3, "observed": 60, "zero": 20_000.4, "zero_lo": 8.2, "zero_hi": None}
+    frame = pl.DataFrame([row, row | {"a": None}, row | {"lo": None}], infer_schema_length=None)
+    assert _reaches(frame, "zero", "") == ["20K [8, > 60]", None, "20K"]
+
+
+def test_thresholds_stand_in_tokens_beside_steps():
+    bracket = {
+        "run_id": "sweep", "depth": "memorization", "inject_lang": "en", "probe_lang": "en",
+        "bracket_lo": 16, "bracket_hi": 64, "tokens_lo": 32_768.0, "tokens_hi": 131_072.0,
+        "censored": "none", "x_intercept": 100.0, "x_intercept_tokens": 204_800.0,
+    }  # fmt: skip
+    tables = {"inject_brackets": pl.DataFrame([bracket]),
+              "inject_effectivity": gains(("en", 0.5, 0.4, 0.6))}  # fmt: skip
+    found = findings(InjectContext(tables, "main"))[-1]
+    assert found.text == (
+        "Exposures stop accumulating at an interval of 16 to 64 steps, 32.8K to 131K tokens (en)."
+    )
+    assert "(x-intercept 100 steps, 205K tokens)" in found.detail
 
 
 def test_scores_of_target_and_suffix_together_are_marked(tmp_path, made, quick):

@@ -5,8 +5,9 @@ import polars as pl
 import pytest
 
 from polylore.metrics.injection import claim_cases as cases
+from polylore.metrics.injection import claim_conditions as conditions
 from polylore.metrics.injection.controls import control_rows
-from polylore.metrics.injection.evidence import Evidence
+from polylore.metrics.injection.evidence import Evidence, Series
 from polylore.metrics.injection.measured import NO_GAIN, NOT_IDENTIFIED
 from polylore.metrics.injection.number import CONTRADICTED, SHOWN, UNDETERMINED, Number
 from polylore.metrics.injection.readout import Readout, decay
@@ -28,7 +29,9 @@ def test_controls_at_the_times_of_one_exposure_are_halved(world, seed):
               read=sparse(360), seed=seed)  # fmt: skip
     readout = Readout.of(w.log(), w.exposures(), window=40, resamples=200, kernels=False)
     assert _single(readout) == {"once"}
-    false = _false(control_rows(readout.pooled), {"once"})
+    controls = control_rows(readout.pooled)
+    assert set(controls.filter(quantity="paper_false")["reason"]) == {"maximum_over_read_states"}
+    false = _false(controls, {"once"})
     rows = list(cases.false_gains(Evidence(readout, false=false)))
     many, one = sorted(rows, key=lambda row: "once" in row["case"])
     assert (many["verdict"], many["reason"]) == (SHOWN, None)
@@ -99,8 +102,33 @@ class Stub:
 )
 def test_a_rise_within_the_margin_is_no_rise(early, rise, sd, verdict, reason):
     stages = ((1, Stub(early, 0.0)), (2, Stub(early + rise, sd)))
-    (row,) = cases.stages(Evidence(None, stages=stages))
+    (row,) = conditions.stages([Series("main", stages)])
     assert (row["verdict"], row["reason"]) == (verdict, reason)
+
+
+def test_the_straight_form_must_lead_in_every_run(world):
+    """It wins every resample of both runs together, and in one of them another form is ahead."""
+    runs = [
+        world({"once": [8]}, n=12, states=240, noise=0.02, form=form, seed=k, run=f"s{k}")
+        for k, form in enumerate([None, lambda u: np.exp(-(u - 1) / 40)])
+    ]
+    log, exposures = (pl.concat(parts) for parts in
+                      ([w.log() for w in runs], [w.exposures() for w in runs]))  # fmt: skip
+    readout = Readout.of(log, exposures, window=40, resamples=20)
+    forms = pl.DataFrame(
+        {"arm": "once", "depth": "memorization", "inject_lang": "en", "probe_lang": "en",
+         "gains": "by_exposure", "form": "log_linear", "win_share": 1.0, "verdict": "log_linear"}
+    )  # fmt: skip
+    (row,) = cases.straight(Evidence(readout, forms=forms))
+    assert row["signs_by_seed"] == [1, -1]
+    assert (row["verdict"], row["reason"]) == (UNDETERMINED, "signs_differ_between_seeds")
+    assert (row["estimate"], row["n_items"]) == (1.0, 12)
+    alone = Readout.of(runs[0].log(), runs[0].exposures(), window=40, resamples=20)
+    (row,) = cases.straight(Evidence(alone, forms=forms))
+    assert (row["verdict"], row["signs_by_seed"], row["reason"]) == (SHOWN, [1], None)
+    beaten = forms.with_columns(verdict=pl.lit("power"))
+    (row,) = cases.straight(Evidence(alone, forms=beaten))
+    assert (row["verdict"], row["reason"]) == (CONTRADICTED, None)
 
 
 def test_a_run_without_controls_says_so(world):

@@ -15,6 +15,7 @@ from polylore.metrics.injection.curves import curve_rows, kernel_curves
 from polylore.metrics.injection.measurements import Measurements, item_draws
 from polylore.metrics.injection.permuted import permuted_plan
 from polylore.metrics.injection.readout import Readout, accumulated, at_peak, gain, later_gain, lost
+from polylore.tables.injection import KERNEL_LAGS
 
 TIMES = [8, 48, 88]
 
@@ -52,6 +53,29 @@ def test_drift_of_runs_that_teach_nothing(world):
     rows = drift_rows(log.filter(pl.col("arm") == "never"), "sham", "sham")
     assert rows[0]["value"] == pytest.approx(0.5, abs=0.02)
     assert rows[0]["lo"] < rows[0]["value"] < rows[0]["hi"]
+
+
+def drifts(moves):
+    """Readings of one probe of each item, which moves by so much."""
+    rows = [("r", t, f"i{k:02d}", "memorization", "en", -5 + move * (t > 0))
+            for k, move in enumerate(moves) for t in (0, 10)]  # fmt: skip
+    names = ["run_id", "t", "item_id", "depth", "probe_lang", "mean_logprob"]
+    frame = pl.DataFrame(rows, schema=names, orient="row")
+    return frame.with_columns(probe_id=pl.col("item_id"))
+
+
+def test_drift_has_the_interval_of_resampled_items_and_none_of_few():
+    (few,) = drift_rows(drifts([0.1, 0.5, 0.9]), "sham", "sham")
+    assert few["value"] == pytest.approx(0.5)
+    assert (few["lo"], few["hi"], few["n"], few["reason"]) == (None, None, 3, "few_items")
+    # One item in twelve moves: a resample holds it often or not at all, and none moves back.
+    (skew,) = drift_rows(drifts([1.2, *[0.0] * 11]), "sham", "sham")
+    assert skew["value"] == pytest.approx(0.1)
+    assert skew["lo"] == pytest.approx(0, abs=1e-12)
+    assert skew["hi"] == pytest.approx(0.3)
+    assert skew["reason"] is None
+    (bare,) = drift_rows(drifts([1.2, *[0.0] * 11]), "sham", "sham", resamples=0)
+    assert (bare["lo"], bare["hi"], bare["reason"]) == (None, None, None)
 
 
 def test_readings_of_joined_languages(world):
@@ -156,6 +180,11 @@ def test_shuffled_labels(world):
     assert row["p"] == pytest.approx(1 / 201)
 
 
+def kernel_lags(values):
+    lags = dict.fromkeys(KERNEL_LAGS, values) | {"observed": [2] * len(values)}
+    return pl.DataFrame(lags, strict=False)
+
+
 def test_clocks():
     steps = pl.DataFrame(
         {"run_id": ["a"] * 4 + ["b"] * 4, "t": [1, 2, 3, 4] * 2, "tokens": [100, 200, 300, 400] * 2,
@@ -165,6 +194,12 @@ def test_clocks():
     table = clock.beside(pl.DataFrame({"lag": [0, 1, 2, 5]}), "lag")
     assert table["lag_tokens"].to_list() == [0, 100, 200, 500]
     assert table["lag_sum_lr"].to_list() == [0, 1.5, 3, None]
+    kernels = clock.on({"inject_kernels": kernel_lags([1.5, None, 9.0]), "other": table})
+    found = kernels["inject_kernels"]
+    assert found["zero_hi_tokens"].to_list() == [150, None, 900]
+    assert found["zero_hi_sum_lr"].to_list() == [2.25, None, None]
+    assert found["observed_tokens"].to_list() == [200] * 3
+    assert kernels["other"] is table
     unknown = Clock.of(steps.clear(), 0)
     assert unknown.beside(pl.DataFrame({"lag": [3]}), "lag")["lag_tokens"].to_list() == [None]
 

@@ -119,10 +119,21 @@ def test_gaps_are_refused_or_read_over(world):
     assert table.filter(preset="paper")["reason"].to_list() == ["missing_states"]
     assert table.filter(pl.col("exposure").is_null(), preset="default")["estimate"][0] > 0.3
     out = analyse_injection(log, exposures, resamples=0, paper_on_gaps=True)
-    assert (
-        out["inject_effectivity"].filter(pl.col("exposure").is_null(), preset="paper")["estimate"][
-            0
-        ]
-        > 0.3
-    )
-    assert out["inject_decay"]["reason"].unique().to_list() == ["missing_states"]
+    paper = out["inject_effectivity"].filter(preset="paper")
+    assert paper["estimate"].min() > 0.3
+    assert paper["reason"].unique().to_list() == ["maximum_over_read_states"]
+    decay = out["inject_decay"]
+    assert decay["reason"].unique().to_list() == ["missing_states"]
+    assert decay["n_missing"].unique().to_list() == [129]
+    assert decay["missing"][0].to_list() == list(range(1, 20, 2))
+    # Asked for the published form alone, there is nothing to give but the list.
+    with pytest.raises(DataError, match=r"lacks 129 of them \(1, 3, 5"):
+        analyse_injection(log, exposures, resamples=0, presets=("paper",))
+
+
+def test_a_complete_log_has_no_remark(world):
+    w = world({"duplication": [0, 60]}, n=10, states=200)
+    out = analyse_injection(w.log(), w.exposures(), resamples=0, paper_on_gaps=True)
+    assert out["inject_effectivity"].filter(preset="paper")["reason"].null_count() == 3
+    row = out["inject_decay"].row(0, named=True)
+    assert (row["n_missing"], row["missing"], row["reason"]) == (0, [], None)

@@ -1,5 +1,7 @@
 """Derived contracts of the study `inject`: all of it can be made from inject_log and the plan."""
 
+from collections.abc import Iterator
+
 import polars as pl
 
 from polylore.tables.contract import Column, Table
@@ -7,7 +9,13 @@ from polylore.tables.derived import HI, LO, REASON
 from polylore.tables.inject import ARM, DEPTH, INJECT_LANG, PROBE_LANG, RUN
 
 PRESET = Column("preset", pl.String(), "default, paper (IQR factor 1.5) or repo (2.0)")
-AT_EXPOSURE = Column("exposure", pl.Int32(), "number of the exposure; null: all together", "", True)
+AT_EXPOSURE = Column(
+    "exposure",
+    pl.Int32(),
+    "number of the exposure, from 0; null: all together, which section 6 calls 'all'",
+    "",
+    True,
+)
 ESTIMATE = Column("estimate", pl.Float64(), "the number; null with a reason", "", True)
 N_ITEMS = Column("n_items", pl.Int64(), "items behind the number", "items")
 CENSORED = Column("censored", pl.Boolean(), "beyond what was observed: only '> lag' is known")
@@ -21,6 +29,20 @@ SUFFIXED = Column(
     "share",
     True,
 )
+KERNEL_LAGS = ("half_life", "half_life_lo", "half_life_hi", "zero", "zero_lo", "zero_hi",
+               "observed")  # fmt: skip
+DECAY_LAGS = ("half_life", "horizon")
+"""Columns in steps that stand by the other two clocks as well (section 2.4, rule 6)."""
+
+
+def _by_clocks(names: tuple[str, ...]) -> Iterator[Column]:
+    """Lags in tokens and in learning rates summed; null where the lag is, or if unknown."""
+    for name in names:
+        yield Column(f"{name}_tokens", pl.Float64(), f"`{name}`; null if unknown", "tokens", True)
+        words = f"learning rates summed over `{name}`; null if unknown"
+        yield Column(f"{name}_sum_lr", pl.Float64(), words, "", True)
+
+
 _CELL = (RUN, ARM, DEPTH, INJECT_LANG, PROBE_LANG)
 _KEY = ("run_id", "arm", "depth", "inject_lang", "probe_lang")
 
@@ -53,7 +75,8 @@ EFFECTIVITY = Table(
 
 RETENTION = Table(
     "inject_retention",
-    "What is left of the gain, by lag after the last peak.",
+    "What is left of the gain, by lag after the last peak (section 6 calls the estimate R, and its "
+    "clock is three columns: lag, lag_tokens, lag_sum_lr).",
     (
         *_CELL,
         PRESET,
@@ -107,6 +130,9 @@ DECAY = Table(
             True,
         ),
         Column("horizon", pl.Int64(), "last lag of the line", "steps"),
+        *_by_clocks(DECAY_LAGS),
+        Column("n_missing", pl.Int64(), "states that were not read: the line needs all", "states"),
+        Column("missing", pl.List(pl.Int64()), "the first ten of them; empty if none"),
         N_ITEMS,
         REASON,
     ),
@@ -147,6 +173,7 @@ KERNELS = Table(
         Column("zero_hi", pl.Float64(), "upper end; null if censored", "steps", True),
         Column("zero_censored", pl.Boolean(), "zero lies beyond `observed`"),
         Column("observed", pl.Int64(), "longest lag observed", "steps"),
+        *_by_clocks(KERNEL_LAGS),
         N_ITEMS,
         SUFFIXED,
         REASON,
@@ -161,7 +188,7 @@ KERNEL_GAINS = Table(
         *_CELL,
         GAINS,
         Column("exposure", pl.Int32(), "number of the exposure, from 0"),
-        Column("gain", pl.Float64(), "g_i", "nats per token"),
+        Column("gain", pl.Float64(), "g_i of section 6", "nats per token"),
         LO,
         HI,
         SUFFIXED,

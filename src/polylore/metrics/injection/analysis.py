@@ -4,6 +4,7 @@ import polars as pl
 
 from polylore.metrics.injection import rows_default, rows_published
 from polylore.metrics.injection.measurements import Measurements, Progress, retention_lags
+from polylore.metrics.injection.published import check_complete
 from polylore.metrics.injection.resample import RESAMPLES
 from polylore.metrics.injection.spans import suffix_shares, with_suffixed
 from polylore.tables import injection
@@ -38,7 +39,8 @@ def analyse_injection(
         seed: seed of the resamples.
         pool: all runs in one cell, items as clusters; otherwise one cell per run.
         no_control: allow languages without control items: their default estimates are null.
-        paper_on_gaps: where states are missing, take the published maximum over those read.
+        paper_on_gaps: where states are missing, take the published maximum over those read, and
+            say so as the reason.
         tokens_per_step: tokens of a batch without padding, for intercepts in tokens.
         progress: called with (done, total, what).
 
@@ -47,7 +49,8 @@ def analyse_injection(
         inject_forms, by name.
 
     Raises:
-        DataError: the plan places nothing, or a probe language has no control items.
+        DataError: the plan places nothing, a probe language has no control items, or a published
+            form is asked for without the default one and states are missing, which are listed.
     """
     found = Measurements.of(
         log,
@@ -78,7 +81,14 @@ def arm_tables(
     tokens_per_step: float | None = None,
     progress: Progress | None = None,
 ) -> dict[str, pl.DataFrame]:
-    """The tables of `analyse_injection`, from a log that was measured already."""
+    """The tables of `analyse_injection`, from a log that was measured already.
+
+    Raises:
+        DataError: a published form is asked for without the default one, and states are missing.
+    """
+    if rows_default.PRESET not in presets and not paper_on_gaps:
+        for cell in found.cells.values():
+            check_complete(cell)
     rows: dict[str, list[dict[str, object]]] = {
         table.name: []
         for table in (

@@ -6,7 +6,7 @@ act only relative to the rest of the batch.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ import polars as pl
 from polylore.metrics.index import Array
 from polylore.metrics.injection.contrasts import DEPTHS, as_row
 from polylore.metrics.injection.number import Number
+from polylore.metrics.injection.reach import LONGEST
 from polylore.metrics.injection.readout import (
     OTHER,
     OWN,
@@ -29,6 +30,7 @@ from polylore.tables.injection_evidence import BATCH_CONTRAST
 
 NONE, SHARE, COUNT = "none", "share", "count"
 DOSE = "none_minus_share"
+ZERO = "zero_tokens_log10"
 Row = dict[str, Any]
 _READINGS: tuple[tuple[str, Reading], ...] = (
     ("effectivity", gain), ("at_peak", at_peak), ("a_kernel", decay),
@@ -78,6 +80,22 @@ def batch_contrast(groups: Sequence[BatchRuns]) -> pl.DataFrame:
     return BATCH_CONTRAST.build(rows)
 
 
+def zero_differences(
+    groups: Sequence[BatchRuns],
+) -> dict[tuple[Any, ...], Number]:
+    """log10 of the tokens at which the kernel is zero, small minus large batch.
+
+    Returns:
+        By match, lr_rule, optimizer, batch_small, batch_large, arm, depth and direction.
+    """
+    return {
+        (*key, *cell): one - two
+        for key, small, large in _pairs(groups)
+        for cell, quantity, one, two in _numbers(small, large)
+        if quantity == ZERO
+    }
+
+
 _KEY = ("match", "lr_rule", "optimizer", "batch_small", "batch_large")
 _CELL = ("arm", "depth", "direction")
 
@@ -117,17 +135,24 @@ def _numbers(
                     yield (arm, depth, direction), quantity, pair[0], pair[1]
                     if reading is decay:
                         zeros = _zero(small, pair[0]), _zero(large, pair[1])
-                        yield (arm, depth, direction), "zero_tokens_log10", *zeros
+                        yield (arm, depth, direction), ZERO, *zeros
 
 
 def _zero(runs: BatchRuns, a: Number) -> Number:
-    """log10 of the tokens at which the kernel is zero: 1 / a + log10(tokens per step)."""
+    """log10 of the tokens at which the kernel is zero: 1 / a + log10(tokens per step).
+
+    Where nothing is lost there is no such number. A resample in which nothing is lost counts as the
+    longest lag that means anything; left out, it would make zero look sooner, and surer.
+    """
     per_step = float(np.log10(runs.batch * runs.length))
 
     def zero(values: Array) -> Array:
-        return np.where(values > 0, divide(np.ones_like(values), values) + per_step, np.nan)
+        lag = np.minimum(divide(np.ones_like(values), values), LONGEST)
+        return np.where(values > 0, lag, np.nan) + per_step
 
-    return a.map(zero)
+    rows = zero(a.rows_R)
+    rows[1:] = np.where(a.rows_R[1:] <= 0, LONGEST + per_step, rows[1:])
+    return replace(a, rows_R=rows, runs_S=zero(a.runs_S))
 
 
 def _row(

@@ -1,4 +1,4 @@
-"""The cases of each claim: the numbers that should be above zero, with their verdicts."""
+"""The cases of each claim within a condition: numbers that should be above zero, with verdicts."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -19,12 +19,14 @@ from polylore.metrics.injection.evidence import (
     TWO_HOP,
     Evidence,
 )
+from polylore.metrics.injection.forms import leading_form
 from polylore.metrics.injection.number import CONTRADICTED, SHOWN, UNDETERMINED, Number
 from polylore.metrics.injection.readout import (
     OTHER,
     OWN,
     LostShare,
     Reading,
+    Readout,
     accumulated,
     at_peak,
     decay,
@@ -37,10 +39,11 @@ from polylore.metrics.injection.readout import (
     second_gain,
 )
 
+STRAIGHT = "log_linear"
 Row = dict[str, Any]
 
 
-def _row(
+def case_of(
     case: str, measure: str, number: Number, verdict: str | None = None, why: str | None = None
 ) -> Row:
     """A case; `why` is the reason of an undetermined verdict that the number does not know."""
@@ -48,7 +51,7 @@ def _row(
     found = verdict or number.verdict
     reason = number.reason or why
     if reason is None and found == UNDETERMINED and lo is not None:
-        reason = _open(lo, number.signs)
+        reason = open_reason(lo, number.signs)
         if verdict is not None:
             reason = "interval_crosses_the_margin"
     return {
@@ -64,10 +67,15 @@ def _row(
     }
 
 
-def _open(lo: float, signs: list[int]) -> str:
+def open_reason(lo: float, signs: list[int]) -> str:
     """Why a number with an interval is not surely above zero in every seed."""
     if lo <= 0:
         return "interval_holds_zero"
+    return by_seed_reason(signs)
+
+
+def by_seed_reason(signs: list[int]) -> str:
+    """Why runs do not all agree with what they show together."""
     return "no_number_in_a_seed" if 0 in signs else "signs_differ_between_seeds"
 
 
@@ -90,7 +98,7 @@ def gains(e: Evidence) -> Iterator[Row]:
         for depth in (MEM, SEM):
             number = _read(e, gain, arm, depth)
             if number is not None:
-                yield _row(f"{arm}, {depth}", "E_cf", number)
+                yield case_of(f"{arm}, {depth}", "E_cf", number)
 
 
 def forgotten(e: Evidence) -> Iterator[Row]:
@@ -101,7 +109,7 @@ def forgotten(e: Evidence) -> Iterator[Row]:
             number = _read(e, lost(e.later), arm, depth)
             if number is not None:
                 words = f"D at the last peak minus D {e.later} steps later"
-                yield _row(f"{arm}, {depth}", words, number)
+                yield case_of(f"{arm}, {depth}", words, number)
 
 
 def accumulate(e: Evidence) -> Iterator[Row]:
@@ -111,10 +119,10 @@ def accumulate(e: Evidence) -> Iterator[Row]:
         if arm == ONCE or many is None:
             continue
         if single is not None:
-            yield _row(f"{arm} against once", "difference of D at the last peak", many - single)
+            yield case_of(f"{arm} against once", "difference of D at the last peak", many - single)
         kept = _read(e, accumulated, arm, MEM)
         if kept is not None and kept.value is not None:
-            yield _row(f"{arm}, one interval later", "A - S", kept)
+            yield case_of(f"{arm}, one interval later", "A - S", kept)
 
 
 def between_depths(e: Evidence, arm: str | None, one: str, two: str) -> Iterator[Row]:
@@ -122,7 +130,7 @@ def between_depths(e: Evidence, arm: str | None, one: str, two: str) -> Iterator
         pair = [_read(e, at_peak, name, depth) for depth in (one, two)]
         if pair[0] is not None and pair[1] is not None:
             words = "difference of D at the last peak"
-            yield _row(f"{name}: {one} minus {two}", words, pair[0] - pair[1])
+            yield case_of(f"{name}: {one} minus {two}", words, pair[0] - pair[1])
 
 
 def gaps(e: Evidence) -> Iterator[Row]:
@@ -130,14 +138,14 @@ def gaps(e: Evidence) -> Iterator[Row]:
     if all(part is not None for part in parts):
         a, b, c, d = (part for part in parts if part is not None)
         words = "memorization minus semantic, of D at the last peak"
-        yield _row("duplication minus paraphrase", words, (a - b) - (c - d))
+        yield case_of("duplication minus paraphrase", words, (a - b) - (c - d))
 
 
 def between_arms(e: Evidence, reading: Reading, measure: str) -> Iterator[Row]:
     for depth in DEPTHS:
         pair = [_read(e, reading, arm, depth) for arm in (DUP, PARA)]
         if pair[0] is not None and pair[1] is not None:
-            yield _row(f"duplication minus paraphrase, {depth}", measure, pair[0] - pair[1])
+            yield case_of(f"duplication minus paraphrase, {depth}", measure, pair[0] - pair[1])
 
 
 def level(e: Evidence) -> Iterator[Row]:
@@ -151,48 +159,7 @@ def level(e: Evidence) -> Iterator[Row]:
             number = pair[0] - pair[1]
             verdict = number.within(margin.times(EPSILON))
             words = f"difference of D {end} steps after the last peak, within a tenth of the peak"
-            yield _row(f"duplication minus paraphrase, {depth}", words, number, verdict)
-
-
-def stages(e: Evidence) -> Iterator[Row]:
-    for (early, one), (late, two) in zip(e.stages, e.stages[1:], strict=False):
-        for arm in (DUP, PARA, ONCE):
-            pair = [side.number(gain, arm, MEM) for side in (one, two)]
-            if pair[0] is not None and pair[1] is not None:
-                rise = pair[1] - pair[0]
-                verdict, why = _rises(rise, pair[0])
-                words = "rise of E_cf, less than a tenth of it"
-                case = f"{arm}: step {late} minus step {early}"
-                yield _row(case, words, rise, verdict, why)
-
-
-def _rises(rise: Number, before: Number) -> tuple[str, str | None]:
-    """Whether a gain does not rise by a tenth; of what was not gained there is no tenth."""
-    lo, hi = rise.limits
-    least, bar = before.limits[0], EPSILON * (before.value or 0.0)
-    if lo is None or hi is None:
-        return UNDETERMINED, None
-    if least is None or least <= 0:
-        return UNDETERMINED, "denominator_not_positive"
-    return SHOWN if hi < bar else CONTRADICTED if lo > max(bar, 0) else UNDETERMINED, None
-
-
-def sizes(e: Evidence) -> Iterator[Row]:
-    for (small, one), (large, two) in zip(e.sizes, e.sizes[1:], strict=False):
-        for arm in (DUP, PARA, ONCE):
-            pair = [side.number(gain, arm, MEM) for side in (one, two)]
-            if pair[0] is not None and pair[1] is not None:
-                case = f"{arm}: {large:,} minus {small:,} parameters"
-                yield _row(case, "difference of E_cf", pair[1] - pair[0])
-
-
-def stage_decay(e: Evidence) -> Iterator[Row]:
-    if len(e.stages) > 1:
-        (early, one), (late, two) = e.stages[0], e.stages[-1]
-        pair = [side.number(decay, DUP, MEM) for side in (one, two)]
-        if pair[0] is not None and pair[1] is not None:
-            case = f"step {early} minus step {late}"
-            yield _row(case, "difference of a_kernel", pair[0] - pair[1])
+            yield case_of(f"duplication minus paraphrase, {depth}", words, number, verdict)
 
 
 def once_exceeds(e: Evidence) -> Iterator[Row]:
@@ -200,14 +167,14 @@ def once_exceeds(e: Evidence) -> Iterator[Row]:
     for arm in (DUP, PARA):
         many = _read(e, gain, arm, MEM)
         if single is not None and many is not None:
-            yield _row(f"once minus {arm}", "difference of E_cf", single - many)
+            yield case_of(f"once minus {arm}", "difference of E_cf", single - many)
 
 
 def first_exceeds(e: Evidence) -> Iterator[Row]:
     for arm in (DUP, PARA):
         pair = [_read(e, reading, arm, MEM) for reading in (first_gain, later_gain)]
         if pair[0] is not None and pair[1] is not None:
-            yield _row(f"{arm}, memorization", "difference of E_cf", pair[0] - pair[1])
+            yield case_of(f"{arm}, memorization", "difference of E_cf", pair[0] - pair[1])
 
 
 def later_equal(e: Evidence) -> Iterator[Row]:
@@ -218,30 +185,53 @@ def later_equal(e: Evidence) -> Iterator[Row]:
             number = last - second
             verdict = number.within(mean.times(EPSILON))
             words = "E_cf of the last minus the second exposure, within a tenth of their mean"
-            yield _row(f"{arm}, memorization", words, number, verdict)
+            yield case_of(f"{arm}, memorization", words, number, verdict)
 
 
 def straight(e: Evidence) -> Iterator[Row]:
     if e.forms is None:
         return
     own = e.forms.filter(
-        (pl.col("form") == "log_linear")
+        (pl.col("form") == STRAIGHT)
         & (pl.col("gains") == "by_exposure")
         & (pl.col("inject_lang") == pl.col("probe_lang"))
         & (pl.col("verdict") != "too_few_points")
     )
     for row in own.sort("arm", "depth", "inject_lang").iter_rows(named=True):
-        wins = row["verdict"] == "log_linear"
-        other = row["verdict"] != "undetermined"
+        key = (row["arm"], row["depth"], row["inject_lang"], row["probe_lang"])
+        signs = [_leads(e.main, (run, *key)) for run in e.main.names]
+        verdict, reason = _straightest(row["verdict"], signs)
+        cells = e.main.cells(row["arm"], row["depth"], pair=key[2:])
         yield {
             "case": f"{row['arm']}, {row['depth']}, {row['inject_lang']}",
-            "measure": "share of resamples in which this form wins (0.9 needed)",
+            "measure": "share of resamples in which this form wins (0.9 needed; signs: whether it "
+            "leads in each run)",
             "estimate": row["win_share"],
-            "signs_by_seed": [],
-            "verdict": SHOWN if wins else CONTRADICTED if other else UNDETERMINED,
-            "reason": None if wins or other else "no_form_wins",
-            "n_items": 0,
+            "signs_by_seed": signs,
+            "verdict": verdict,
+            "reason": reason,
+            "n_items": len({name for m in cells for name in m.names}),
         }
+
+
+def _straightest(winner: str, signs: list[int]) -> tuple[str, str | None]:
+    """Shown: the straight form wins the resamples and leads in every run."""
+    if winner == UNDETERMINED:
+        return UNDETERMINED, "no_form_wins"
+    if winner != STRAIGHT:
+        return CONTRADICTED, None
+    if all(sign > 0 for sign in signs):
+        return SHOWN, None
+    return UNDETERMINED, by_seed_reason(signs)
+
+
+def _leads(readout: Readout, key: tuple[str, ...]) -> int:
+    """1 if the straight form leads in a run, -1 if another one does, 0 if none can be named."""
+    measured = readout.runs.measured.get(key)
+    if measured is None or measured.by_exposure is None:
+        return 0
+    leader = leading_form(measured.mean, measured.by_exposure.kernel)
+    return 0 if leader is None else 1 if leader == STRAIGHT else -1
 
 
 def slowest(e: Evidence) -> Iterator[Row]:
@@ -252,73 +242,7 @@ def slowest(e: Evidence) -> Iterator[Row]:
                 other = _read(e, decay, arm, depth)
                 if comp is not None and other is not None:
                     case = f"{arm}: {depth} minus {hops}"
-                    yield _row(case, "difference of a_kernel", other - comp)
-
-
-def batches(e: Evidence, quantity: str, sign: int) -> Iterator[Row]:
-    if e.batch is None:
-        return
-    own = e.batch.filter(
-        (pl.col("quantity") == quantity)
-        & (pl.col("direction") == OWN)
-        & (pl.col("depth") == MEM)
-        & pl.col("match").is_in(["none", "share"])
-    )
-    for row in own.iter_rows(named=True):
-        ends = [None if row[k] is None else sign * row[k] for k in ("estimate", "lo", "hi")]
-        if ends[1] is not None and ends[2] is not None:
-            ends[1:] = sorted((ends[1], ends[2]))
-        lo, hi = ends[1], ends[2]
-        signs = [sign * one for one in row["signs_by_seed"]]
-        verdict = UNDETERMINED
-        if lo is not None and hi is not None:
-            agreed = bool(signs) and all(one > 0 for one in signs)
-            verdict = SHOWN if lo > 0 and agreed else CONTRADICTED if hi < 0 else UNDETERMINED
-        reason = None
-        if verdict == UNDETERMINED and lo is not None:
-            reason = _open(lo, signs)
-        yield {
-            "case": f"{row['arm']}, match {row['match']}, LR {row['lr_rule']}, "
-            f"{row['optimizer']}: {row['batch_small']} against {row['batch_large']} rows",
-            "measure": ("" if sign > 0 else "minus ") + f"difference of {quantity}",
-            "estimate": ends[0],
-            "lo": lo,
-            "hi": hi,
-            "signs_by_seed": signs,
-            "verdict": verdict,
-            "reason": row["reason"] or reason,
-            "n_items": row["n_items"],
-        }  # fmt: skip
-
-
-def proxy(e: Evidence) -> Iterator[Row]:
-    if e.brackets is None:
-        return
-    own = e.brackets.filter(
-        (pl.col("inject_lang") == pl.col("probe_lang")) & (pl.col("depth") == MEM)
-    )
-    for row in own.iter_rows(named=True):
-        low, high, x = row["bracket_lo"], row["bracket_hi"], row["x_intercept"]
-        verdict, reason = UNDETERMINED, None
-        if x is None:
-            reason = "the published form has no x-intercept here"
-        elif (low is not None and x < low) or (high is not None and x > high):
-            verdict = SHOWN
-        elif row["censored"] == "none":
-            verdict = CONTRADICTED
-        else:
-            reason = f"the measured bracket is open ({row['censored']})"
-        yield {
-            "case": f"sweep, {row['inject_lang']}",
-            "measure": "x-intercept in steps, against the measured bracket",
-            "estimate": x,
-            "lo": low,
-            "hi": high,
-            "signs_by_seed": [],
-            "verdict": verdict,
-            "reason": reason,
-            "n_items": 0,
-        }
+                    yield case_of(case, "difference of a_kernel", other - comp)
 
 
 def false_gains(e: Evidence) -> Iterator[Row]:
@@ -352,14 +276,14 @@ def direct_exceeds(e: Evidence) -> Iterator[Row]:
     for arm in _arms(e):
         pair = [_read(e, gain, arm, MEM, direction) for direction in (OWN, OTHER)]
         if pair[0] is not None and pair[1] is not None:
-            yield _row(f"{arm}, memorization", "difference of E_cf", pair[0] - pair[1])
+            yield case_of(f"{arm}, memorization", "difference of E_cf", pair[0] - pair[1])
 
 
 def arrives(e: Evidence) -> Iterator[Row]:
     for arm in _arms(e):
         number = _read(e, at_peak, arm, MEM, OTHER)
         if number is not None:
-            yield _row(f"{arm}, memorization", "D at the last peak, other language", number)
+            yield case_of(f"{arm}, memorization", "D at the last peak, other language", number)
 
 
 def specific(e: Evidence) -> Iterator[Row]:
@@ -369,7 +293,7 @@ def specific(e: Evidence) -> Iterator[Row]:
         number = e.swaps.number(at_peak, arm, MEM, OTHER)
         if number is not None:
             words = "rise of y over y with another subject, other language"
-            yield _row(f"{arm}, memorization", words, number)
+            yield case_of(f"{arm}, memorization", words, number)
 
 
 def fades(e: Evidence) -> Iterator[Row]:
@@ -379,4 +303,4 @@ def fades(e: Evidence) -> Iterator[Row]:
         pair = [_read(e, LostShare(e.later), arm, MEM, direction) for direction in (OTHER, OWN)]
         if pair[0] is not None and pair[1] is not None:
             words = f"difference of the share lost {e.later} steps after the last peak"
-            yield _row(f"{arm}, memorization", words, pair[0] - pair[1])
+            yield case_of(f"{arm}, memorization", words, pair[0] - pair[1])

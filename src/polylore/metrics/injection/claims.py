@@ -12,6 +12,7 @@ from itertools import chain
 import polars as pl
 
 from polylore.metrics.injection import claim_cases as cases
+from polylore.metrics.injection import claim_conditions as conditions
 from polylore.metrics.injection.claim_cases import Row
 from polylore.metrics.injection.evidence import COMP, DUP, LEVEL_AT, MEM, SEM, TWO_HOP, Evidence
 from polylore.metrics.injection.readout import decay, gain
@@ -19,8 +20,13 @@ from polylore.tables.injection_evidence import CLAIMS
 
 _ARMS = "the run lacks the arms"
 _STAGE, _SIZE = "one stage of pretraining only", "one model size only"
+_RATES = "the stages of pretraining went on at one constant learning rate only"
+_ONE_RATE = "no two stages of pretraining went on at one constant learning rate"
+_THREE = "fewer than three stages of pretraining"
 _BATCH = "one batch size only"
+_DEPTHS = "compositional probes were not asked at both batch sizes"
 _LANG = "one language only"
+_CORPORA = "a hypothesis about corpora; injection alone does not test it"
 _BATCHES = (
     ("8a", "A small batch gains more per exposure.", "effectivity", 1),
     ("8b", "A small batch forgets faster.", "a_kernel", 1),
@@ -68,8 +74,13 @@ def _of_the_paper(e: Evidence) -> Iterator[Claim]:
         cases.level(e),
         (f"the log ends sooner than {LEVEL_AT} steps after the last exposure"),
     )
-    yield "4a", "Effectivity does not rise with the stage of pretraining.", cases.stages(e), _STAGE
-    yield "4b", "Effectivity rises with model size.", cases.sizes(e), _SIZE
+    stage = _ARMS if e.stages else _RATES if e.level else _STAGE
+    level = _ARMS if e.level else _ONE_RATE
+    words = "Effectivity does not rise with the stage of pretraining."
+    yield "4a", words, conditions.stages(e.stages), stage
+    yield "4b", "Effectivity rises with model size.", conditions.sizes(e), _SIZE
+    words = "Nor does it at an equal constant learning rate."
+    yield "4c", words, conditions.stages(e.level), level
     words = "Mean effectivity is larger for one exposure than for many."
     yield "5a", words, cases.once_exceeds(e), _ARMS
     words = "The first exposure gains more than the mean of the later ones."
@@ -86,15 +97,24 @@ def _of_the_paper(e: Evidence) -> Iterator[Claim]:
     )
     yield "7a", "Compositional gains are forgotten most slowly.", cases.slowest(e), _ARMS
     words = "Under duplication, late checkpoints forget more slowly than early ones."
-    yield "7b", words, cases.stage_decay(e), _STAGE
+    yield "7b", words, conditions.stage_decay(e.stages), stage
+    words = "At an equal constant learning rate that difference disappears."
+    yield "7c", words, conditions.decay_levels(e), level
+    words = "Under duplication, checkpoints before the last one forget about equally fast."
+    yield "7d", words, conditions.early_alike(e.stages), _THREE if e.stages else stage
     for number, words, quantity, sign in _BATCHES:
-        yield number, words, cases.batches(e, quantity, sign), _BATCH
+        yield number, words, conditions.batches(e, quantity, sign), _BATCH
+    words = "The tokens until all is lost shrink most for compositional probes."
+    why = _BATCH if e.batch is None else _DEPTHS
+    yield "8d", words, conditions.batches_by_depth(e), why
     words = "The x-intercept is no more than a proxy of the measured threshold."
-    yield "9", words, cases.proxy(e), "no sweep of exposure intervals"
+    yield "9", words, conditions.proxy(e), "no sweep of exposure intervals"
     words = "Repetition widens the gap between memorizing and understanding."
     yield "10a", words, cases.gaps(e), _ARMS
     words = "Long-tail facts fail because they recur beyond the threshold."
-    yield "10b", words, iter(()), "a hypothesis about corpora; injection alone does not test it"
+    yield "10b", words, iter(()), _CORPORA
+    words = "More text helps by showing more kinds of facts, not by better learning of each."
+    yield "10c", words, iter(()), _CORPORA
 
 
 def _ours(e: Evidence) -> Iterator[Claim]:

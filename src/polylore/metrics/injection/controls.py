@@ -19,8 +19,17 @@ from polylore.metrics.injection.crossfit import (
 )
 from polylore.metrics.injection.measured import Measured
 from polylore.metrics.injection.measurements import Measurements
-from polylore.metrics.injection.published import FACTORS, drawn_means, find_peaks
-from polylore.metrics.injection.resample import FEWEST, limits, ones, with_data
+from polylore.metrics.injection.published import FACTORS, drawn_means, find_peaks, missing_states
+from polylore.metrics.injection.resample import (
+    FEWEST,
+    RESAMPLES,
+    ItemDraws,
+    divide,
+    limits,
+    ones,
+    with_data,
+)
+from polylore.metrics.injection.rows_published import OVER_READ
 from polylore.metrics.injection.trajectories import Cell, Items, Read, mean_of, pseudo_exposed
 from polylore.tables.injection_evidence import CONTROLS
 
@@ -133,7 +142,9 @@ def _false_gains(measured: Measured, found: Measurements) -> Iterator[Row]:
     item_QN = np.broadcast_to(items.item_Q[:, None], peaks.known_QN.shape)
     weights = drawn.control_DK[:, item_QN[peaks.known_QN]]
     false = drawn_means(peaks.gain_QN[peaks.known_QN], weights, FACTORS["paper"])
-    yield key | _with_interval("paper_false", false, n)
+    row = _with_interval("paper_false", false, n)
+    over = row["value"] is not None and len(missing_states(cell)) > 0
+    yield key | row | ({"reason": OVER_READ} if over else {})
 
 
 def _with_interval(quantity: str, rows_D: Array, n: int) -> Row:
@@ -248,13 +259,18 @@ def _ceilings(found: Measurements, ceiling: pl.DataFrame) -> Iterator[Row]:
             yield key | {"quantity": "ceiling_exact", "value": row["exact"]}
 
 
-def drift_rows(log: pl.DataFrame, role: str, run_id: str) -> list[Row]:
+def drift_rows(
+    log: pl.DataFrame, role: str, run_id: str, *, resamples: int = RESAMPLES, seed: int = 0
+) -> list[Row]:
     """How far all probes move from the first to the last state of a run that teaches none of them.
 
     Args:
         log: contract `tables.inject.LOG`, of sham or background-only runs.
         role: sham or background.
         run_id: what the rows are called.
+        resamples: bootstrap resamples of items, which move together at all depths and in all
+            languages; 0 for no intervals. Fewer than ten items have none.
+        seed: seed of the resamples.
     """
     ends = (
         log.filter(pl.col("mean_logprob").is_finite())
@@ -263,15 +279,16 @@ def drift_rows(log: pl.DataFrame, role: str, run_id: str) -> list[Row]:
         .agg(drift=pl.col("mean_logprob").last() - pl.col("mean_logprob").first())
     )
     items = ends.group_by("depth", "probe_lang", "item_id").agg(pl.col("drift").mean())
-    found = items.group_by("depth", "probe_lang").agg(
-        value=pl.col("drift").mean(),
-        se=pl.col("drift").std() / pl.len().sqrt(),
-        n=pl.len(),
-    )
-    return [
-        {"run_id": run_id, "depth": row["depth"], "probe_lang": row["probe_lang"],
-         "quantity": f"{role}_drift", "value": row["value"],
-         "lo": None if row["se"] is None else row["value"] - 1.96 * row["se"],
-         "hi": None if row["se"] is None else row["value"] + 1.96 * row["se"], "n": row["n"]}
-        for row in found.sort("depth", "probe_lang").iter_rows(named=True)
-    ]  # fmt: skip
+    names = items["item_id"].unique().sort().to_list()
+    draws = ItemDraws.of(names, [], resamples, seed) if resamples else None
+    rows = []
+    for key, own in sorted(items.group_by("depth", "probe_lang"), key=lambda found: found[0]):
+        depth, lang = (str(name) for name in key)
+        drift, drawn = own["drift"].to_numpy(), np.zeros(0)
+        if draws is not None and own.height >= FEWEST:
+            columns = [draws.column["injected", name] for name in own["item_id"]]
+            weights = draws.weights_DF[:, columns].astype(np.float64)
+            drawn = divide(weights @ drift, weights.sum(axis=1))
+        found = _with_interval(f"{role}_drift", np.append(drift.mean(), drawn), own.height)
+        rows.append({"run_id": run_id, "depth": depth, "probe_lang": lang} | found)
+    return rows

@@ -1,10 +1,11 @@
 """What claims about an injection run may rest on."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import polars as pl
 
+from polylore.metrics.injection.batches import BatchRuns
 from polylore.metrics.injection.contrasts import DEPTHS, end_of
 from polylore.metrics.injection.readout import Readout
 
@@ -19,6 +20,16 @@ LEVEL_AT = 1000
 
 
 @dataclass(frozen=True)
+class Series:
+    """Conditions that differ in the step of their checkpoint alone."""
+
+    name: str
+    """What tells it from other series."""
+    stages: tuple[tuple[int, Readout], ...]
+    """Step of the checkpoint and its runs, ascending."""
+
+
+@dataclass(frozen=True)
 class Evidence:
     """What claims may rest on."""
 
@@ -26,16 +37,22 @@ class Evidence:
     """The condition that arms are compared in."""
     swaps: Readout | None = None
     """The same, of swap margins; None if swapped subjects were not read."""
-    stages: tuple[tuple[int, Readout], ...] = ()
-    """Other conditions by the step of their checkpoint, ascending, if they differ in it alone."""
+    stages: Sequence[Series] = ()
+    """Checkpoints that went on at rates of their own, or falling ones."""
+    level: Sequence[Series] = ()
+    """Checkpoints that all went on at one constant rate."""
     sizes: tuple[tuple[int, Readout], ...] = ()
     """Conditions by the number of their parameters, ascending, if there are several."""
     batch: pl.DataFrame | None = None
     """Table BATCH_CONTRAST."""
+    batches: Sequence[BatchRuns] = ()
+    """The runs that it is made of."""
     forms: pl.DataFrame | None = None
     """Table FORMS of the condition, pooled."""
     brackets: pl.DataFrame | None = None
-    """Table BRACKETS."""
+    """Table BRACKETS, of conditions."""
+    sweeps: Mapping[str, Readout] = field(default_factory=dict)
+    """The runs behind it, by condition."""
     false: Mapping[str, tuple[float, float, float, float]] = field(default_factory=dict)
     """By depth, language and schedule: paper's E of the controls, and their E_cf with its interval.
     """

@@ -93,18 +93,8 @@ def compare_forms(
         common: one gain for all exposures; by default every one has its own.
     """
     data = Superposed(mean, kernel, ones(mean.gains.cell), common=common)
-    every = np.ones(len(mean.states_T), dtype=bool)
-    moments = data.moments(every)
-    fits = {name: _fitted(data, form, moments, form.starts) for name, form in FORMS.items()}
-    best = min(fits.values(), key=lambda f: f.sse)
-    n_eff = float(_effective(best.residual[None])[0])
-    needed = fewest_points(len(best.gains))
-    enough = n_eff >= needed
-    scores = {
-        name: float(_aicc(np.array([f.sse]), n_eff, FORMS[name], len(f.gains))[0])
-        for name, f in fits.items()
-        if enough
-    }
+    fits, n_eff, scores = _scored(data)
+    enough = bool(scores)
     won = (
         _wins(Superposed(mean, kernel, drawn, common=common), fits)
         if enough and drawn is not None and drawn.n
@@ -124,6 +114,30 @@ def compare_forms(
         _holdout(data, fits),
         verdict,
     )
+
+
+def leading_form(mean: Mean, kernel: Kernel, *, common: bool = False) -> str | None:
+    """The form with the lowest AICc on the data; None with too few effective points.
+
+    This decides nothing by itself: it says whether a single run is on the side of all of them.
+    """
+    _, _, scores = _scored(Superposed(mean, kernel, ones(mean.gains.cell), common=common))
+    return min(scores, key=scores.__getitem__) if scores else None
+
+
+def _scored(data: Superposed) -> tuple[dict[str, Fitted], float, dict[str, float]]:
+    """All forms on the data, the effective points, and AICc if these are enough; else empty."""
+    moments = data.moments(np.ones(len(data.mean.states_T), dtype=bool))
+    fits = {name: _fitted(data, form, moments, form.starts) for name, form in FORMS.items()}
+    best = min(fits.values(), key=lambda f: f.sse)
+    n_eff = float(_effective(best.residual[None])[0])
+    enough = n_eff >= fewest_points(len(best.gains))
+    scores = {
+        name: float(_aicc(np.array([f.sse]), n_eff, FORMS[name], len(f.gains))[0])
+        for name, f in fits.items()
+        if enough
+    }
+    return fits, n_eff, scores
 
 
 def _fitted(

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+LONGEST = 300.0
+"""log10 of a lag beyond which a number of steps means nothing."""
+
 
 @dataclass(frozen=True)
 class Reach:

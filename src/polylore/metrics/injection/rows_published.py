@@ -8,6 +8,7 @@ from polylore.errors import DataError
 from polylore.metrics.index import Array
 from polylore.metrics.injection.published import (
     FACTORS,
+    Retained,
     drawn_means,
     find_peaks,
     horizon,
@@ -17,12 +18,19 @@ from polylore.metrics.injection.published import (
     semilog,
     trimmed_mean,
 )
+from polylore.metrics.injection.reach import LONGEST
 from polylore.metrics.injection.resample import ItemDraws, few, limits
 from polylore.metrics.injection.trajectories import Cell, pseudo_exposed
 
 Row = dict[str, Any]
 MISSING, UNEQUAL, UNREAD = "missing_states", "unequal_exposures", "no_readings"
+OVER_READ = "maximum_over_read_states"
+"""Remark on an estimate: states are missing, and the maximum is over those that were read."""
 FORM = "semi_log"
+
+
+_LISTED = 10
+"""Missing states that are listed."""
 
 
 def _number(value: float) -> float | None:
@@ -39,12 +47,13 @@ def effectivity_rows(
         preset: paper or repo.
         length: the acquisition window.
         draws: item bootstrap; without it there is no interval.
-        sparse: take the maximum over the states that were read if some are missing; otherwise the
-            estimate is null then.
+        sparse: take the maximum over the states that were read if some are missing, and say so;
+            otherwise the estimate is null then.
     """
     factor = FACTORS[preset]
     whole: Row = cell.key | {"preset": preset, "exposure": None, "n_items": cell.injected.n}
-    if len(missing_states(cell)) and not sparse:
+    gaps = len(missing_states(cell)) > 0
+    if gaps and not sparse:
         return [whole | {"n_values": 0, "n_dropped": 0, "reason": MISSING}]
     try:
         peaks = find_peaks(cell, cell.injected, length)
@@ -63,7 +72,8 @@ def effectivity_rows(
     if cell.control is not None:
         false = find_peaks(cell, pseudo_exposed(cell), length)
         control = _number(trimmed_mean(false.gain_QN[false.known_QN], factor)[0])
-    reason = "few_items" if few(cell) else None
+    remark = OVER_READ if gaps else None
+    reason = remark or ("few_items" if few(cell) else None)
     rows = [
         whole
         | {
@@ -79,7 +89,7 @@ def effectivity_rows(
     ]
     for i in range(gain_QN.shape[1]):
         risen = gain_QN[:, i] >= 0
-        reason = None if risen.any() else "no_positive_value" if known_QN[:, i].any() else UNREAD
+        none = "no_positive_value" if known_QN[:, i].any() else UNREAD
         rows.append(
             cell.key
             | {
@@ -90,7 +100,7 @@ def effectivity_rows(
                 "n_values": int(risen.sum()),
                 "n_dropped": int((~risen).sum()),
                 "lag": _mean(lags[known_QN[:, i], i]),
-                "reason": reason,
+                "reason": remark if risen.any() else none,
             }
         )
     return rows
@@ -111,20 +121,13 @@ def retention_rows(
     """Mean retainability at some lags, and its straight line over every lag."""
     factor = FACTORS[preset]
     key: Row = cell.key | {"preset": preset, "n_items": cell.injected.n}
-    last = horizon(cell, length)
-    line_key = key | {"horizon": last, "form": FORM}
-    if len(missing_states(cell)):
-        return [], line_key | {"reason": MISSING}
-    if last < 2:
-        return [], line_key | {"reason": "log_ends_too_early"}
-    try:
-        peaks = find_peaks(cell, cell.injected, length)
-    except DataError:
-        return [], line_key | {"reason": UNEQUAL}
-    kept = retained(cell, cell.injected, peaks, last)
+    last, gaps = horizon(cell, length), missing_states(cell)
+    line_key = key | {"horizon": last, "form": FORM, "n_missing": len(gaps),
+                      "missing": gaps[:_LISTED].tolist()}  # fmt: skip
+    kept = _retained(cell, length)
+    if isinstance(kept, str):
+        return [], line_key | {"reason": kept}
     item_Q = cell.injected.item_Q
-    if not (~np.isnan(kept.share_QL)).all(axis=1).any():
-        return [], line_key | {"reason": UNREAD}
     curve = mean_curve(kept.share_QL, factor)
     line = semilog(curve)
     shown = [lag for lag in lags if lag <= last]
@@ -165,6 +168,46 @@ def retention_rows(
         "reason": few_items,
     }
     return rows, decay
+
+
+def _retained(cell: Cell, length: int) -> Retained | str:
+    """R of each probe up to the horizon, or the reason why there is none."""
+    last = horizon(cell, length)
+    if len(missing_states(cell)):
+        return MISSING
+    if last < 2:
+        return "log_ends_too_early"
+    try:
+        peaks = find_peaks(cell, cell.injected, length)
+    except DataError:
+        return UNEQUAL
+    kept = retained(cell, cell.injected, peaks, last)
+    return kept if (~np.isnan(kept.share_QL)).all(axis=1).any() else UNREAD
+
+
+def intercepts(
+    cell: Cell, preset: str, length: int, draws: ItemDraws | None
+) -> tuple[Array, str | None]:
+    """log10 of the lag at which the line is zero, on the data (row 0) and on every resample.
+
+    On the data NaN where the line does not fall, or where that lag means nothing; a resample whose
+    line does not fall is taken to reach zero at the longest lag that means anything.
+
+    Returns:
+        The rows, and why row 0 is no number; None if it is one.
+    """
+    kept = _retained(cell, length)
+    if isinstance(kept, str):
+        return np.full(1, np.nan), kept
+    factor = FACTORS[preset]
+    line = semilog(mean_curve(kept.share_QL, factor))
+    falls = line.a > 0 and 0 < line.x_intercept_log10 < LONGEST
+    rows = [line.x_intercept_log10 if falls else np.nan]
+    if draws is not None and not few(cell):
+        weights = draws.of_cell(cell).injected_DJ[:, cell.injected.item_Q]
+        lines = map(semilog, _drawn_curves(kept.share_QL, weights, factor))
+        rows += [min(one.x_intercept_log10, LONGEST) if one.a > 0 else LONGEST for one in lines]
+    return np.array(rows), None if falls else "line_does_not_fall"
 
 
 def _drawn_curves(share_QL: Array, weights_DQ: Array, factor: float) -> Array:

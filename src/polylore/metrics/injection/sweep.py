@@ -12,8 +12,10 @@ import polars as pl
 from polylore.metrics.injection.kernel import shape_at
 from polylore.metrics.injection.measured import Measured
 from polylore.metrics.injection.measurements import Measurements
+from polylore.metrics.injection.number import Number
+from polylore.metrics.injection.readout import Readout
 from polylore.metrics.injection.resample import RESAMPLES, divide, limits
-from polylore.metrics.injection.rows_published import retention_rows
+from polylore.metrics.injection.rows_published import intercepts
 from polylore.metrics.injection.trajectories import Cell
 from polylore.tables.injection import BRACKETS, THRESHOLD
 
@@ -76,6 +78,27 @@ def threshold_tables(found: Measurements) -> tuple[pl.DataFrame, pl.DataFrame]:
             mine = [row for row in own if row["arm"].startswith(SWEEP)]
             brackets.append(_bracket(swept[-1].cell, mine, found.window))
     return THRESHOLD.build(rows), BRACKETS.build(brackets)
+
+
+def x_intercept(readout: Readout, depth: str, pair: tuple[str, str]) -> Number | None:
+    """log10 of the published x-intercept of a sweep's longest arm, in steps; None without a sweep.
+
+    Its resamples are those of the condition: what was read of an item moves together.
+    """
+    arms = [
+        arm
+        for key, arm in readout.pooled.measured.items()
+        if key[1].startswith(SWEEP) and key[2:] == (depth, *pair) and arm.interval is not None
+    ]
+    if not arms:
+        return None
+    cell = max(arms, key=lambda arm: arm.interval or 0).cell
+    window, draws = readout.pooled.window, readout.pooled.draws
+    rows, why = intercepts(cell, "paper", window, draws)
+    alone = [readout.runs.cells.get((run, cell.key["arm"], depth, *pair)) for run in readout.names]
+    runs = [np.nan if one is None else intercepts(one, "paper", window, None)[0][0]
+            for one in alone]  # fmt: skip
+    return Number(rows, np.array(runs), len(set(cell.injected.names)), why)
 
 
 def predicted(arm: Measured) -> float | None:
@@ -141,14 +164,12 @@ def _bracket(longest: Cell, rows: list[Row], window: int) -> Row:
         censored = "right"
     elif lo is None:
         censored = "left"
-    _, decay = retention_rows(longest, "paper", window, [], None, None)
-    x = decay.get("x_intercept_log10")
+    x = float(intercepts(longest, "paper", window, None)[0][0])
     return longest.key | {
         "arm": SWEEP,
         "bracket_lo": lo,
         "bracket_hi": hi,
         "censored": censored,
         "monotone": not any(end < grow for end in ends for grow in grows),
-        # Beyond 10^300 a number of steps means nothing.
-        "x_intercept": None if x is None or not 0 < x < 300 else float(10**x),
+        "x_intercept": float(10**x) if np.isfinite(x) else None,
     }

@@ -12,11 +12,11 @@ from polylore.metrics.injection.answers import answer_transfer
 from polylore.metrics.injection.batches import BatchRuns, batch_contrast
 from polylore.metrics.injection.bridges import bridge_rows, bridges_of, over_known_bridges
 from polylore.metrics.injection.claims import claims
-from polylore.metrics.injection.clocks import Clock
+from polylore.metrics.injection.clocks import Clock, by_clocks
 from polylore.metrics.injection.contrasts import dedup_contrast, mixed_contrast
 from polylore.metrics.injection.controls import control_rows, drift_rows
 from polylore.metrics.injection.curves import curve_rows, kernel_curves
-from polylore.metrics.injection.evidence import Evidence
+from polylore.metrics.injection.evidence import Evidence, Series
 from polylore.metrics.injection.measurements import Measurements
 from polylore.metrics.injection.permuted import permuted_plan
 from polylore.metrics.injection.readout import Readout
@@ -92,11 +92,13 @@ def analyse(
     show(len(conditions), len(conditions) + 1, "holding conditions against each other")
     for role in (SHAM, BACKGROUND):
         for condition in raw.of_role(role):
-            rows = drift_rows(raw.log(raw.of(condition)), role, condition)
+            rows = drift_rows(raw.log(raw.of(condition)), role, condition,
+                              resamples=config.resamples, seed=config.seed)  # fmt: skip
             found.add("inject_controls", ALL["inject_controls"].build(rows))
-    found.add("inject_batch_contrast", batch_contrast(_batches(raw, found)))
+    batches = _batches(raw, found)
+    found.add("inject_batch_contrast", batch_contrast(batches))
     found.add("inject_stage_contrast", stage_contrast(_series(raw, found)))
-    found.add("inject_claims", claims(_evidence(raw, found)))
+    found.add("inject_claims", claims(_evidence(raw, found, batches)))
     made = {name: found.frame(name) for name in DERIVED}
     for name, frame in made.items():
         raw.folder.write_table(name, frame)
@@ -186,18 +188,26 @@ def _condition(
     pooled["inject_dedup_contrast"] = dedup_contrast(readout, plan)
     pooled["inject_mixed_contrast"] = mixed_contrast(readout, plan)
     pooled["inject_answer_transfer"] = answer_transfer(log, exposures, raw.probes, draws=draws)
-    clock = Clock.of(raw.table("inject_steps", runs), max(exposures["step"].to_list()))
-    pooled["inject_retention"] = clock.beside(pooled["inject_retention"], "lag")
-    pooled["inject_threshold"] = clock.beside(pooled["inject_threshold"], "interval")
-    pooled["inject_brackets"] = clock.brackets(pooled["inject_brackets"])
-    for name, frame in pooled.items():
+    for name, frame in _timed(raw, exposures, runs, pooled).items():
         found.add(name, frame.with_columns(run_id=pl.lit(condition)))
     if len(runs) > 1:
         alone = arm_tables(readout.runs, form_resamples=None, presets=("default",))
-        for name, frame in alone.items():
-            found.add(name, frame)
+        for run in runs:
+            own = {name: frame.filter(run_id=run) for name, frame in alone.items()}
+            for name, frame in _timed(raw, exposures, [run], own).items():
+                found.add(name, frame)
     # Readings of one condition at a time are held.
     found.readouts[condition] = readout.without_log()
+
+
+def _timed(raw: RawRuns, exposures: pl.DataFrame, runs: list[str], tables: Tables) -> Tables:
+    """Tables of some runs by all clocks, which count from the last injection of an arm."""
+    steps = raw.table("inject_steps", runs)
+    arms = raw.told("inject_arms", runs).select("run_id", "item_id", "arm", "inject_lang")
+    shown = exposures.join(arms, on=["run_id", "item_id"])
+    last = shown.group_by("arm", "inject_lang").agg(pl.col("step").max())
+    own = {(arm, lang): Clock.of(steps, step) for arm, lang, step in last.iter_rows()}
+    return by_clocks(tables, Clock.of(steps, max(last["step"].to_list())), own)
 
 
 def _batches(raw: RawRuns, found: _Found) -> list[BatchRuns]:
@@ -222,7 +232,7 @@ def _batches(raw: RawRuns, found: _Found) -> list[BatchRuns]:
     return groups
 
 
-def _evidence(raw: RawRuns, found: _Found) -> Evidence:
+def _evidence(raw: RawRuns, found: _Found, batches: list[BatchRuns]) -> Evidence:
     """The main condition, and what other conditions add."""
     main = main_condition(raw)
     plain = [main, *(n for n in found.readouts if n != main and _standard(found.readouts[n]))]
@@ -230,8 +240,12 @@ def _evidence(raw: RawRuns, found: _Found) -> Evidence:
         row["condition"]: row
         for row in raw.runs.unique("condition", keep="first").iter_rows(named=True)
     }
-    own = [one for one in _series(raw, found) if main in {stage.condition for stage in one}]
-    stages = tuple((stage.step, stage.readout) for stage in own[0]) if own else ()
+    series = _series(raw, found)
+    series.sort(key=lambda one: main not in {stage.condition for stage in one})
+    level, apart = (
+        [_as_series(one) for one in series if _at_one_rate(one, about) is same]
+        for same in (True, False)
+    )
     # Of a model with several checkpoints the last one stands for it.
     alike = [n for n in plain[1:] if _key(about[n], SETTINGS) == _key(about[main], SETTINGS)]
     alike.sort(key=lambda n: -(about[n]["checkpoint_step"] or 0))
@@ -240,11 +254,14 @@ def _evidence(raw: RawRuns, found: _Found) -> Evidence:
     return Evidence(
         found.readouts[main],
         found.swaps.get(main),
-        stages,
+        apart,
+        level,
         sizes,
         batch if batch.height else None,
+        batches,
         found.frame("inject_forms").filter(run_id=main),
         found.frame("inject_brackets"),
+        found.readouts,
         _false(found.frame("inject_controls").filter(run_id=main), _single(found.readouts[main])),
     )
 
@@ -279,6 +296,16 @@ def _series(raw: RawRuns, found: _Found) -> list[list[StageRuns]]:
         stage = StageRuns(name, step, row["lr"], row["optimizer"], found.readouts[name])
         groups.setdefault(_key(row, ("model", "parameters", *SETTINGS)), {}).setdefault(step, stage)
     return [[own[step] for step in sorted(own)] for own in groups.values() if len(own) > 1]
+
+
+def _at_one_rate(series: list[StageRuns], about: dict[str, dict[str, Any]]) -> bool:
+    """Whether checkpoints are known to have gone on at one and the same constant rate."""
+    constant = all(about[stage.condition]["lr_schedule"] == "constant" for stage in series)
+    return constant and series[0].lr is not None and len({stage.lr for stage in series}) == 1
+
+
+def _as_series(series: list[StageRuns]) -> Series:
+    return Series(series[-1].condition, tuple((one.step, one.readout) for one in series))
 
 
 def _ordered(

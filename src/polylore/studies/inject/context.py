@@ -33,6 +33,10 @@ REASONS = {
     "one_baseline_reading": "one reading before the first exposure",
     "nothing_learned_to_be_forgotten": "nothing was surely learned that could be forgotten",
     "no_positive_value": "no value is positive",
+    "maximum_over_read_states": "not every state was read: the largest of those that were",
+    "line_does_not_fall": "the published line does not fall to zero",
+    "open_bracket": "the measured bracket is open on that side",
+    "no_bracket": "the sweep has no bracket",
 }
 """Reasons in words."""
 
@@ -153,6 +157,17 @@ def own() -> pl.Expr:
 def pair() -> pl.Expr:
     """The two languages in words."""
     return pl.format("{} → {}", "inject_lang", "probe_lang").alias("pair")
+
+
+def short(value: float) -> str:
+    """A number of steps or tokens in words: from ten thousand on with three digits that count."""
+    if value < 10_000:
+        return f"{value:,.0f}"
+    cut = float(f"{value:.3g}")
+    size, letter = next(
+        (pair for pair in ((1e12, "T"), (1e9, "B"), (1e6, "M")) if cut >= pair[0]), (1e3, "K")
+    )
+    return f"{cut / size:.4g}{letter}"
 
 
 def plural(n: object, word: str) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 
 from polylore.report import Finding, Verdict
-from polylore.studies.inject.context import REASONS, InjectContext, own, plural
+from polylore.studies.inject.context import REASONS, InjectContext, own, plural, short
 from polylore.studies.inject.sections.thresholds import UNDETERMINED, bracket_words
 
 _ORDER = ("C1", "1a", "1c", "1b", "T1", "T2", "T3", "T4")
@@ -185,16 +185,16 @@ def _threshold(context: InjectContext) -> Iterator[Finding]:
     if not rows.height:
         return
     said = [
-        f"{row['inject_lang']}: {row['bracket']} steps"
-        + ("" if row["x_intercept"] is None else f" (x-intercept {row['x_intercept']:,.0f})")
+        f"{row['inject_lang']}: {row['bracket']} steps{_in_tokens(row, 'lo', 'hi')}"
+        + _crossing(row)
         for row in rows.sort("inject_lang").iter_rows(named=True)
     ]
     known = rows.filter(pl.col("bracket") != UNDETERMINED).sort("inject_lang")
     if known.height:
         first = known.row(0, named=True)
         text = (
-            f"Exposures stop accumulating at an interval of {first['bracket']} steps "
-            f"({first['inject_lang']})."
+            f"Exposures stop accumulating at an interval of {first['bracket']} steps"
+            f"{_in_tokens(first, 'lo', 'hi')} ({first['inject_lang']})."
         )
     else:
         text = "At which interval exposures stop accumulating is undetermined."
@@ -203,6 +203,25 @@ def _threshold(context: InjectContext) -> Iterator[Finding]:
         None,
         f"Measured by the sweep of intervals, {context.depths[0]} probes: {'; '.join(said)}.",
     )
+
+
+def _in_tokens(row: dict[str, Any], *ends: str) -> str:
+    """Ends of a bracket in tokens, which stand beside those in steps wherever they are known."""
+    told = [row[f"tokens_{end}"] for end in ends]
+    said = [short(value) for value in told if value is not None]
+    if not said:
+        return ""
+    sign = {"right": "> ", "left": "< "}.get(row["censored"], "")
+    return f", {sign}{' to '.join(said)} tokens"
+
+
+def _crossing(row: dict[str, Any]) -> str:
+    """The published x-intercept of a sweep, in steps and in tokens."""
+    if row["x_intercept"] is None:
+        return ""
+    tokens = row["x_intercept_tokens"]
+    beside = "" if tokens is None else f", {short(tokens)} tokens"
+    return f" (x-intercept {short(row['x_intercept'])} steps{beside})"
 
 
 def _untested(context: InjectContext) -> Iterator[Finding]:

@@ -6,7 +6,15 @@ import polars as pl
 from polylore.report import Block, Chart, Page, Prose, TableView, interval, shapes
 from polylore.report.axes import LogAxis
 from polylore.report.numbers import number_axis
-from polylore.studies.inject.context import SHOWN, InjectContext, in_words, order, own, pair
+from polylore.studies.inject.context import (
+    SHOWN,
+    InjectContext,
+    in_words,
+    order,
+    own,
+    pair,
+    short,
+)
 
 OURS, PAPER = "corrected, ratio of means", "published form"
 FORMS = {
@@ -15,6 +23,8 @@ FORMS = {
     "two_exponentials": "two exponentials",
 }  # fmt: skip
 _MOST = 12
+_CLOCKS = {"": "steps", "_tokens": "tokens", "_sum_lr": "Σ LR"}
+"""Ends of the names of columns that hold one lag, by clock."""
 
 
 def forgetting_page(context: InjectContext) -> Page | None:
@@ -25,11 +35,7 @@ def forgetting_page(context: InjectContext) -> Page | None:
             _decay_table(context))  # fmt: skip
     blocks: list[Block] = [b for b in made if b is not None]
     if context.sparse:
-        blocks.insert(
-            0,
-            Prose(("Not every state was read, so the published retention and decay constant, "
-                   "which need each of them, are left out.",), "caution"),
-        )  # fmt: skip
+        blocks.insert(0, Prose((_gaps(context),), "caution"))
     lead = (
         "How fast is a gain lost again? The published decay constant mixes the kernel with the "
         "schedule and must not be compared across arms; the decay a of the kernel of a single "
@@ -37,6 +43,21 @@ def forgetting_page(context: InjectContext) -> Page | None:
         "which stands beside it, gains that fall from exposure to exposure look like forgetting."
     )
     return Page("forgetting", "Forgetting", lead, tuple(blocks))
+
+
+def _gaps(context: InjectContext) -> str:
+    """How many states are missing, and which, for the published form needs every one."""
+    decay = context.pooled("inject_decay")
+    told = ""
+    if decay is not None and decay["n_missing"].max():
+        row = decay.sort("n_missing", descending=True).row(0, named=True)
+        more = ", ..." if row["n_missing"] > len(row["missing"]) else ""
+        listed = ", ".join(map(str, row["missing"]))
+        told = f" {row['n_missing']} states are missing in {row['arm']}: {listed}{more}."
+    return (
+        "Not every state was read, so the published retention and decay constant, which need each "
+        f"of them, are left out.{told}"
+    )
 
 
 def _retention(context: InjectContext) -> Chart | None:
@@ -202,12 +223,6 @@ def _kernel_table(context: InjectContext) -> TableView | None:
     if table is None:
         return None
 
-    def reach(name: str) -> pl.Expr:
-        later = pl.format("> {}", "observed")
-        number = pl.col(name).round(0).cast(pl.Int64, strict=False).cast(pl.String)
-        said = pl.when(f"{name}_censored").then(later).otherwise(number)
-        return pl.when(pl.col("a").is_not_null()).then(said).alias(f"{name}_said")
-
     keys = ["run_id", "arm", "depth", "inject_lang", "probe_lang"]
     common = table.filter(gains="common").with_columns(interval("a").alias("common_ci"))
     frame = (
@@ -218,10 +233,13 @@ def _kernel_table(context: InjectContext) -> TableView | None:
             interval("gain_at_peak", "gain_lo", "gain_hi").alias("gain_ci"),
             interval("a"),
             interval("above", "above_lo", "above_hi").alias("above_ci"),
-            reach("half_life"),
-            reach("zero"),
             why=in_words(),
         )
+    )
+    frame = frame.with_columns(
+        pl.Series(f"{name}{clock}_said", _reaches(frame, name, clock), pl.String)
+        for name in ("half_life", "zero")
+        for clock in _CLOCKS
     )
     return TableView(
         "inject-kernels-table",
@@ -231,37 +249,71 @@ def _kernel_table(context: InjectContext) -> TableView | None:
         "a, one gain: the same with one gain for all, which takes gains that fall for forgetting; "
         "difference: the first minus the second. a is left empty where no gain is surely above 0, "
         "or where more than 2.5 % of the resamples end at -1 or 2. Half-life and zero beyond the "
-        "longest lag observed are said as later than it, never as a number.",
+        "longest lag observed are said as later than it, never as a number; in brackets where the "
+        "interval of a puts them. By three clocks: steps, tokens, learning rates summed.",
         frame,
         {"arm": "Arm", "depth": "Depth", "pair": "Told → asked", "gain_ci": "Gain at peak",
          "a_ci": "a", "common_ci": "a, one gain", "above_ci": "Difference",
-         "p": "Rise, steps", "half_life_said": "Half-life", "zero_said": "Zero",
+         "p": "Rise, steps", **_clocked("half_life", "Half-life"), **_clocked("zero", "Zero"),
          "residual_ac1": "Residual autocorrelation", "n_items": "Items", "why": "Remark"},
         dict.fromkeys(("gain_ci", "a_ci", "common_ci", "above_ci"), "interval.number"),
     )  # fmt: skip
+
+
+def _clocked(name: str, label: str) -> dict[str, str]:
+    """A lag by each clock."""
+    return {f"{name}{clock}_said": f"{label}, {words}" for clock, words in _CLOCKS.items()}
+
+
+def _told(value: float, clock: str) -> str:
+    return f"{value:.3g}" if clock == "_sum_lr" else short(value)
+
+
+def _reaches(frame: pl.DataFrame, name: str, clock: str) -> list[str | None]:
+    """Half-life or zero of kernels by a clock, with its interval; "> lag" beyond what was read."""
+    found: list[str | None] = []
+    for row in frame.iter_rows(named=True):
+        longest = row[f"observed{clock}"]
+        if row["a"] is None or longest is None:
+            found.append(None)
+            continue
+        ends = [row[f"{part}{clock}"] for part in (name, f"{name}_lo", f"{name}_hi")]
+        said = [f"> {_told(longest, clock)}" if v is None else _told(v, clock) for v in ends]
+        between = row["lo"] is not None and len(set(said)) > 1
+        found.append(f"{said[0]} [{said[1]}, {said[2]}]" if between else said[0])
+    return found
+
+
+def _lines_reach(frame: pl.DataFrame, clock: str) -> list[str | None]:
+    """Half-life of published lines by a clock; "> lag" beyond the horizon."""
+    found: list[str | None] = []
+    for row in frame.iter_rows(named=True):
+        value = row[f"horizon{clock}"] if row["censored"] else row[f"half_life{clock}"]
+        later = "> " if row["censored"] else ""
+        found.append(None if row["a"] is None or value is None else later + _told(value, clock))
+    return found
 
 
 def _decay_table(context: InjectContext) -> TableView | None:
     table = context.pooled("inject_decay")
     if table is None or not table["a"].count():
         return None
-    beyond = pl.when("censored").then(pl.format("> {}", "horizon"))
-    frame = context.ordered(table).with_columns(
-        pair(),
-        interval("a"),
-        half=beyond.otherwise(pl.col("half_life").round(1).cast(pl.String)),
-        why=in_words(),
+    frame = context.ordered(table).with_columns(pair(), interval("a"), why=in_words())
+    frame = frame.with_columns(
+        pl.Series(f"half_life{clock}_said", _lines_reach(frame, clock), pl.String)
+        for clock in _CLOCKS
     )
     return TableView(
         "inject-decay-table",
         "Published decay constants",
         "Straight line of mean retainability on log10 of the lag. Its least-squares error takes "
         "the points of one averaged curve for independent; the interval resamples items. The "
-        "constant depends on the schedule: compare it within an arm only.",
+        "constant depends on the schedule: compare it within an arm only. Half-lives by three "
+        "clocks: steps, tokens, learning rates summed.",
         frame,
         {"arm": "Arm", "depth": "Depth", "pair": "Told → asked", "preset": "Form", "a_ci": "a",
          "naive_se": "Least-squares error", "r2": "R²", "x_intercept_log10": "log10 zero, steps",
-         "x_intercept_tokens_log10": "log10 zero, tokens", "half": "Half-life",
+         "x_intercept_tokens_log10": "log10 zero, tokens", **_clocked("half_life", "Half-life"),
          "horizon": "Longest lag", "n_items": "Items", "why": "Remark"},
         {"a_ci": "interval.number"},
     )  # fmt: skip
