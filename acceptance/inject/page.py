@@ -366,10 +366,13 @@ def sweep_lines(tables: Tables, runs: int, dose: float) -> list[str]:
 def _brackets(tables: Tables) -> Iterator[str]:
     for row in tables["inject_brackets"].filter(run_id="main").iter_rows(named=True):
         lo, hi = row["bracket_lo"] or "–", row["bracket_hi"] or "–"
+        tokens = ", ".join(
+            "–" if row[name] is None else f"{row[name]:,.0f}" for name in ("tokens_lo", "tokens_hi")
+        )
         line = row["x_intercept"]
         proxy = "" if line is None else f", published x-intercept {line:.3g}"
         pair = f"{row['inject_lang']} → {row['probe_lang']}"
-        yield f"{pair} [{lo}, {hi}], censored: {row['censored']}{proxy}"
+        yield f"{pair} [{lo}, {hi}] (tokens [{tokens}]), censored: {row['censored']}{proxy}"
 
 
 def contrast_lines(conditions: Mapping[str, Found]) -> list[str]:

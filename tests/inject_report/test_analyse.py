@@ -247,7 +247,7 @@ def test_tokens_are_those_that_were_read(tmp_path, made, quick):
     """Every number in tokens leaves padding out, and they all agree."""
     arms = {"once": made.Arm(n=1)}
     sweep = {f"interval_{d}": made.Arm(n=3, interval=d, anchor_last=True) for d in (8, 32)}
-    shared = {"langs": ("en",), "per_arm": 10, "controls": 10, "facts": 1, "states": 120,
+    shared = {"langs": ("en",), "per_arm": 10, "controls": 10, "facts": 1, "states": 160,
               "seeds": 1, "swaps": False, "ceiling": False, "stagger": False}  # fmt: skip
     sizes = {"b16": (16, 500), "b64": (64, 600)}
     studies = [made.small(**shared, arms=sweep, every=1, padding=648)]
