@@ -155,13 +155,17 @@ def paper_lines(studies: Mapping[str, Tables]) -> list[str]:
         told = own.filter(pl.col("case").is_not_null())
         # What the arms can say is said by them; contrasts speak where they cannot.
         said = told.filter(study="arms") if told.filter(study="arms").height else told
-        first = own.row(0, named=True)
         if not said.height:
-            rows.append((claim, first["statement"], f"not tested: {first['reason']}", "", ""))
+            # Most studies lack what a claim is about; the one that has more of it says what is left
+            reasons = own["reason"].to_list()
+            rarest = min(reasons, key=reasons.count)
+            rows.append((claim, own["statement"][0], f"not tested: {rarest}", "", ""))
             continue
         for place, row in enumerate(said.iter_rows(named=True)):
             signs = " ".join({1: "+", -1: "-"}.get(s, "0") for s in row["signs_by_seed"])
-            estimate = f"{spread(row, 'estimate')}" + (f"; runs {signs}" if signs else "")
+            estimate = spread(row, "estimate") + (f"; runs {signs}" if signs else "")
+            if row["estimate"] is None and row["reason"]:
+                estimate += f" ({row['reason'].replace('_', ' ')})"
             rows.append(
                 (
                     claim if not place else "",
