@@ -340,20 +340,27 @@ def test_documents_that_were_too_few_are_read_again(
     _opened(settings, tmp_path, None)
 
 
-def test_packed_documents_are_kept_for_other_items(
-    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_text_that_was_mended_after_a_refusal_is_read_anew(
+    settings: Settings, tmp_path: Path
 ) -> None:
+    (source,) = settings["background"]["source"]
+    text = Path(source).read_text("utf-8")
+    other = tmp_path / "other.jsonl"
+    settings["background"]["source"] = [str(other)]
+    other.write_text(text, encoding="utf-8")
     settings["scan"] = {"strict": True}
     refused(settings, tmp_path)
-    settings["items"]["made"]["seed"] = 3
     del settings["scan"]
-    with monkeypatch.context() as patched:
-        patched.setattr("polylore.studies.inject.background.lay_out", None)
-        _opened(settings, tmp_path, None)
-        # Rows of other text are packed anew, whatever lies there.
-        settings["background"]["heldout"] = 4
-        with pytest.raises(TypeError):
-            _opened(settings, tmp_path, None)
+    before = _packed(settings, tmp_path)
+    settings["items"]["made"]["seed"] = 3  # another study, to which the folder gives way
+    other.write_text("".join(reversed(text.splitlines(keepends=True))), encoding="utf-8")
+    assert _packed(settings, tmp_path) != before
+
+
+def _packed(settings: Settings, tmp_path: Path) -> bytes:
+    _opened(settings, tmp_path, None)
+    rows = (tmp_path / "run" / "inputs" / "background").glob("documents-*/training/*.bin")
+    return b"".join(path.read_bytes() for path in sorted(rows))
 
 
 def test_rows_of_an_older_version_are_found(

@@ -108,7 +108,10 @@ def test_what_was_refused_before_its_first_unit_gives_way(tmp_path: Path) -> Non
         "tables/old/facts.parquet",
         "unfinished/0123456789abcdef/state/model.safetensors",
         "arms/start/seed-0/identity.json",
-        "inputs/background/documents-288/training/tokens.bin",  # does not say what of
+        "inputs/background/documents-288/training/tokens.bin",  # of an older version
+        "inputs/items/mine.jsonl",
+        "failed/notes.txt",
+        "plan/notes.md",
     ],
 )
 def test_what_may_have_cost_work_never_gives_way(tmp_path: Path, made: str) -> None:
@@ -131,6 +134,7 @@ def test_what_may_have_cost_work_never_gives_way(tmp_path: Path, made: str) -> N
         "inputs/items/items.parquet",
         "inputs/sham/items.parquet",
         "arms/init/seed-0/model.safetensors",
+        "inputs/background/documents-288-0123456789ab/training/tokens.bin",
         "tables/inject_contamination.parquet",
         "units/.tmp-7-a/answers.parquet",
     ],
@@ -144,15 +148,6 @@ def test_what_a_refused_run_leaves_is_made_again(tmp_path: Path, left: str) -> N
         assert not (tmp_path / left).exists()
     with pytest.raises(RunError, match="another configuration"), blank.lock():
         raise AssertionError
-
-
-def test_packed_text_stays_for_who_has_the_same(tmp_path: Path) -> None:
-    RunFolder.open(tmp_path, "inject", CONFIG, {})
-    rows = tmp_path / "inputs/background/documents-288-0123456789ab/training/tokens.bin"
-    rows.parent.mkdir(parents=True)
-    rows.write_bytes(b"1")
-    assert RunFolder.open(tmp_path, "inject", OTHER, {}).manifest["config"] == OTHER
-    assert rows.is_file()
 
 
 def test_what_a_link_points_to_is_not_taken_for_nothing(tmp_path: Path) -> None:

@@ -50,11 +50,12 @@ _ASKED = {
     "inject_contamination",
     "unify_link_answers",
 }  # fmt: skip
-_AGAIN = ("plan", "failed", "inputs/items", "inputs/sham", "arms/init")
-_KEPT = re.compile(r"inputs/background/documents-\d+-[0-9a-f]{12}/.*")
-"""What lies in a folder of which nothing was made yet: tables of what is to be asked, what is
-copied, noted or drawn again in a moment, and packed text, which names what it was made of and so
-stays whatever is asked."""
+_REMADE = re.compile(
+    r"plan/.+\.(json|parquet)|failed/[^/]+\.json|inputs/(items|sham)/[^/]+\.(json|parquet)"
+    r"|inputs/background/documents-\d+-[0-9a-f]{12}/.+|arms/init/.+"
+)
+"""What lies in a folder of which nothing was made yet: tables of what is to be asked, and what is
+copied, noted, packed or drawn again. Packed text too, as the text may have been mended since."""
 
 
 class RunFolder:
@@ -163,7 +164,7 @@ class RunFolder:
                 return
             if not there.is_blank():  # and began something else
                 there._refuse_other(self.manifest)
-            for name in ("tables", *_AGAIN):  # of other questions
+            for name in ("tables", "plan", "failed", "inputs", "arms"):  # of other questions
                 shutil.rmtree(self.path / name, ignore_errors=True)
             write_json(self.manifest, self.path / "manifest.json")
 
@@ -338,8 +339,7 @@ def _is_asked(path: Path) -> bool:
     return (
         name in _OWN
         or name in {f"tables/{table}.parquet" for table in _ASKED}
-        or any(name.startswith(f"{folder}/") for folder in _AGAIN)
-        or _KEPT.fullmatch(name) is not None
+        or _REMADE.fullmatch(name) is not None
     )
 
 

@@ -93,7 +93,8 @@ def latin_square(
         raise ConfigError("A Latin square needs items that differ from each other.")
     if len(items) < len(conditions):
         raise ConfigError(
-            f"{len(items)} items cannot be shared by {len(conditions)} conditions; make more items."
+            f"{len(items)} items cannot be shared by {len(conditions)} conditions (arms times "
+            "languages); make more items."
         )
     turn = number(seed, "turn") + run
     rows = []

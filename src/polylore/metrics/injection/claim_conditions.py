@@ -48,7 +48,10 @@ def _of(one: Series, series: Sequence[Series]) -> str:
 
 
 def _rises(rise: Number, before: Number) -> tuple[str, str | None]:
-    """Whether a gain does not rise by a tenth; of what was not gained there is no tenth."""
+    """Whether a gain does not rise by a tenth; of what was not gained there is no tenth.
+
+    By the rule of `Number.within`: the pooled interval decides, and the tenth is taken as it is.
+    """
     lo, hi = rise.limits
     least, bar = before.limits[0], EPSILON * (before.value or 0.0)
     if lo is None or hi is None:
@@ -181,7 +184,10 @@ def batches_by_depth(e: Evidence) -> Iterator[Row]:
 
 
 def proxy(e: Evidence) -> Iterator[Row]:
-    """Whether the published x-intercept lies outside the bracket that the sweep measured."""
+    """Whether the published x-intercept lies outside the bracket that the sweep measured.
+
+    The bracket is taken as it was measured; only the x-intercept is resampled.
+    """
     if e.brackets is None:
         return
     own = e.brackets.filter(
@@ -195,7 +201,8 @@ def proxy(e: Evidence) -> Iterator[Row]:
             continue
         case = f"{row['run_id']}, {row['inject_lang']}"
         words = "log10 of how far the x-intercept lies beyond the nearest end of the bracket"
-        beyond = _beyond(x, row["bracket_lo"], row["bracket_hi"])
+        ends = row["bracket_lo"], row["bracket_hi"]
+        beyond = _beyond(x, *ends) if row["monotone"] else "not_monotone"
         if isinstance(beyond, str):
             yield {
                 "case": case,

@@ -68,7 +68,11 @@ class Number:
         return CONTRADICTED if hi < 0 else UNDETERMINED
 
     def within(self, margin: "Number") -> str:
-        """Whether it is about zero: the interval lies within plus or minus the margin's value."""
+        """Whether it is about zero: the interval lies within plus or minus the margin's value.
+
+        Runs are not asked one by one: of what is about zero no sign is predicted. The margin is
+        taken as it is, without its own uncertainty.
+        """
         (lo, hi), bar = self.limits, margin.value
         if lo is None or hi is None or bar is None:
             return UNDETERMINED

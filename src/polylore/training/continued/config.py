@@ -1,6 +1,6 @@
 """How a model is trained on."""
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -82,5 +82,8 @@ class ContinueConfig(Config):
         return self
 
     def identity(self) -> dict[str, object]:
-        """The settings that decide results."""
-        return self.model_dump(mode="json", exclude={"execution"})
+        """The settings that decide results; a factor of 1 is left out, as older runs know none."""
+        exclude: dict[str, Any] = {"execution": True}
+        if self.rate.factor == 1:
+            exclude["rate"] = {"factor"}
+        return self.model_dump(mode="json", exclude=exclude)
