@@ -143,11 +143,11 @@ def test_resamples_in_which_nothing_is_lost_are_not_left_out():
     assert row["hi"] > LONGEST - 10
 
 
-def proxied(monkeypatch, x, low, high, censored="none"):
+def proxied(monkeypatch, x, low, high, *, monotone=True):
     monkeypatch.setattr(conditions, "x_intercept", lambda *_: x)
     brackets = pl.DataFrame(
         {"run_id": "sweep", "depth": "memorization", "inject_lang": "en", "probe_lang": "en",
-         "bracket_lo": low, "bracket_hi": high, "censored": censored},
+         "bracket_lo": low, "bracket_hi": high, "monotone": monotone},
         schema_overrides={"bracket_lo": pl.Int64, "bracket_hi": pl.Int64},
     )  # fmt: skip
     (row,) = conditions.proxy(Evidence(None, brackets=brackets, sweeps={"sweep": object()}))
@@ -181,6 +181,11 @@ def test_a_proxy_is_surely_off_or_undetermined(monkeypatch, x, low, high, verdic
     if verdict == SHOWN:
         assert row["lo"] > 0
         assert row["signs_by_seed"] == [1, 1]
+
+
+def test_a_proxy_is_held_against_no_bracket_of_an_uneven_sweep(monkeypatch):
+    row = proxied(monkeypatch, number(3.0, 0.1), 16, 64, monotone=False)
+    assert (row["verdict"], row["reason"]) == (UNDETERMINED, "not_monotone")
 
 
 def test_the_x_intercept_is_resampled_and_read_run_by_run(world):
